@@ -1,0 +1,1 @@
+//! The device daemon: journal, slots, self-test, roll-back

@@ -1,0 +1,2 @@
+//! The device daemon.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Bodies of the REST API, problem details and pagination

@@ -1,0 +1,1 @@
+//! Authorisation, use cases, background tasks and the composition of back-ends

@@ -1,0 +1,1 @@
+//! Objects by content: a folder with signed URLs, or S3

@@ -1,0 +1,1 @@
+//! HTTP: the REST API, the device API, limits and the OpenAPI document

@@ -1,0 +1,1 @@
+//! Virtual devices around the real agent

@@ -1,0 +1,1 @@
+//! SQL: one concrete store, a file per noun

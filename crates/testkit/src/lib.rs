@@ -1,0 +1,1 @@
+//! Fleets, clocks and faults for integration tests

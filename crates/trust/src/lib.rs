@@ -1,0 +1,1 @@
+//! Signing and verifying: manifests, cosign bundles, digests while streaming

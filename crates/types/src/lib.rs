@@ -1,0 +1,36 @@
+//! Ids, versions, times, states with their legal transitions, and the kinds of error.
+//!
+//! The words of `docs/architecture.md` as types. Nothing here does input or output.
+//! Feature `sqlx` lets the types be bound and read in SQL, feature `utoipa` describes them in OpenAPI;
+//! both are off for the device agent.
+
+mod backoff;
+mod clock;
+mod component;
+mod digest;
+mod error_kind;
+mod failure;
+mod id;
+mod key;
+mod state;
+mod text_enum;
+mod time;
+mod version;
+
+pub use backoff::Backoff;
+pub use clock::{Clock, SystemClock};
+pub use component::{ComponentName, InvalidName};
+pub use digest::{InvalidDigest, Sha256Digest};
+pub use error_kind::ErrorKind;
+pub use failure::FailureClass;
+pub use id::{
+    ApiKeyId, DeviceId, EnrolmentTokenId, FirmwareId, GroupId, InvalidId, LoginId, ReleaseKeyId, RolloutId, TenantId,
+    UpdateSessionId, UserId,
+};
+pub use key::KeyAlgorithm;
+pub use state::{
+    BreachAction, DeviceStatus, FirmwareState, RolloutKind, RolloutState, SessionState, StageState, UpdateStatus,
+};
+pub use text_enum::UnknownText;
+pub use time::{InvalidTimestamp, Timestamp};
+pub use version::{InvalidVersion, Version};
