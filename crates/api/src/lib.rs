@@ -1,1 +1,37 @@
-//! Bodies of the REST API, problem details and pagination
+//! Bodies of the REST API under `/api/v1`, problem details and pagination.
+//!
+//! Shared by the server and by clients written in Rust (the command line is one). Requests refuse unknown
+//! fields: a field is acted upon or refused, never stored and ignored.
+
+mod api_keys;
+mod auth;
+mod devices;
+mod enrolment_tokens;
+mod firmware;
+mod groups;
+mod objects;
+mod page;
+mod presign;
+mod problem;
+mod release_keys;
+mod rollouts;
+mod update_sessions;
+
+pub use api_keys::{ApiKey, ApiKeyCreate, ApiKeyCreated};
+pub use auth::{CallerView, LoginReply, LoginRequest};
+pub use devices::{ComponentView, Device, DeviceFilter, DeviceUpdate};
+pub use enrolment_tokens::{EnrolmentToken, EnrolmentTokenCreate, EnrolmentTokenCreated};
+pub use firmware::{
+    ArtifactUpload, ArtifactView, DependencyView, Firmware, FirmwareCreate, FirmwareFilter, FirmwareMetadata,
+};
+pub use groups::{Group, GroupMembers, GroupWrite};
+pub use objects::StoredObject;
+pub use page::{Cursor, InvalidCursor, Page, PageQuery};
+pub use presign::{PresignReply, PresignRequest};
+pub use problem::{FieldError, Problem};
+pub use release_keys::{ReleaseKey, ReleaseKeyCreate};
+pub use rollouts::{
+    Rollout, RolloutCounts, RolloutCreate, RolloutFilter, RolloutMetrics, RolloutRollback, RolloutUpdate, Stage,
+    StageCreate, StageMetrics,
+};
+pub use update_sessions::{UpdateSession, UpdateSessionFilter};

@@ -1,1 +1,48 @@
-//! Authorisation, use cases, background tasks and the composition of back-ends
+//! Authorisation, use cases, background tasks and the composition of back-ends.
+//!
+//! A file per noun: `app/rollouts.rs` holds the use cases that `server/http/rollouts.rs` calls and
+//! `store/rollouts.rs` has the SQL for. Each use case authorises, validates, and changes everything in one
+//! transaction. [`compose`] is the one place that knows which back-ends there are.
+
+mod api_keys;
+mod artifacts;
+mod auth;
+mod authorize;
+mod blobs;
+mod caller;
+pub mod compose;
+mod context;
+mod credentials;
+mod devices;
+mod enrolment_tokens;
+mod error;
+mod firmware;
+mod first_start;
+mod groups;
+mod heartbeat;
+mod idempotency;
+mod metrics;
+mod objects;
+mod offers;
+mod page;
+mod passwords;
+mod presign;
+mod registration;
+mod release_keys;
+mod rollout_policy;
+mod rollouts;
+pub mod tasks;
+mod transitions;
+mod update_sessions;
+mod validate;
+
+pub use authorize::Action;
+pub use blobs::{BlobRequest, ServedBlob};
+pub use caller::{Actor, Caller};
+pub use context::{App, Random, Settings, SystemRandom};
+pub use credentials::{Credential, CredentialKind};
+pub use drover_blob::{ByteStream, RangeDecision, RangeRequest, attachment, content_range, unsatisfied_range};
+pub use error::{Error, Result};
+pub use first_start::FirstStart;
+pub use idempotency::IdempotencyKey;
+pub use presign::{InvalidPresignKeys, PresignKeys};

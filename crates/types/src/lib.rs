@@ -1,7 +1,7 @@
 //! Ids, versions, times, states with their legal transitions, and the kinds of error.
 //!
 //! The words of `docs/architecture.md` as types. Nothing here does input or output.
-//! Feature `sqlx` lets the types be bound and read in SQL, feature `utoipa` describes them in OpenAPI;
+//! Feature `sqlx` lets the types be bound and read in SQL, feature `utoipa` describes them in API documents;
 //! both are off for the device agent.
 
 mod backoff;

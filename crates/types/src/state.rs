@@ -211,8 +211,7 @@ impl SessionState {
             (current, _) if current.is_final() => false,
             // After the switch there is something to go back from; calling off is too late.
             (Self::Installing | Self::Rebooting | Self::Validating, Self::Cancelled | Self::Skipped) => false,
-            (Self::Pending, Self::Offered | Self::Cancelled | Self::Skipped) => true,
-            (Self::Pending, _) => false,
+            (Self::Pending, next) => matches!(next, Self::Offered | Self::Cancelled | Self::Skipped),
             (current, next) => next.rank() > current.rank(),
         }
     }

@@ -1,0 +1,18 @@
+//! Objects with names of one's own choice.
+
+use drover_types::{Sha256Digest, Timestamp};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// A name for an immutable object.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct StoredObject {
+    /// Its name, for instance `firmware/v1/hello.bin`.
+    pub object_key: String,
+    /// Its size in bytes.
+    pub size_bytes: u64,
+    /// Its SHA-256.
+    pub checksum: Sha256Digest,
+    /// When the name was given.
+    pub created_at: Timestamp,
+}

@@ -1,0 +1,85 @@
+//! Keys for programs.
+
+use drover_api::{ApiKey, ApiKeyCreate, ApiKeyCreated, Page, PageQuery};
+use drover_store::api_keys::{self, ApiKeyRow};
+use drover_types::ApiKeyId;
+
+use crate::auth::is_past;
+use crate::context::new_id;
+use crate::idempotency::{Created, secret_shown_once};
+use crate::page::Paging;
+use crate::{Action, App, Caller, Credential, CredentialKind, Error, IdempotencyKey, Result, validate};
+
+impl App {
+    /// The tenant's keys, newest first.
+    pub async fn api_key_list(&self, caller: &Caller, query: &PageQuery) -> Result<Page<ApiKey>> {
+        let tenant = caller.authorize(Action::ManageCredentials)?;
+        let paging = Paging::new(query.limit, query.cursor.as_deref())?;
+        let rows = api_keys::page(&self.db, tenant, paging.after, paging.rows()).await?;
+        Ok(paging.page(rows, |row| row.id, view))
+    }
+
+    /// Makes a key.
+    pub async fn api_key_create(
+        &self,
+        caller: &Caller,
+        body: ApiKeyCreate,
+        idempotency: Option<IdempotencyKey>,
+    ) -> Result<ApiKeyCreated> {
+        let tenant = caller.authorize(Action::ManageCredentials)?;
+        validate::text("name", &body.name, 100)?;
+        let now = self.now();
+        if is_past(body.expires_at, now) {
+            return Err(Error::field("expires_at", "must lie ahead"));
+        }
+        let id = new_id!(self, ApiKeyId);
+        let credential = Credential::generate(CredentialKind::ApiKey, tenant, id.0, &*self.random);
+        let row = ApiKeyRow {
+            id,
+            name: body.name,
+            secret_sha256: credential.secret_sha256(),
+            created_at: now,
+            expires_at: body.expires_at,
+            revoked_at: None,
+        };
+        let (caller, stored) = (caller.clone(), row.clone());
+        let created = self
+            .writer
+            .write(move |tx| {
+                Box::pin(async move {
+                    let before = IdempotencyKey::claim(idempotency.as_ref(), tx, &caller, id.0, now).await?;
+                    if let Some(before) = before {
+                        return Ok(Created::Before(before));
+                    }
+                    api_keys::insert(tx, tenant, &stored).await?;
+                    Ok::<_, Error>(Created::Now)
+                })
+            })
+            .await?;
+        match created {
+            Created::Now => Ok(ApiKeyCreated { api_key: view(row), token: credential.expose() }),
+            Created::Before(_) => Err(secret_shown_once("API key")),
+        }
+    }
+
+    /// Revokes a key, at once and for ever.
+    pub async fn api_key_revoke(&self, caller: &Caller, id: ApiKeyId) -> Result<()> {
+        let tenant = caller.authorize(Action::ManageCredentials)?;
+        let now = self.now();
+        let revoked = self
+            .writer
+            .write(move |tx| Box::pin(async move { Ok::<_, Error>(api_keys::revoke(tx, tenant, id, now).await?) }))
+            .await?;
+        if revoked { Ok(()) } else { Err(Error::not_found("valid API key", id)) }
+    }
+}
+
+fn view(row: ApiKeyRow) -> ApiKey {
+    ApiKey {
+        id: row.id,
+        name: row.name,
+        created_at: row.created_at,
+        expires_at: row.expires_at,
+        revoked_at: row.revoked_at,
+    }
+}

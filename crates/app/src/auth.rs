@@ -1,0 +1,130 @@
+//! Logging in, and what a credential proves.
+
+use drover_api::{CallerView, LoginReply, LoginRequest};
+use drover_store::{api_keys, device_tokens, devices, logins, tenants, users};
+use drover_types::{ApiKeyId, LoginId, Timestamp};
+
+use crate::context::new_id;
+use crate::credentials::unauthenticated;
+use crate::{Actor, App, Caller, Credential, CredentialKind, Error, Result};
+
+/// The tenant of an installation that has only one.
+pub(crate) const DEFAULT_TENANT: &str = "default";
+
+impl App {
+    /// Who presents this bearer token. Enrolment tokens are no callers: they only register devices.
+    pub async fn authenticate(&self, bearer: &str) -> Result<Caller> {
+        let credential = Credential::parse(bearer).ok_or_else(unauthenticated)?;
+        let actor = match credential.kind {
+            CredentialKind::Login => self.login_actor(&credential).await?,
+            CredentialKind::ApiKey => self.api_key_actor(&credential).await?,
+            CredentialKind::Device => self.device_actor(&credential).await?,
+            CredentialKind::Enrolment => return Err(unauthenticated()),
+        };
+        Ok(Caller { tenant: credential.tenant, actor })
+    }
+
+    async fn login_actor(&self, credential: &Credential) -> Result<Actor> {
+        let id = LoginId(credential.id);
+        let row = logins::get(&self.db, credential.tenant, id).await?.ok_or_else(unauthenticated)?;
+        let alive = row.revoked_at.is_none() && row.expires_at > self.now();
+        if !alive || !credential.matches(row.secret_sha256) {
+            return Err(unauthenticated());
+        }
+        Ok(Actor::User { id: row.user_id, name: row.username, login: id })
+    }
+
+    async fn api_key_actor(&self, credential: &Credential) -> Result<Actor> {
+        let id = ApiKeyId(credential.id);
+        let row = api_keys::get(&self.db, credential.tenant, id).await?.ok_or_else(unauthenticated)?;
+        let alive = row.revoked_at.is_none() && !is_past(row.expires_at, self.now());
+        if !alive || !credential.matches(row.secret_sha256) {
+            return Err(unauthenticated());
+        }
+        Ok(Actor::ApiKey { id, name: row.name })
+    }
+
+    async fn device_actor(&self, credential: &Credential) -> Result<Actor> {
+        let token = device_tokens::get(&self.db, credential.tenant, credential.id).await?;
+        let token = token.ok_or_else(unauthenticated)?;
+        if token.revoked_at.is_some() || !credential.matches(token.secret_sha256) {
+            return Err(unauthenticated());
+        }
+        Ok(Actor::Device { id: token.device_id, device_type: token.device_type, last_seen_at: token.last_seen_at })
+    }
+
+    /// Opens a server-side session for a user with name and password.
+    pub async fn login(&self, request: LoginRequest) -> Result<LoginReply> {
+        let refused = || {
+            Error::new(
+                drover_types::ErrorKind::Unauthenticated,
+                "login_failed",
+                "unknown tenant or user, or wrong password",
+            )
+        };
+        if request.password.len() > 1024 {
+            return Err(refused());
+        }
+        let tenant = tenants::by_name(&self.db, request.tenant.as_deref().unwrap_or(DEFAULT_TENANT)).await?;
+        let user = match &tenant {
+            Some(tenant) => users::by_username(&self.db, tenant.tenant_id, &request.username).await?,
+            None => None,
+        };
+        let stored = user.as_ref().map(|user| user.password_hash.clone());
+        let fits = self.passwords.verify(request.password, stored).await?;
+        let (Some(tenant), Some(user), true) = (tenant, user, fits) else { return Err(refused()) };
+
+        let now = self.now();
+        let id = new_id!(self, LoginId);
+        let tenant = tenant.tenant_id;
+        let credential = Credential::generate(CredentialKind::Login, tenant, id.0, &*self.random);
+        let expires_at = now.plus(self.settings.login_ttl);
+        let login = logins::NewLogin { id, user_id: user.id, secret_sha256: credential.secret_sha256(), expires_at };
+        self.writer
+            .write(move |tx| Box::pin(async move { Ok::<_, Error>(logins::insert(tx, tenant, login, now).await?) }))
+            .await?;
+        Ok(LoginReply { token: credential.expose(), expires_at })
+    }
+
+    /// Ends the caller's server-side session. Other credentials have none: revoke those.
+    pub async fn logout(&self, caller: &Caller) -> Result<()> {
+        let Actor::User { login, .. } = caller.actor else {
+            return Err(Error::unprocessable("not_logged_in", "only a login can be logged out; revoke a key instead"));
+        };
+        let (tenant, now) = (caller.tenant, self.now());
+        self.writer
+            .write(move |tx| Box::pin(async move { Ok::<_, Error>(logins::revoke(tx, tenant, login, now).await?) }))
+            .await
+    }
+
+    /// Who the caller is.
+    pub fn whoami(&self, caller: &Caller) -> CallerView {
+        let (kind, name) = match &caller.actor {
+            Actor::User { name, .. } => ("user", name.clone()),
+            Actor::ApiKey { name, .. } => ("api_key", name.clone()),
+            Actor::PresignKey => ("presign_key", String::new()),
+            Actor::Device { id, .. } => ("device", id.to_string()),
+        };
+        CallerView { tenant_id: caller.tenant, kind: kind.to_owned(), name }
+    }
+
+    /// Notes that a device was heard of, at most every half minute: its credential brought the last time along.
+    pub(crate) async fn note_seen(&self, caller: &Caller) -> Result<()> {
+        let Actor::Device { id, last_seen_at, .. } = caller.actor else { return Ok(()) };
+        let (tenant, now) = (caller.tenant, self.now());
+        let recent = last_seen_at.is_some_and(|seen| now.since(seen) < std::time::Duration::from_secs(30));
+        if recent {
+            return Ok(());
+        }
+        self.writer
+            .write_batched(move |tx| {
+                Box::pin(async move { Ok::<_, Error>(devices::seen(tx, tenant, id, None, now).await?) })
+            })
+            .await
+    }
+}
+
+/// Whether `limit` lies behind `now`; no limit never does.
+pub(crate) fn is_past(limit: Option<Timestamp>, now: Timestamp) -> bool {
+    limit.is_some_and(|limit| limit <= now)
+}

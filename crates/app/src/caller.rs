@@ -1,0 +1,56 @@
+//! Who calls.
+
+use drover_types::{ApiKeyId, DeviceId, LoginId, TenantId, Timestamp, UserId};
+
+/// Who calls, as proven by a credential. Never taken from a body or a path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    /// The tenant that the credential belongs to.
+    pub tenant: TenantId,
+    /// Who in that tenant.
+    pub actor: Actor,
+}
+
+/// A person, a program or a device.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Actor {
+    /// A user with a server-side session.
+    User {
+        /// The user.
+        id: UserId,
+        /// The user's name.
+        name: String,
+        /// The session.
+        login: LoginId,
+    },
+    /// A program with an API key.
+    ApiKey {
+        /// The key.
+        id: ApiKeyId,
+        /// The key's name.
+        name: String,
+    },
+    /// A program with a key that may only presign.
+    PresignKey,
+    /// A device with its token.
+    Device {
+        /// The device.
+        id: DeviceId,
+        /// Its type.
+        device_type: String,
+        /// When it was last heard of.
+        last_seen_at: Option<Timestamp>,
+    },
+}
+
+impl Caller {
+    /// One text per actor: for rate limits, idempotency keys and logs.
+    pub fn identity(&self) -> String {
+        match &self.actor {
+            Actor::User { id, .. } => format!("user:{id}"),
+            Actor::ApiKey { id, .. } => format!("api_key:{id}"),
+            Actor::PresignKey => format!("presign:{}", self.tenant),
+            Actor::Device { id, .. } => format!("device:{id}"),
+        }
+    }
+}

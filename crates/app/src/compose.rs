@@ -1,0 +1,160 @@
+//! The one place that knows which back-ends there are: URLs in, an [`App`] out.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use drover_blob::OpenOptions as BlobOptions;
+use drover_db::{Db, MIGRATIONS, MigrateError, OpenOptions, Writer};
+use drover_types::Clock;
+use tokio::sync::Notify;
+
+use crate::metrics::Metrics;
+use crate::passwords::PasswordHasher;
+use crate::{App, Random, Settings};
+
+/// How long to wait for another node that changes the schema.
+const MIGRATION_LOCK_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Where everything is.
+#[derive(Debug, Clone)]
+pub struct Backends {
+    /// `sqlite:PATH` or `postgres://…`.
+    pub database: String,
+    /// `file:PATH` or `s3://BUCKET?endpoint=…`.
+    pub blobs: String,
+    /// Folder of this node's own secrets; needed with `file:` objects.
+    pub data_dir: PathBuf,
+    /// What devices and people reach this server under, for instance `http://127.0.0.1:8080`.
+    pub public_url: String,
+    /// Connections to the database, 10 to 100.
+    pub pool_max: u32,
+    /// Whether to bring the schema up to date. Without, pending steps are an error.
+    pub migrate: bool,
+}
+
+/// The application cannot be put together.
+#[derive(Debug, thiserror::Error)]
+pub enum ComposeError {
+    /// A mix that nobody tests.
+    #[error(
+        "refusing database {database}: with objects {blobs}: accepted are sqlite: with file: (one machine) \
+         and postgres: with s3: (several)"
+    )]
+    Profile {
+        /// Scheme of the database's URL.
+        database: String,
+        /// Scheme of the object store's URL.
+        blobs: String,
+    },
+    /// The database does not open.
+    #[error("failed to open the database")]
+    Database(#[from] drover_db::OpenError),
+    /// The schema does not fit.
+    #[error("failed to prepare the schema")]
+    Schema(#[from] MigrateError),
+    /// The schema is old and may not be changed now.
+    #[error("{steps} schema steps are pending: run `drover migrate`, or start without --no-migrate")]
+    Pending {
+        /// How many.
+        steps: usize,
+    },
+    /// The object store does not open.
+    #[error("failed to open the object store")]
+    Blobs(#[from] drover_blob::OpenError),
+    /// The node's secrets cannot be read or made.
+    #[error("failed to read or make {path:?}: check that the data folder belongs to this user")]
+    Secret {
+        /// The file.
+        path: PathBuf,
+        /// The system's error.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+/// Opens the back-ends and puts the application together.
+pub async fn compose(
+    backends: &Backends,
+    settings: Settings,
+    clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
+) -> Result<Arc<App>, ComposeError> {
+    let local = check_profile(backends)?;
+    let db = open_database(&backends.database, backends.pool_max).await?;
+    if backends.migrate {
+        drover_db::migrate(&db, MIGRATIONS, MIGRATION_LOCK_TIMEOUT).await?;
+    } else {
+        let steps = drover_db::pending(&db, MIGRATIONS).await?.len();
+        if steps > 0 {
+            return Err(ComposeError::Pending { steps });
+        }
+    }
+    let url_key = if local { Some(url_key(&backends.data_dir, &*random)?) } else { None };
+    let options = BlobOptions {
+        public_url: backends.public_url.clone(),
+        // S3 signs with its own key; this one is never used then.
+        signing_key: url_key.unwrap_or_default(),
+        reserve_bytes: None,
+        s3_credentials: None,
+    };
+    let blobs = drover_blob::open(&backends.blobs, options)?;
+    let writer = Writer::start(db.clone());
+    let (passwords, metrics, poke) = (PasswordHasher::default(), Metrics::default(), Notify::new());
+    Ok(Arc::new(App { db, writer, blobs, url_key, clock, random, settings, passwords, metrics, poke }))
+}
+
+/// Brings the schema up to date and says how many steps that took.
+pub async fn migrate(database: &str) -> Result<usize, ComposeError> {
+    let db = open_database(database, 10).await?;
+    let steps = drover_db::pending(&db, MIGRATIONS).await?.len();
+    drover_db::migrate(&db, MIGRATIONS, MIGRATION_LOCK_TIMEOUT).await?;
+    db.close().await;
+    Ok(steps)
+}
+
+async fn open_database(url: &str, pool_max: u32) -> Result<Db, drover_db::OpenError> {
+    Db::open(url, &OpenOptions { pool_max, ..OpenOptions::default() }).await
+}
+
+/// Whether everything is on this machine; an error for a mix that is neither.
+fn check_profile(backends: &Backends) -> Result<bool, ComposeError> {
+    let scheme = |url: &str| url.split(':').next().unwrap_or_default().to_owned();
+    let (database, blobs) = (scheme(&backends.database), scheme(&backends.blobs));
+    match (database.as_str(), blobs.as_str()) {
+        ("sqlite", "file") => Ok(true),
+        ("postgres" | "postgresql", "s3") => Ok(false),
+        _ => Err(ComposeError::Profile { database, blobs }),
+    }
+}
+
+/// The key that signs addresses of the folder back-end; made on the first start, readable by this user only.
+fn url_key(data_dir: &Path, random: &dyn Random) -> Result<[u8; 32], ComposeError> {
+    let path = data_dir.join("secrets").join("blob-url.key");
+    let failed = |source| ComposeError::Secret { path: path.clone(), source };
+    match std::fs::read(&path) {
+        Ok(bytes) => bytes.try_into().map_err(|_| failed(std::io::Error::other("expected 32 bytes"))),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let mut key = [0; 32];
+            random.fill(&mut key);
+            write_secret(&path, &key).map_err(failed)?;
+            Ok(key)
+        }
+        Err(error) => Err(failed(error)),
+    }
+}
+
+fn write_secret(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    use std::io::Write as _;
+    use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+
+    let folder = path.parent().unwrap_or(path);
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    // Another process may be starting on the same folder: the first name wins, half a key is never seen.
+    let draft = path.with_extension(format!("tmp-{}", std::process::id()));
+    let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    std::fs::rename(&draft, path)?;
+    std::fs::File::open(folder)?.sync_all()
+}

@@ -1,0 +1,104 @@
+//! What every use case has at hand.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use drover_blob::BlobStore;
+use drover_db::{Db, Writer};
+use drover_types::{Clock, Timestamp};
+use tokio::sync::Notify;
+
+use crate::metrics::Metrics;
+use crate::passwords::PasswordHasher;
+use crate::presign::PresignKeys;
+
+/// Randomness as an argument.
+pub trait Random: Send + Sync + 'static {
+    /// Fills `bytes` with random ones.
+    fn fill(&self, bytes: &mut [u8]);
+}
+
+/// The machine's cryptographic randomness.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SystemRandom;
+
+impl Random for SystemRandom {
+    fn fill(&self, bytes: &mut [u8]) {
+        aws_lc_rs::rand::fill(bytes).expect("the operating system has randomness; without it nothing here is safe");
+    }
+}
+
+/// What an operator can set.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// How long devices wait between checks.
+    pub poll_interval: Duration,
+    /// How long presigned addresses in offers work.
+    pub offer_ttl: Duration,
+    /// How long a login lasts.
+    pub login_ttl: Duration,
+    /// The largest artifact or object, in bytes.
+    pub upload_max_bytes: u64,
+    /// Keys that may only presign.
+    pub presign_keys: PresignKeys,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            poll_interval: Duration::from_secs(30),
+            offer_ttl: Duration::from_secs(6 * 3600),
+            login_ttl: Duration::from_secs(12 * 3600),
+            upload_max_bytes: 64 << 30,
+            presign_keys: PresignKeys::default(),
+        }
+    }
+}
+
+/// The application: all use cases are methods of it.
+pub struct App {
+    pub(crate) db: Db,
+    pub(crate) writer: Writer,
+    pub(crate) blobs: Arc<dyn BlobStore>,
+    /// Verifies addresses that the folder back-end signed; none when objects are elsewhere.
+    pub(crate) url_key: Option<[u8; 32]>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) random: Arc<dyn Random>,
+    pub(crate) settings: Settings,
+    pub(crate) passwords: PasswordHasher,
+    pub(crate) metrics: Metrics,
+    /// A lossy poke: the rollout driver has something to look at.
+    pub(crate) poke: Notify,
+}
+
+impl App {
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Randomness for a new id.
+    pub(crate) fn entropy(&self) -> u128 {
+        let mut bytes = [0; 16];
+        self.random.fill(&mut bytes);
+        u128::from_be_bytes(bytes)
+    }
+
+    /// A number below `bound`, which must not be zero. The bias is below 2^-100.
+    pub(crate) fn draw(&self, bound: u32) -> i64 {
+        i64::try_from(self.entropy() % u128::from(bound)).unwrap_or(0)
+    }
+
+    /// Finishes what was accepted and closes the back-ends.
+    pub async fn close(&self) {
+        self.writer.close().await;
+        self.db.close().await;
+    }
+}
+
+/// Makes ids with the context's clock and randomness: `new_id!(self, DeviceId)`.
+macro_rules! new_id {
+    ($app:expr, $id:ident) => {
+        drover_types::$id::generate($app.now(), $app.entropy())
+    };
+}
+pub(crate) use new_id;

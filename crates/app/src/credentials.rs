@@ -1,0 +1,128 @@
+//! Tokens: `<kind>.<tenant>.<id>.<secret>`. The id finds the row, the secret proves the right to it.
+//!
+//! The secret has 256 random bits, so its plain SHA-256 is stored: there is nothing to guess slowly.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use drover_trust::sha256;
+use drover_types::{ErrorKind, Sha256Digest, TenantId};
+use subtle::ConstantTimeEq as _;
+use uuid::Uuid;
+
+use crate::{Error, Random};
+
+/// What a token is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CredentialKind {
+    /// Devices register with it.
+    Enrolment,
+    /// A user's server-side session.
+    Login,
+    /// A program's key.
+    ApiKey,
+    /// A device's own.
+    Device,
+}
+
+impl CredentialKind {
+    const ALL: [Self; 4] = [Self::Enrolment, Self::Login, Self::ApiKey, Self::Device];
+
+    /// The first part of the token: lets a scanner of leaked secrets tell what it found.
+    const fn prefix(self) -> &'static str {
+        match self {
+            Self::Enrolment => "ft1",
+            Self::Login => "dl1",
+            Self::ApiKey => "dk1",
+            Self::Device => "dd1",
+        }
+    }
+}
+
+/// A token, taken apart.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Credential {
+    /// What it is for.
+    pub kind: CredentialKind,
+    /// The tenant that it belongs to.
+    pub tenant: TenantId,
+    /// The row that it belongs to.
+    pub id: Uuid,
+    secret: [u8; 32],
+}
+
+impl std::fmt::Debug for Credential {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Credential").field("kind", &self.kind).field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+impl Credential {
+    /// A new one for the row `id`.
+    pub(crate) fn generate(kind: CredentialKind, tenant: TenantId, id: Uuid, random: &dyn Random) -> Self {
+        let mut secret = [0; 32];
+        random.fill(&mut secret);
+        Self { kind, tenant, id, secret }
+    }
+
+    /// From the text that a caller presents; none when it is no token at all.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut parts = text.splitn(4, '.');
+        let prefix = parts.next()?;
+        let kind = CredentialKind::ALL.into_iter().find(|kind| kind.prefix() == prefix)?;
+        let tenant = TenantId(Uuid::try_parse(parts.next()?).ok()?);
+        let id = Uuid::try_parse(parts.next()?).ok()?;
+        let secret = URL_SAFE_NO_PAD.decode(parts.next()?).ok()?.try_into().ok()?;
+        Some(Self { kind, tenant, id, secret })
+    }
+
+    /// What is handed to its owner, once.
+    pub fn expose(&self) -> String {
+        let secret = URL_SAFE_NO_PAD.encode(self.secret);
+        format!("{}.{}.{}.{secret}", self.kind.prefix(), self.tenant.0.simple(), self.id.simple())
+    }
+
+    /// What is stored.
+    pub(crate) fn secret_sha256(&self) -> Sha256Digest {
+        sha256(&self.secret)
+    }
+
+    /// Whether this is the token whose hash was stored; takes the same time for any wrong one.
+    pub(crate) fn matches(&self, stored: Sha256Digest) -> bool {
+        self.secret_sha256().as_bytes().ct_eq(stored.as_bytes()).into()
+    }
+}
+
+/// One answer for unknown, expired and revoked credentials: nothing to guess from.
+pub(crate) fn unauthenticated() -> Error {
+    Error::new(
+        ErrorKind::Unauthenticated,
+        "unauthenticated",
+        "no valid credential: log in again, or use a key or token that is neither expired nor revoked",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use drover_types::Timestamp;
+
+    use super::*;
+    use crate::SystemRandom;
+
+    #[test]
+    fn a_token_survives_the_wire_and_matches_only_its_own_hash() {
+        let tenant = TenantId::generate(Timestamp::from_micros(0), 1);
+        let make = || Credential::generate(CredentialKind::Device, tenant, Uuid::nil(), &SystemRandom);
+        let (one, other) = (make(), make());
+        let parsed = Credential::parse(&one.expose()).expect("its own text");
+        assert_eq!(parsed, one);
+        assert!(parsed.matches(one.secret_sha256()));
+        assert!(!parsed.matches(other.secret_sha256()));
+    }
+
+    #[test]
+    fn anything_else_is_no_token() {
+        for text in ["", "dev-local-key", "dd1", "dd1.x.y.z", "dd9.a.b.c", &"dd1.".repeat(100)] {
+            assert!(Credential::parse(text).is_none(), "{text}");
+        }
+    }
+}

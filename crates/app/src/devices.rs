@@ -1,0 +1,180 @@
+//! Devices, as operators see them.
+
+use std::collections::{BTreeMap, HashMap};
+
+use drover_api::{ComponentView, Device, DeviceFilter, DeviceUpdate, Page, PageQuery, UpdateSession};
+use drover_db::Tx;
+use drover_store::device_components::{self, DeviceComponentRow};
+use drover_store::devices::{self, DeviceRow};
+use drover_store::groups::{self, MemberRow};
+use drover_store::update_sessions;
+use drover_types::{ComponentName, DeviceId, GroupId, TenantId, Version};
+
+use crate::page::Paging;
+use crate::{Action, App, Caller, Error, Result, validate};
+
+/// Groups that a device can be put into at once.
+const GROUPS_MAX: usize = 100;
+
+/// Bytes of a device's metadata as JSON.
+const METADATA_MAX_BYTES: usize = 16 * 1024;
+
+impl App {
+    /// The tenant's devices, newest first.
+    pub async fn device_list(&self, caller: &Caller, query: &DeviceFilter) -> Result<Page<Device>> {
+        let tenant = caller.authorize(Action::ReadFleet)?;
+        let paging = Paging::new(query.limit, query.cursor.as_deref())?;
+        let filter = devices::Filter {
+            after: paging.after,
+            device_type: query.device_type.clone(),
+            status: query.status,
+            hardware_id: query.hardware_id.clone(),
+            group: query.group_id,
+        };
+        let mut rows = devices::page(&self.db, tenant, &filter, paging.rows()).await?;
+        let next_cursor = paging.cut(&mut rows, |row| row.id);
+        Ok(Page { items: self.device_views(tenant, rows).await?, next_cursor })
+    }
+
+    /// One device.
+    pub async fn device_view(&self, caller: &Caller, id: DeviceId) -> Result<Device> {
+        let tenant = caller.authorize(Action::ReadFleet)?;
+        self.device(tenant, id).await
+    }
+
+    async fn device(&self, tenant: TenantId, id: DeviceId) -> Result<Device> {
+        let row = devices::get(&self.db, tenant, id).await?.ok_or_else(|| Error::not_found("device", id))?;
+        let mut views = self.device_views(tenant, vec![row]).await?;
+        views.pop().ok_or_else(|| Error::not_found("device", id))
+    }
+
+    async fn device_views(&self, tenant: TenantId, rows: Vec<DeviceRow>) -> Result<Vec<Device>> {
+        let ids: Vec<DeviceId> = rows.iter().map(|row| row.id).collect();
+        let components = device_components::of_devices(&self.db, tenant, &ids).await?;
+        let members = groups::of_devices(&self.db, tenant, &ids).await?;
+        let mut targets = HashMap::new();
+        for target in update_sessions::targets_of_devices(&self.db, tenant, &ids).await? {
+            targets.entry(target.device_id).or_insert(target.version);
+        }
+        rows.into_iter()
+            .map(|row| {
+                let target = targets.remove(&row.id);
+                view(row, &components, &members, target)
+            })
+            .collect()
+    }
+
+    /// Changes what operators say about a device.
+    pub async fn device_update(&self, caller: &Caller, id: DeviceId, body: DeviceUpdate) -> Result<Device> {
+        let tenant = caller.authorize(Action::ManageDevices)?;
+        let metadata = body.metadata.as_ref().map(metadata_json).transpose()?;
+        if let Some(group_ids) = &body.group_ids {
+            validate::at_most("group_ids", group_ids, GROUPS_MAX)?;
+        }
+        let now = self.now();
+        self.writer
+            .write(move |tx| {
+                Box::pin(async move {
+                    if devices::get(&mut *tx, tenant, id).await?.is_none() {
+                        return Err(Error::not_found("device", id));
+                    }
+                    if let Some(metadata) = metadata {
+                        devices::set_metadata(tx, tenant, id, &metadata, now).await?;
+                    }
+                    if let Some(group_ids) = body.group_ids {
+                        set_groups(tx, tenant, id, &group_ids).await?;
+                    }
+                    Ok(())
+                })
+            })
+            .await?;
+        self.device(tenant, id).await
+    }
+
+    /// Forgets a device: its token stops working, its sessions go.
+    pub async fn device_delete(&self, caller: &Caller, id: DeviceId) -> Result<()> {
+        let tenant = caller.authorize(Action::ManageDevices)?;
+        let deleted = self
+            .writer
+            .write(move |tx| Box::pin(async move { crate::transitions::delete_device(tx, tenant, id).await }))
+            .await?;
+        if deleted { Ok(()) } else { Err(Error::not_found("device", id)) }
+    }
+
+    /// The updates of a device, newest first.
+    pub async fn device_updates(
+        &self,
+        caller: &Caller,
+        id: DeviceId,
+        query: &PageQuery,
+    ) -> Result<Page<UpdateSession>> {
+        let tenant = caller.authorize(Action::ReadFleet)?;
+        let paging = Paging::new(query.limit, query.cursor.as_deref())?;
+        if devices::get(&self.db, tenant, id).await?.is_none() {
+            return Err(Error::not_found("device", id));
+        }
+        let rows = update_sessions::of_device(&self.db, tenant, id, paging.after, paging.rows()).await?;
+        Ok(paging.page(rows, |row| row.id, crate::update_sessions::view))
+    }
+}
+
+async fn set_groups(tx: &mut Tx, tenant: TenantId, device: DeviceId, group_ids: &[GroupId]) -> Result<()> {
+    groups::leave_all(tx, tenant, device).await?;
+    for group in group_ids {
+        if groups::get(&mut *tx, tenant, *group).await?.is_none() {
+            return Err(Error::field("group_ids", format!("there is no group {group}")));
+        }
+        groups::add(tx, tenant, *group, device).await?;
+    }
+    Ok(())
+}
+
+fn metadata_json(metadata: &BTreeMap<String, serde_json::Value>) -> Result<String> {
+    if metadata.len() > 64 {
+        return Err(Error::field("metadata", "must have at most 64 keys"));
+    }
+    let json = serde_json::to_string(metadata).map_err(|error| Error::internal("write metadata", error))?;
+    if json.len() > METADATA_MAX_BYTES {
+        return Err(Error::field("metadata", format!("must have at most {METADATA_MAX_BYTES} bytes as JSON")));
+    }
+    Ok(json)
+}
+
+fn view(
+    row: DeviceRow,
+    components: &[DeviceComponentRow],
+    members: &[MemberRow],
+    target_version: Option<Version>,
+) -> Result<Device> {
+    let components: Vec<ComponentView> = components
+        .iter()
+        .filter(|component| component.device_id == row.id)
+        .map(|component| ComponentView {
+            component: component.component.clone(),
+            version: component.version.clone(),
+            manifest_sha256: component.manifest_sha256,
+            reported_at: component.reported_at,
+        })
+        .collect();
+    let main = components.iter().find(|component| component.component == ComponentName::main());
+    let current_version = main.and_then(|main| main.version.clone());
+    let group_ids: Vec<GroupId> =
+        members.iter().filter(|member| member.device_id == row.id).map(|member| member.group_id).collect();
+    let metadata =
+        serde_json::from_str(&row.metadata).map_err(|error| Error::internal("read a device's metadata", error))?;
+    Ok(Device {
+        id: row.id,
+        hardware_id: row.hardware_id,
+        device_type: row.device_type,
+        current_version,
+        target_version,
+        status: row.status,
+        last_seen: row.last_seen_at,
+        group_id: if let [only] = group_ids[..] { Some(only) } else { None },
+        group_ids,
+        components,
+        metadata,
+        created_at: row.created_at,
+        updated_at: row.updated_at,
+    })
+}

@@ -1,0 +1,76 @@
+//! What a new installation needs before anybody can use it.
+
+use drover_store::enrolment_tokens::{self, EnrolmentTokenRow};
+use drover_store::{tenants, users};
+
+use crate::auth::DEFAULT_TENANT;
+use crate::context::new_id;
+use crate::{App, Credential, CredentialKind, Error, Result};
+
+/// Letters and digits that are not mistaken for one another.
+const PASSWORD_LETTERS: &[u8] = b"abcdefghijkmnpqrstuvwxyzACDEFGHJKLMNPQRSTUVWXYZ2345679";
+const PASSWORD_LENGTH: usize = 20;
+
+/// What was made on the first start. It is shown once and stored only as hashes.
+pub struct FirstStart {
+    /// The first user's name.
+    pub username: String,
+    /// The first user's password.
+    pub password: String,
+    /// A token with which devices register.
+    pub enrolment_token: String,
+}
+
+impl App {
+    /// Makes the first tenant, user and enrolment token; none when a tenant is there. Of several nodes that start
+    /// at once, one does it.
+    pub async fn first_start(&self) -> Result<Option<FirstStart>> {
+        if tenants::by_name(&self.db, DEFAULT_TENANT).await?.is_some() {
+            return Ok(None);
+        }
+        let now = self.now();
+        let tenant = new_id!(self, TenantId);
+        let password: String = (0..PASSWORD_LENGTH).map(|_| self.draw_letter()).collect();
+        let user = users::UserRow {
+            id: new_id!(self, UserId),
+            username: "admin".to_owned(),
+            password_hash: self.passwords.hash(password.clone(), &*self.random).await?,
+        };
+        let token_id = new_id!(self, EnrolmentTokenId);
+        let credential = Credential::generate(CredentialKind::Enrolment, tenant, token_id.0, &*self.random);
+        let token = EnrolmentTokenRow {
+            id: token_id,
+            name: "first start".to_owned(),
+            secret_sha256: credential.secret_sha256(),
+            device_type: None,
+            max_uses: None,
+            uses: 0,
+            created_at: now,
+            expires_at: None,
+            revoked_at: None,
+        };
+        let username = user.username.clone();
+        let made = self
+            .writer
+            .write(move |tx| {
+                Box::pin(async move {
+                    tenants::insert(tx, tenant, DEFAULT_TENANT, now).await?;
+                    users::insert(tx, tenant, &user, now).await?;
+                    enrolment_tokens::insert(tx, tenant, &token).await?;
+                    Ok::<_, sqlx::Error>(())
+                })
+            })
+            .await;
+        match made {
+            Ok(()) => Ok(Some(FirstStart { username, password, enrolment_token: credential.expose() })),
+            // Another node was first.
+            Err(error) if drover_db::unique_violation(&error).is_some() => Ok(None),
+            Err(error) => Err(Error::from(error)),
+        }
+    }
+
+    fn draw_letter(&self) -> char {
+        let index = usize::try_from(self.draw(PASSWORD_LETTERS.len() as u32)).unwrap_or(0);
+        char::from(PASSWORD_LETTERS[index])
+    }
+}

@@ -1,0 +1,157 @@
+//! Static groups.
+
+use drover_api::{Group, GroupMembers, GroupWrite, Page, PageQuery};
+use drover_store::groups::{self, GroupRow};
+use drover_types::{DeviceId, GroupId, TenantId};
+
+use crate::context::new_id;
+use crate::idempotency::Created;
+use crate::page::Paging;
+use crate::{Action, App, Caller, Error, IdempotencyKey, Result, validate};
+
+/// Devices that can be put into a group with one call.
+const MEMBERS_MAX: usize = 1_000;
+
+impl App {
+    /// The tenant's groups, newest first.
+    pub async fn group_list(&self, caller: &Caller, query: &PageQuery) -> Result<Page<Group>> {
+        let tenant = caller.authorize(Action::ReadFleet)?;
+        let paging = Paging::new(query.limit, query.cursor.as_deref())?;
+        let rows = groups::page(&self.db, tenant, paging.after, paging.rows()).await?;
+        Ok(paging.page(rows, |row| row.id, view))
+    }
+
+    /// One group.
+    pub async fn group_view(&self, caller: &Caller, id: GroupId) -> Result<Group> {
+        let tenant = caller.authorize(Action::ReadFleet)?;
+        self.group(tenant, id).await
+    }
+
+    async fn group(&self, tenant: TenantId, id: GroupId) -> Result<Group> {
+        groups::get(&self.db, tenant, id).await?.map(view).ok_or_else(|| Error::not_found("group", id))
+    }
+
+    /// Makes a group.
+    pub async fn group_create(
+        &self,
+        caller: &Caller,
+        body: GroupWrite,
+        idempotency: Option<IdempotencyKey>,
+    ) -> Result<Group> {
+        let tenant = caller.authorize(Action::ManageDevices)?;
+        check(&body)?;
+        let now = self.now();
+        let id = new_id!(self, GroupId);
+        let caller = caller.clone();
+        let created = self
+            .writer
+            .write(move |tx| {
+                Box::pin(async move {
+                    let before = IdempotencyKey::claim(idempotency.as_ref(), tx, &caller, id.0, now).await?;
+                    if let Some(before) = before {
+                        return Ok::<_, Error>(Created::Before(before));
+                    }
+                    let inserted = groups::insert(tx, tenant, id, &body.name, &body.description, now).await;
+                    inserted.map_err(|error| name_taken(error, &body.name))?;
+                    Ok(Created::Now)
+                })
+            })
+            .await?;
+        match created {
+            Created::Now => self.group(tenant, id).await,
+            Created::Before(before) => self.group(tenant, GroupId(before)).await,
+        }
+    }
+
+    /// Renames a group.
+    pub async fn group_update(&self, caller: &Caller, id: GroupId, body: GroupWrite) -> Result<Group> {
+        let tenant = caller.authorize(Action::ManageDevices)?;
+        check(&body)?;
+        let now = self.now();
+        let updated = self
+            .writer
+            .write(move |tx| {
+                Box::pin(async move {
+                    let updated = groups::update(tx, tenant, id, &body.name, &body.description, now).await;
+                    updated.map_err(|error| name_taken(error, &body.name))
+                })
+            })
+            .await?;
+        if updated { self.group(tenant, id).await } else { Err(Error::not_found("group", id)) }
+    }
+
+    /// Removes a group; its devices stay.
+    pub async fn group_delete(&self, caller: &Caller, id: GroupId) -> Result<()> {
+        let tenant = caller.authorize(Action::ManageDevices)?;
+        let deleted = self
+            .writer
+            .write(move |tx| Box::pin(async move { groups::delete(tx, tenant, id).await.map_err(in_use) }))
+            .await?;
+        if deleted { Ok(()) } else { Err(Error::not_found("group", id)) }
+    }
+
+    /// Puts devices into a group: all of them, or none when one does not exist.
+    pub async fn group_add(&self, caller: &Caller, id: GroupId, body: GroupMembers) -> Result<Group> {
+        let tenant = caller.authorize(Action::ManageDevices)?;
+        if body.device_ids.is_empty() {
+            return Err(Error::field("device_ids", "must not be empty"));
+        }
+        validate::at_most("device_ids", &body.device_ids, MEMBERS_MAX)?;
+        self.writer
+            .write(move |tx| {
+                Box::pin(async move {
+                    if groups::get(&mut *tx, tenant, id).await?.is_none() {
+                        return Err(Error::not_found("group", id));
+                    }
+                    for device in body.device_ids {
+                        if !groups::add(tx, tenant, id, device).await? {
+                            return Err(Error::field("device_ids", format!("there is no device {device}")));
+                        }
+                    }
+                    Ok(())
+                })
+            })
+            .await?;
+        self.group(tenant, id).await
+    }
+
+    /// Takes a device out of a group.
+    pub async fn group_remove(&self, caller: &Caller, id: GroupId, device: DeviceId) -> Result<()> {
+        let tenant = caller.authorize(Action::ManageDevices)?;
+        let removed = self
+            .writer
+            .write(move |tx| Box::pin(async move { Ok::<_, Error>(groups::remove(tx, tenant, id, device).await?) }))
+            .await?;
+        if removed { Ok(()) } else { Err(Error::not_found("device in this group", device)) }
+    }
+}
+
+fn check(body: &GroupWrite) -> Result<()> {
+    validate::text("name", &body.name, 100)?;
+    validate::text_or_empty("description", &body.description, 1_000)
+}
+
+fn name_taken(error: sqlx::Error, name: &str) -> Error {
+    match drover_db::unique_violation(&error) {
+        Some(_) => Error::conflict("group_exists", format!("there is a group named {name:?} already")),
+        None => error.into(),
+    }
+}
+
+fn in_use(error: sqlx::Error) -> Error {
+    if drover_db::is_foreign_key_violation(&error) {
+        return Error::conflict("group_in_use", "a rollout targets this group; it can be deleted when no rollout does");
+    }
+    error.into()
+}
+
+fn view(row: GroupRow) -> Group {
+    Group {
+        id: row.id,
+        name: row.name,
+        description: row.description,
+        device_count: u64::try_from(row.device_count).unwrap_or(0),
+        created_at: row.created_at,
+        updated_at: row.updated_at,
+    }
+}

@@ -1,0 +1,83 @@
+//! Numbers for Prometheus.
+
+use drover_store::{rollouts, tenants};
+use drover_types::SessionState;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+use crate::{App, Error, Result};
+
+/// Tenants whose rollouts are counted; an installation with more counts the oldest.
+const TENANTS_MAX: i64 = 10_000;
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Ended {
+    state: &'static str,
+}
+
+/// The numbers of this node. No label names a device or a tenant.
+pub(crate) struct Metrics {
+    registry: Registry,
+    active_campaigns: Gauge,
+    vehicle_updates: Family<Ended, Counter>,
+    write_queue: Gauge,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::default();
+        let active_campaigns = Gauge::default();
+        registry.register("ota_active_campaigns", "Rollouts that are active or rolling back", active_campaigns.clone());
+        let vehicle_updates = Family::<Ended, Counter>::default();
+        for state in SessionState::ALL.iter().filter(|state| state.is_final()) {
+            // Zero from the start: a rate needs a first value.
+            vehicle_updates.get_or_create(&Ended { state: state.as_str() }).inc_by(0);
+        }
+        registry.register(
+            "ota_vehicle_updates",
+            "Update sessions that ended since this node started, by final state",
+            vehicle_updates.clone(),
+        );
+        let write_queue = Gauge::default();
+        registry.register(
+            "drover_write_queue_depth",
+            "Device writes that wait for the next batch",
+            write_queue.clone(),
+        );
+        Self { registry, active_campaigns, vehicle_updates, write_queue }
+    }
+}
+
+impl Metrics {
+    /// A session ended.
+    pub(crate) fn update_ended(&self, state: SessionState) {
+        self.vehicle_updates.get_or_create(&Ended { state: state.as_str() }).inc();
+    }
+}
+
+impl App {
+    /// All numbers, as OpenMetrics text.
+    pub async fn metrics_text(&self) -> Result<String> {
+        let mut active = 0;
+        for tenant in tenants::all(&self.db, TENANTS_MAX).await? {
+            active += rollouts::count_active(&self.db, tenant.tenant_id).await?;
+        }
+        self.metrics.active_campaigns.set(active);
+        self.metrics.write_queue.set(i64::try_from(self.writer.queue_depth()).unwrap_or(i64::MAX));
+        let mut text = String::new();
+        encode(&mut text, &self.metrics.registry).map_err(|error| Error::internal("write the metrics", error))?;
+        Ok(text)
+    }
+
+    /// Whether this node can serve: its database and its object store answer.
+    pub async fn ready(&self) -> Result<()> {
+        tenants::all(&self.db, 1).await?;
+        self.blobs.check().await.map_err(|error| {
+            Error::new(drover_types::ErrorKind::Unavailable, "store_unavailable", error.to_string()).with_source(error)
+        })
+    }
+}

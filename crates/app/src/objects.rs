@@ -1,0 +1,78 @@
+//! Objects with names of one's own choice.
+
+use drover_api::{Page, PageQuery, StoredObject};
+use drover_blob::{ByteStream, ObjectKey, ObjectName};
+use drover_store::objects::{self, ObjectRow};
+use drover_types::TenantId;
+
+use crate::artifacts::refused_upload;
+use crate::page::Paging;
+use crate::{Action, App, Caller, Error, Result};
+
+impl App {
+    /// The tenant's names, in their order.
+    pub async fn object_list(&self, caller: &Caller, query: &PageQuery) -> Result<Page<StoredObject>> {
+        let tenant = caller.authorize(Action::ReadFleet)?;
+        let paging: Paging<String> = Paging::new(query.limit, query.cursor.as_deref())?;
+        let rows = objects::page(&self.db, tenant, paging.after.as_deref(), paging.rows()).await?;
+        Ok(paging.page(rows, |row| row.name.clone(), view))
+    }
+
+    /// Stores content under a name, for ever: the same bytes again are fine, other bytes are refused.
+    pub async fn object_put(
+        &self,
+        caller: &Caller,
+        name: &str,
+        content_length: Option<u64>,
+        body: ByteStream,
+    ) -> Result<StoredObject> {
+        let tenant = caller.authorize(Action::ManageFirmware)?;
+        let name = object_name(name)?;
+        let max_bytes = self.settings.upload_max_bytes;
+        if content_length.is_some_and(|announced| announced > max_bytes) {
+            return Err(refused_upload(drover_blob::PutError::TooLarge { max_bytes }));
+        }
+        let stored = self.blobs.put(tenant, None, max_bytes, body).await.map_err(refused_upload)?;
+        let size_bytes = i64::try_from(stored.size_bytes).map_err(|error| Error::internal("store the size", error))?;
+        let row =
+            ObjectRow { name: name.as_str().to_owned(), size_bytes, sha256: stored.sha256, created_at: self.now() };
+        let new = row.clone();
+        let added = self
+            .writer
+            .write(move |tx| Box::pin(async move { Ok::<_, Error>(objects::insert(tx, tenant, &new, None).await?) }))
+            .await?;
+        if added {
+            // Content that was there before may have been removed as unused just before it got this name.
+            self.blobs.head(&stored.key).await.map_err(|error| Error::internal("find what was stored", error))?;
+            return Ok(view(row));
+        }
+        let there = self.object(tenant, name.as_str()).await?;
+        if there.sha256 == row.sha256 {
+            return Ok(view(there));
+        }
+        self.remove_unused_content(tenant, row.sha256).await?;
+        let detail = format!("{} is there already with other bytes; objects never change, use another name", row.name);
+        Err(Error::conflict("object_exists", detail))
+    }
+
+    pub(crate) async fn object(&self, tenant: TenantId, name: &str) -> Result<ObjectRow> {
+        objects::get(&self.db, tenant, name).await?.ok_or_else(|| Error::not_found("object", name))
+    }
+
+    pub(crate) fn object_key(tenant: TenantId, row: &ObjectRow) -> ObjectKey {
+        ObjectKey::content(tenant, row.sha256)
+    }
+}
+
+pub(crate) fn object_name(name: &str) -> Result<ObjectName> {
+    name.parse::<ObjectName>().map_err(|error| Error::field("object_key", error.to_string()).with_source(error))
+}
+
+fn view(row: ObjectRow) -> StoredObject {
+    StoredObject {
+        object_key: row.name,
+        size_bytes: u64::try_from(row.size_bytes).unwrap_or(0),
+        checksum: row.sha256,
+        created_at: row.created_at,
+    }
+}

@@ -1,0 +1,146 @@
+//! Devices register.
+
+use drover_db::Tx;
+use drover_protocol::{ComponentReport, RegisterReply, RegisterRequest};
+use drover_store::enrolment_tokens::{self, EnrolmentTokenRow};
+use drover_store::{device_components, device_tokens, devices, release_keys};
+use drover_types::{DeviceId, EnrolmentTokenId, ErrorKind, TenantId, Timestamp};
+
+use crate::context::new_id;
+use crate::credentials::unauthenticated;
+use crate::{App, Credential, CredentialKind, Error, Result, validate};
+
+/// Components that a device may report.
+pub(crate) const COMPONENTS_MAX: usize = 64;
+
+/// Release keys that are handed to a new device.
+const KEYS_MAX: i64 = 32;
+
+/// Buckets of devices; a prime number of them is not needed, the draw is even.
+const BUCKETS: u32 = 65_536;
+
+struct Registration {
+    tenant: TenantId,
+    token: EnrolmentTokenId,
+    request: RegisterRequest,
+    new_id: DeviceId,
+    bucket: i64,
+    now: Timestamp,
+}
+
+impl App {
+    /// Registers a device that presents an enrolment token. A device that registered but never came back with its
+    /// own token (its answer was lost) may register once more.
+    pub async fn device_register(&self, bearer: &str, request: RegisterRequest) -> Result<RegisterReply> {
+        let credential = Credential::parse(bearer).filter(|c| c.kind == CredentialKind::Enrolment);
+        let credential = credential.ok_or_else(unauthenticated)?;
+        let tenant = credential.tenant;
+        let token = EnrolmentTokenId(credential.id);
+        let row = enrolment_tokens::get(&self.db, tenant, token).await?.ok_or_else(unauthenticated)?;
+        if !credential.matches(row.secret_sha256) {
+            return Err(unauthenticated());
+        }
+        check(&request, &row)?;
+
+        let now = self.now();
+        let new_id = new_id!(self, DeviceId);
+        let token_id = new_id!(self, DeviceId).0;
+        let device_token = Credential::generate(CredentialKind::Device, tenant, token_id, &*self.random);
+        let secret_sha256 = device_token.secret_sha256();
+        let registration = Registration { tenant, token, request, new_id, bucket: self.draw(BUCKETS), now };
+        let device_id = self
+            .writer
+            .write(move |tx| {
+                Box::pin(async move {
+                    let device = registration.admit(tx).await?;
+                    device_tokens::insert(tx, tenant, token_id, device, secret_sha256, now).await?;
+                    Ok::<_, Error>(device)
+                })
+            })
+            .await?;
+        let keys = release_keys::valid(&self.db, tenant, KEYS_MAX).await?;
+        Ok(RegisterReply {
+            tenant_id: tenant,
+            device_id,
+            token: device_token.expose(),
+            poll_interval_ms: self.poll_interval_ms(),
+            release_keys: keys.into_iter().map(|key| key.public_key).collect(),
+        })
+    }
+
+    pub(crate) fn poll_interval_ms(&self) -> u64 {
+        u64::try_from(self.settings.poll_interval.as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+fn check(request: &RegisterRequest, token: &EnrolmentTokenRow) -> Result<()> {
+    validate::hardware_id("hardware_id", &request.hardware_id)?;
+    validate::device_type("device_type", &request.device_type)?;
+    validate::at_most("components", &request.components, COMPONENTS_MAX)?;
+    match &token.device_type {
+        Some(only) if *only != request.device_type => Err(Error::new(
+            ErrorKind::Forbidden,
+            "wrong_device_type",
+            format!("this enrolment token is for devices of type {only}"),
+        )),
+        _ => Ok(()),
+    }
+}
+
+impl Registration {
+    /// Adds the device, or takes up again the registration that was never used.
+    async fn admit(&self, tx: &mut Tx) -> Result<DeviceId> {
+        let known = devices::by_hardware_id(&mut *tx, self.tenant, &self.request.hardware_id).await?;
+        let device = match known {
+            Some(known) if known.last_seen_at <= Some(known.created_at) => {
+                device_tokens::revoke_all(tx, self.tenant, known.id, self.now).await?;
+                known.id
+            }
+            Some(_) => {
+                return Err(Error::conflict(
+                    "device_exists",
+                    format!(
+                        "a device with hardware id {} is registered and in use; delete it first to register it anew",
+                        self.request.hardware_id
+                    ),
+                ));
+            }
+            None => self.add(tx).await?,
+        };
+        set_components(tx, self.tenant, device, &self.request.components, self.now).await?;
+        Ok(device)
+    }
+
+    async fn add(&self, tx: &mut Tx) -> Result<DeviceId> {
+        if !enrolment_tokens::use_once(tx, self.tenant, self.token, self.now).await? {
+            return Err(Error::new(
+                ErrorKind::Unauthenticated,
+                "enrolment_token_spent",
+                "this enrolment token is used up, expired or revoked; make a new one",
+            ));
+        }
+        let device = devices::NewDevice {
+            id: self.new_id,
+            hardware_id: &self.request.hardware_id,
+            device_type: &self.request.device_type,
+            bucket: self.bucket,
+        };
+        devices::insert(tx, self.tenant, device, self.now).await?;
+        Ok(self.new_id)
+    }
+}
+
+/// Notes what a device says that it runs.
+pub(crate) async fn set_components(
+    tx: &mut Tx,
+    tenant: TenantId,
+    device: DeviceId,
+    components: &[ComponentReport],
+    now: Timestamp,
+) -> Result<()> {
+    for report in components {
+        let (version, manifest) = (report.version.as_ref(), report.manifest_sha256);
+        device_components::upsert(tx, tenant, device, &report.component, version, manifest, now).await?;
+    }
+    Ok(())
+}

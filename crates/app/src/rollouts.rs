@@ -1,0 +1,362 @@
+//! Rollouts, as operators make and steer them.
+
+use std::collections::BTreeMap;
+
+use drover_api::{
+    Page, PageQuery, Rollout, RolloutCounts, RolloutCreate, RolloutFilter, RolloutMetrics, RolloutRollback,
+    RolloutUpdate, Stage, StageMetrics, UpdateSession, UpdateSessionFilter,
+};
+use drover_db::Tx;
+use drover_rollout::{Policy, StageCounts};
+use drover_store::counters::{self, CounterRow};
+use drover_store::rollouts::{self, NewRollout, RolloutRow, StateChange};
+use drover_store::stages::{self, StageRow};
+use drover_store::update_sessions;
+use drover_types::{FirmwareState, GroupId, RolloutId, RolloutKind, RolloutState, SessionState, TenantId};
+
+use crate::context::new_id;
+use crate::idempotency::Created;
+use crate::page::Paging;
+use crate::{
+    Action, App, Caller, Error, IdempotencyKey, Result, rollout_policy, transitions, update_sessions as sessions,
+    validate,
+};
+
+/// Groups that a rollout can target.
+const GROUPS_MAX: usize = 100;
+
+/// Buckets of devices; the order of them is turned by a random number per rollout.
+const BUCKETS: u32 = 65_536;
+
+impl App {
+    /// The tenant's rollouts, newest first.
+    pub async fn rollout_list(&self, caller: &Caller, query: &RolloutFilter) -> Result<Page<Rollout>> {
+        let tenant = caller.authorize(Action::ReadFleet)?;
+        let paging = Paging::new(query.limit, query.cursor.as_deref())?;
+        let filter = rollouts::Filter { after: paging.after, state: query.status, parent: query.parent_id };
+        let mut rows = rollouts::page(&self.db, tenant, &filter, paging.rows()).await?;
+        let next_cursor = paging.cut(&mut rows, |row| row.id);
+        let mut items = Vec::with_capacity(rows.len());
+        for row in rows {
+            items.push(self.view(tenant, row).await?);
+        }
+        Ok(Page { items, next_cursor })
+    }
+
+    /// One rollout.
+    pub async fn rollout_view(&self, caller: &Caller, id: RolloutId) -> Result<Rollout> {
+        let tenant = caller.authorize(Action::ReadFleet)?;
+        self.rollout(tenant, id).await
+    }
+
+    async fn rollout(&self, tenant: TenantId, id: RolloutId) -> Result<Rollout> {
+        let row = self.rollout_row(tenant, id).await?;
+        self.view(tenant, row).await
+    }
+
+    async fn rollout_row(&self, tenant: TenantId, id: RolloutId) -> Result<RolloutRow> {
+        rollouts::get(&self.db, tenant, id).await?.ok_or_else(|| Error::not_found("rollout", id))
+    }
+
+    async fn view(&self, tenant: TenantId, row: RolloutRow) -> Result<Rollout> {
+        let groups = rollouts::groups(&self.db, tenant, row.id).await?;
+        let stages = stages::of_rollout(&self.db, tenant, row.id).await?;
+        let counters = counters::of_rollout(&self.db, tenant, row.id).await?;
+        view(row, groups, &stages, &counters)
+    }
+
+    /// Creates a draft.
+    pub async fn rollout_create(
+        &self,
+        caller: &Caller,
+        body: RolloutCreate,
+        idempotency: Option<IdempotencyKey>,
+    ) -> Result<Rollout> {
+        let tenant = caller.authorize(Action::ManageRollouts)?;
+        validate::text("name", &body.name, 100)?;
+        validate::at_most("target_groups", &body.target_groups, GROUPS_MAX)?;
+        let policy = rollout_policy::from_request(&body)?;
+        let firmware = drover_store::firmware::get(&self.db, tenant, body.firmware_id).await?;
+        let firmware = firmware.ok_or_else(|| Error::field("firmware_id", "there is no such firmware"))?;
+        if firmware.state != FirmwareState::Published {
+            return Err(Error::conflict("firmware_not_published", "publish the firmware before it is rolled out"));
+        }
+        let now = self.now();
+        let id = new_id!(self, RolloutId);
+        let new = NewRollout {
+            id,
+            name: body.name,
+            kind: RolloutKind::Update,
+            state: RolloutState::Draft,
+            firmware_id: firmware.id,
+            device_type: firmware.device_type,
+            component: firmware.component,
+            parent_id: None,
+            policy: rollout_policy::to_json(&policy)?,
+            shift: self.draw(BUCKETS),
+        };
+        let (caller, groups) = (caller.clone(), body.target_groups);
+        let created = self
+            .writer
+            .write(move |tx| {
+                Box::pin(async move {
+                    let before = IdempotencyKey::claim(idempotency.as_ref(), tx, &caller, id.0, now).await?;
+                    if let Some(before) = before {
+                        return Ok(Created::Before(before));
+                    }
+                    rollouts::insert(tx, tenant, &new, now).await?;
+                    set_stages(tx, tenant, id, &policy).await?;
+                    set_groups(tx, tenant, id, &groups).await?;
+                    Ok::<_, Error>(Created::Now)
+                })
+            })
+            .await?;
+        match created {
+            Created::Now => self.rollout(tenant, id).await,
+            Created::Before(before) => self.rollout(tenant, RolloutId(before)).await,
+        }
+    }
+
+    /// Renames a rollout, or changes anything of a draft.
+    pub async fn rollout_update(&self, caller: &Caller, id: RolloutId, body: RolloutUpdate) -> Result<Rollout> {
+        let tenant = caller.authorize(Action::ManageRollouts)?;
+        if let Some(name) = &body.name {
+            validate::text("name", name, 100)?;
+        }
+        validate::at_most("target_groups", body.target_groups.as_deref().unwrap_or_default(), GROUPS_MAX)?;
+        let row = self.rollout_row(tenant, id).await?;
+        let policy = rollout_policy::with_update(rollout_policy::parse(&row.policy)?, body.clone())?;
+        let json = rollout_policy::to_json(&policy)?;
+        let changes_plan = json != row.policy || body.target_groups.is_some();
+        self.writer
+            .write(move |tx| {
+                Box::pin(async move {
+                    if changes_plan && !rollouts::update_draft(tx, tenant, id, &json).await? {
+                        return Err(Error::conflict(
+                            "rollout_started",
+                            "only the name of a started rollout can be changed; cancel it and create a new one",
+                        ));
+                    }
+                    if changes_plan {
+                        stages::clear(tx, tenant, id).await?;
+                        set_stages(tx, tenant, id, &policy).await?;
+                    }
+                    if let Some(groups) = body.target_groups {
+                        rollouts::clear_groups(tx, tenant, id).await?;
+                        set_groups(tx, tenant, id, &groups).await?;
+                    }
+                    if let Some(name) = body.name {
+                        rollouts::rename(tx, tenant, id, &name).await?;
+                    }
+                    Ok(())
+                })
+            })
+            .await?;
+        self.rollout(tenant, id).await
+    }
+
+    /// Starts a draft: at once, or when its first stage's time comes.
+    pub async fn rollout_start(&self, caller: &Caller, id: RolloutId) -> Result<Rollout> {
+        self.steer(caller, id, RolloutState::Scheduled, None, &[RolloutState::Draft]).await
+    }
+
+    /// Offers nothing new until it is resumed; devices that began finish.
+    pub async fn rollout_pause(&self, caller: &Caller, id: RolloutId) -> Result<Rollout> {
+        let reason = Some(format!("paused by {}", self.whoami(caller).name));
+        self.steer(caller, id, RolloutState::Paused, reason, &[RolloutState::Scheduled, RolloutState::Active]).await
+    }
+
+    /// Goes on. A failure gate that had tripped is overridden for its stage.
+    pub async fn rollout_resume(&self, caller: &Caller, id: RolloutId) -> Result<Rollout> {
+        let tenant = caller.authorize(Action::ManageRollouts)?;
+        let opened = stages::of_rollout(&self.db, tenant, id).await?.iter().any(|stage| stage.opened_at.is_some());
+        let next = if opened { RolloutState::Active } else { RolloutState::Scheduled };
+        self.steer(caller, id, next, None, &[RolloutState::Paused]).await
+    }
+
+    /// Stops for good. Devices that have not begun to install are called off.
+    pub async fn rollout_cancel(&self, caller: &Caller, id: RolloutId) -> Result<Rollout> {
+        let reason = Some(format!("cancelled by {}", self.whoami(caller).name));
+        let from = [RolloutState::Draft, RolloutState::Scheduled, RolloutState::Active, RolloutState::Paused];
+        self.steer(caller, id, RolloutState::Cancelled, reason, &from).await
+    }
+
+    /// Stops, and takes updated devices back to what they ran before.
+    pub async fn rollout_rollback(&self, caller: &Caller, id: RolloutId, body: RolloutRollback) -> Result<Rollout> {
+        let tenant = caller.authorize(Action::ManageRollouts)?;
+        if let Some(reason) = &body.reason {
+            validate::text("reason", reason, 500)?;
+        }
+        if self.rollout_row(tenant, id).await?.kind == RolloutKind::Rollback {
+            return Err(Error::unprocessable(
+                "is_a_rollback",
+                "a way back is not taken back; roll the firmware out again instead",
+            ));
+        }
+        let reason = body.reason.unwrap_or_else(|| format!("rolled back by {}", self.whoami(caller).name));
+        let from = [RolloutState::Active, RolloutState::Paused, RolloutState::Completed, RolloutState::Cancelled];
+        self.steer(caller, id, RolloutState::RollingBack, Some(reason), &from).await
+    }
+
+    /// Moves a rollout to `to` from where it stands, if it stands in one of `from`.
+    async fn steer(
+        &self,
+        caller: &Caller,
+        id: RolloutId,
+        to: RolloutState,
+        reason: Option<String>,
+        from: &[RolloutState],
+    ) -> Result<Rollout> {
+        let tenant = caller.authorize(Action::ManageRollouts)?;
+        let row = self.rollout_row(tenant, id).await?;
+        if !from.contains(&row.state) || !row.state.may_become(to) {
+            let detail = format!("the rollout is {}; from there it cannot become {to}", row.state);
+            return Err(Error::conflict("wrong_state", detail));
+        }
+        let change = StateChange { from: row.state, to, reason };
+        let now = self.now();
+        let moved = self
+            .writer
+            .write(move |tx| {
+                Box::pin(async move { transitions::set_rollout_state(tx, tenant, &row, &change, now).await })
+            })
+            .await?;
+        if !moved {
+            return Err(Error::conflict("wrong_state", "the rollout changed at this moment; look at it and try again"));
+        }
+        self.poke.notify_one();
+        self.rollout(tenant, id).await
+    }
+
+    /// How it is doing, in numbers.
+    pub async fn rollout_metrics(&self, caller: &Caller, id: RolloutId) -> Result<RolloutMetrics> {
+        let tenant = caller.authorize(Action::ReadFleet)?;
+        let rollout = self.rollout(tenant, id).await?;
+        let counters = counters::of_rollout(&self.db, tenant, id).await?;
+        let mut failures_by_class: BTreeMap<String, u64> = BTreeMap::new();
+        for counter in counters.iter().filter(|counter| counter.state.is_failure() && counter.sessions > 0) {
+            let sessions = u64::try_from(counter.sessions).unwrap_or(0);
+            *failures_by_class.entry(counter.failure_class.clone()).or_default() += sessions;
+        }
+        let stages = rollout.stages.into_iter();
+        let stages = stages.map(|stage| StageMetrics { name: stage.name, status: stage.status, counts: stage.counts });
+        let all = tally(&counters, None);
+        Ok(RolloutMetrics {
+            rollout_id: id,
+            status: rollout.status,
+            success_rate: (all.ended() > 0).then(|| all.success_share()),
+            counts: rollout.counts,
+            failures_by_class,
+            stages: stages.collect(),
+        })
+    }
+
+    /// The devices on which it failed, and why.
+    pub async fn rollout_failures(
+        &self,
+        caller: &Caller,
+        id: RolloutId,
+        query: &PageQuery,
+    ) -> Result<Page<UpdateSession>> {
+        let tenant = caller.authorize(Action::ReadFleet)?;
+        let paging = Paging::new(query.limit, query.cursor.as_deref())?;
+        self.rollout_row(tenant, id).await?;
+        let rows = update_sessions::failures(&self.db, tenant, id, paging.after, paging.rows()).await?;
+        Ok(paging.page(rows, |row| row.id, sessions::view))
+    }
+
+    /// The devices that it took, and how they are doing.
+    pub async fn rollout_sessions(
+        &self,
+        caller: &Caller,
+        id: RolloutId,
+        query: &UpdateSessionFilter,
+    ) -> Result<Page<UpdateSession>> {
+        let tenant = caller.authorize(Action::ReadFleet)?;
+        let paging = Paging::new(query.limit, query.cursor.as_deref())?;
+        self.rollout_row(tenant, id).await?;
+        let rows = update_sessions::of_rollout(&self.db, tenant, id, query.state, paging.after, paging.rows()).await?;
+        Ok(paging.page(rows, |row| row.id, sessions::view))
+    }
+}
+
+/// Adds the waiting stages of a policy.
+pub(crate) async fn set_stages(tx: &mut Tx, tenant: TenantId, id: RolloutId, policy: &Policy) -> Result<()> {
+    for (position, _) in (0_i64..).zip(&policy.stages) {
+        stages::insert(tx, tenant, id, position).await?;
+    }
+    Ok(())
+}
+
+async fn set_groups(tx: &mut Tx, tenant: TenantId, id: RolloutId, groups: &[GroupId]) -> Result<()> {
+    for (index, group) in groups.iter().enumerate() {
+        if groups[..index].contains(group) {
+            continue;
+        }
+        if !rollouts::add_group(tx, tenant, id, *group).await? {
+            return Err(Error::field("target_groups", format!("there is no group {group}")));
+        }
+    }
+    Ok(())
+}
+
+/// How the sessions of one stage, or of all, stand.
+pub(crate) fn tally(counters: &[CounterRow], stage: Option<i64>) -> StageCounts {
+    let mut counts = StageCounts::default();
+    for counter in counters.iter().filter(|counter| stage.is_none_or(|stage| counter.stage == stage)) {
+        let sessions = u64::try_from(counter.sessions).unwrap_or(0);
+        let slot = match counter.state {
+            SessionState::Pending => &mut counts.pending,
+            SessionState::Succeeded => &mut counts.succeeded,
+            SessionState::Cancelled => &mut counts.cancelled,
+            SessionState::Skipped => &mut counts.skipped,
+            state if state.is_failure() => &mut counts.failed,
+            _ => &mut counts.in_flight,
+        };
+        *slot += sessions;
+    }
+    counts
+}
+
+fn counts_view(counts: StageCounts) -> RolloutCounts {
+    let StageCounts { pending, in_flight, succeeded, failed, cancelled, skipped } = counts;
+    RolloutCounts { pending, in_flight, succeeded, failed, cancelled, skipped }
+}
+
+fn view(row: RolloutRow, groups: Vec<GroupId>, stages: &[StageRow], counters: &[CounterRow]) -> Result<Rollout> {
+    let policy = rollout_policy::parse(&row.policy)?;
+    let stages = stages.iter().zip(policy.stages).map(|(row, policy)| Stage {
+        name: policy.name,
+        percentage: policy.percentage,
+        start_time: policy.start_time,
+        soak_ms: policy.soak_ms,
+        status: row.state,
+        opened_at: row.opened_at,
+        completion_time: row.completed_at,
+        counts: counts_view(tally(counters, Some(row.position))),
+    });
+    Ok(Rollout {
+        id: row.id,
+        name: row.name,
+        kind: row.kind,
+        status: row.state,
+        reason: row.reason,
+        firmware_id: row.firmware_id,
+        version: row.version,
+        device_type: row.device_type,
+        component: row.component,
+        parent_id: row.parent_id,
+        target_groups: groups,
+        stages: stages.collect(),
+        success_threshold: policy.success_threshold,
+        rollback_threshold: policy.rollback_threshold,
+        min_sample: policy.min_sample,
+        on_breach: policy.on_breach,
+        max_in_flight: policy.max_in_flight,
+        session_timeout_ms: policy.session_timeout_ms,
+        counts: counts_view(tally(counters, None)),
+        created_at: row.created_at,
+        started_at: row.started_at,
+        completed_at: row.completed_at,
+    })
+}

@@ -1,0 +1,21 @@
+//! What runs in the background of every node: level-triggered, idempotent, safe to run on many nodes.
+
+mod housekeeping;
+mod rollout_driver;
+mod stage_opening;
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::App;
+
+/// Starts all background tasks. They end soon after `stop` is cancelled; the tracker tells when.
+pub fn start(app: &Arc<App>, stop: &CancellationToken) -> TaskTracker {
+    let tasks = TaskTracker::new();
+    tasks.spawn(rollout_driver::run(Arc::clone(app), stop.clone()));
+    tasks.spawn(housekeeping::run(Arc::clone(app), stop.clone()));
+    tasks.close();
+    tasks
+}

@@ -1,0 +1,357 @@
+//! Carries out what the planner decides: loads a snapshot, asks, applies by compare-and-set, repeats.
+//!
+//! One node drives at a time, under a lease that every transaction verifies. A rollout is due when its
+//! `next_tick_at` has come. The driver first moves that time ahead (its claim), then looks: whoever has news sets
+//! it back, so none is lost between the look and the next appointment.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use drover_db::{Lease, Tx};
+use drover_rollout::{Decision, DueSession, MAX_DUE_SESSIONS, Policy, Snapshot, StageSnapshot, next_tick, plan};
+use drover_store::counters::{self, CounterRow};
+use drover_store::rollouts::{self, DueRow, NewRollout, RolloutRow, StateChange};
+use drover_store::stages::{self, StageRow};
+use drover_store::targets;
+use drover_store::update_sessions::{self, Move, SessionRef};
+use drover_types::{
+    ErrorKind, FailureClass, RolloutId, RolloutKind, RolloutState, SessionState, StageState, TenantId, Timestamp,
+};
+use tokio_util::sync::CancellationToken;
+
+use super::stage_opening;
+use crate::context::new_id;
+use crate::rollouts::tally;
+use crate::transitions::{self, Subject};
+use crate::{App, Error, Result, rollout_policy};
+
+/// A driver that died is replaced after this long.
+const LEASE_TTL: Duration = Duration::from_secs(5);
+const LEASE_NAME: &str = "rollout-driver";
+
+/// How often the driver looks when nobody pokes it.
+const INTERVAL: Duration = Duration::from_millis(500);
+
+/// How far a claim moves the next look ahead: what is left of a tick that died is taken up after this long.
+const CLAIM: Duration = Duration::from_secs(30);
+
+/// Rollouts per round and steps per rollout, so that none waits for another for long.
+const ROLLOUTS_MAX: i64 = 100;
+const STEPS_MAX: usize = 20;
+
+pub(super) async fn run(app: Arc<App>, stop: CancellationToken) {
+    let mut lease = None;
+    while !stop.is_cancelled() {
+        if let Err(error) = round(&app, &mut lease, &stop).await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "failed to drive rollouts; trying again");
+        }
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = app.poke.notified() => {}
+            () = tokio::time::sleep(INTERVAL) => {}
+        }
+    }
+    if let Some(lease) = lease
+        && let Err(error) = app.db.lease_release(&lease).await
+    {
+        tracing::debug!(%error, "the driver's lease was not given back; it runs out by itself");
+    }
+}
+
+async fn round(app: &App, lease: &mut Option<Lease>, stop: &CancellationToken) -> Result<()> {
+    let Some(held) = hold_lease(app, lease).await? else { return Ok(()) };
+    for due in rollouts::due(&app.db, app.now(), ROLLOUTS_MAX).await? {
+        if stop.is_cancelled() {
+            return Ok(());
+        }
+        // One rollout that cannot be driven must not stop the others.
+        if let Err(error) = tick(app, &held, due).await {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(error, rollout = %due.id, "failed to drive this rollout; trying again");
+        }
+        app.db.lease_renew(&held, LEASE_TTL).await?;
+    }
+    Ok(())
+}
+
+async fn hold_lease(app: &App, lease: &mut Option<Lease>) -> Result<Option<Lease>> {
+    if let Some(held) = lease
+        && app.db.lease_renew(held, LEASE_TTL).await?
+    {
+        return Ok(Some(held.clone()));
+    }
+    let holder = format!("process {}", std::process::id());
+    *lease = app.db.lease_acquire(LEASE_NAME, &holder, LEASE_TTL).await?;
+    Ok(lease.clone())
+}
+
+/// Everything the planner and the driver know of a rollout at one moment.
+pub(super) struct View {
+    pub(super) tenant: TenantId,
+    pub(super) row: RolloutRow,
+    pub(super) policy: Policy,
+    pub(super) stages: Vec<StageRow>,
+    pub(super) counters: Vec<CounterRow>,
+    due: Vec<SessionRef>,
+    snapshot: Snapshot,
+    pub(super) now: Timestamp,
+}
+
+async fn load(app: &App, tenant: TenantId, id: RolloutId) -> Result<Option<View>> {
+    let now = app.now();
+    let Some(row) = rollouts::get(&app.db, tenant, id).await? else { return Ok(None) };
+    let stages = stages::of_rollout(&app.db, tenant, id).await?;
+    let counters = counters::of_rollout(&app.db, tenant, id).await?;
+    let due_max = i64::try_from(MAX_DUE_SESSIONS).unwrap_or(i64::MAX);
+    let due = update_sessions::due(&app.db, tenant, id, now, due_max).await?;
+    let child = rollouts::child(&app.db, tenant, id).await?;
+    let rolling_back = row.state == RolloutState::RollingBack;
+    let children_needed = rolling_back && targets::count_back(&app.db, tenant, id).await? > 0;
+    let snapshot = Snapshot {
+        state: row.state,
+        kind: row.kind,
+        stages: stages
+            .iter()
+            .map(|stage| StageSnapshot {
+                state: stage.state,
+                soak_until: stage.soak_until,
+                counts: tally(&counters, Some(stage.position)),
+            })
+            .collect(),
+        due: due
+            .iter()
+            .filter_map(|one| Some(DueSession { id: one.id, state: one.state, next_action_at: one.next_action_at? }))
+            .collect(),
+        child: child.map(|child| child.state),
+        children_needed,
+    };
+    let policy = rollout_policy::parse(&row.policy)?;
+    Ok(Some(View { tenant, row, policy, stages, counters, due, snapshot, now }))
+}
+
+async fn tick(app: &App, lease: &Lease, due: DueRow) -> Result<()> {
+    let DueRow { tenant_id: tenant, id, next_tick_at } = due;
+    let claim = app.now().plus(CLAIM);
+    if !set_next_tick(app, tenant, id, next_tick_at, Some(claim)).await? {
+        return Ok(());
+    }
+    for _ in 0..STEPS_MAX {
+        let Some(view) = load(app, tenant, id).await? else { return Ok(()) };
+        if !step(app, lease, &view).await? {
+            let mut next = next_tick(&view.policy, &view.snapshot, view.now);
+            if !view.row.state.is_final() || view.snapshot.in_flight() > 0 {
+                let due = update_sessions::next_due(&app.db, tenant, id).await?;
+                next = [next, due].into_iter().flatten().min();
+            }
+            set_next_tick(app, tenant, id, claim, next).await?;
+            return Ok(());
+        }
+    }
+    // There is more to do; the others first.
+    set_next_tick(app, tenant, id, claim, Some(app.now())).await?;
+    app.poke.notify_one();
+    Ok(())
+}
+
+async fn set_next_tick(
+    app: &App,
+    tenant: TenantId,
+    id: RolloutId,
+    before: Timestamp,
+    after: Option<Timestamp>,
+) -> Result<bool> {
+    app.writer
+        .write(move |tx| {
+            Box::pin(async move { Ok::<_, Error>(rollouts::set_next_tick(tx, tenant, id, before, after).await?) })
+        })
+        .await
+}
+
+/// One step: a batch of an opening stage, or one plan. Says whether anything changed.
+async fn step(app: &App, lease: &Lease, view: &View) -> Result<bool> {
+    let fills = matches!(view.row.state, RolloutState::Active | RolloutState::Paused);
+    if let Some(stage) = view.stages.iter().find(|stage| fills && stage.state == StageState::Opening) {
+        stage_opening::fill(app, lease, view, stage).await?;
+        return Ok(true);
+    }
+    let decisions = plan(&view.policy, &view.snapshot, view.now);
+    if decisions.is_empty() {
+        return Ok(false);
+    }
+    let mut remaining = None;
+    for decision in &decisions {
+        if let Decision::OpenStage { stage } = decision {
+            remaining = Some(stage_opening::devices_to_choose(app, view, *stage).await?);
+        }
+    }
+    let plan = Plan {
+        lease: lease.clone(),
+        tenant: view.tenant,
+        rollout: view.row.clone(),
+        policy: view.policy.clone(),
+        stages: view.stages.iter().map(|stage| stage.state).collect(),
+        due: view.due.clone(),
+        remaining,
+        child_id: new_id!(app, RolloutId),
+        now: view.now,
+        decisions,
+    };
+    let done = app.writer.write(move |tx| Box::pin(async move { plan.apply(tx).await })).await?;
+    for state in done.ended {
+        app.metrics.update_ended(state);
+    }
+    Ok(done.changed)
+}
+
+/// One plan, applied in one transaction.
+struct Plan {
+    lease: Lease,
+    tenant: TenantId,
+    rollout: RolloutRow,
+    policy: Policy,
+    stages: Vec<StageState>,
+    due: Vec<SessionRef>,
+    remaining: Option<i64>,
+    child_id: RolloutId,
+    now: Timestamp,
+    decisions: Vec<Decision>,
+}
+
+/// What a plan did.
+#[derive(Default)]
+struct Done {
+    changed: bool,
+    ended: Vec<SessionState>,
+}
+
+impl Plan {
+    async fn apply(&self, tx: &mut Tx) -> Result<Done> {
+        hold(tx, &self.lease).await?;
+        if rollouts::lock(tx, self.tenant, self.rollout.id).await? != Some(self.rollout.epoch) {
+            // A person was faster: plan again.
+            return Ok(Done { changed: true, ended: Vec::new() });
+        }
+        let mut done = Done::default();
+        for decision in &self.decisions {
+            done.changed |= self.apply_one(tx, decision, &mut done.ended).await?;
+        }
+        Ok(done)
+    }
+
+    async fn apply_one(&self, tx: &mut Tx, decision: &Decision, ended: &mut Vec<SessionState>) -> Result<bool> {
+        let (tenant, rollout, now) = (self.tenant, self.rollout.id, self.now);
+        match decision {
+            Decision::Activate => self.become_state(tx, RolloutState::Active, None).await,
+            Decision::Complete => self.become_state(tx, RolloutState::Completed, self.rollout.reason.clone()).await,
+            Decision::FinishRollback => {
+                self.become_state(tx, RolloutState::RolledBack, self.rollout.reason.clone()).await
+            }
+            Decision::Pause { reason } => self.become_state(tx, RolloutState::Paused, Some(reason.clone())).await,
+            Decision::Cancel { reason } => self.become_state(tx, RolloutState::Cancelled, Some(reason.clone())).await,
+            Decision::BeginRollback { reason } => {
+                self.become_state(tx, RolloutState::RollingBack, Some(reason.clone())).await
+            }
+            Decision::OpenStage { stage } => {
+                Ok(stages::open(tx, tenant, rollout, position(*stage), self.remaining.unwrap_or(0), now).await?)
+            }
+            Decision::SoakStage { stage, until } => {
+                self.stage_becomes(tx, *stage, StageState::Soaking, Some(*until)).await
+            }
+            Decision::PassStage { stage } => self.stage_becomes(tx, *stage, StageState::Passed, None).await,
+            Decision::FailStage { stage, .. } => self.stage_becomes(tx, *stage, StageState::Failed, None).await,
+            Decision::TimeOutSessions { sessions } => {
+                let silent = self.due.iter().filter(|due| sessions.contains(&due.id));
+                let failure = (
+                    FailureClass::Timeout,
+                    "silent".to_owned(),
+                    format!("no report for {} s", self.policy.session_timeout_ms / 1_000),
+                );
+                self.end_sessions(tx, silent, SessionState::TimedOut, Some(failure), ended).await
+            }
+            Decision::CallOffWaiting => {
+                let max = i64::try_from(MAX_DUE_SESSIONS).unwrap_or(i64::MAX);
+                let waiting = update_sessions::waiting(&mut *tx, tenant, rollout, max).await?;
+                self.end_sessions(tx, waiting.iter(), SessionState::Cancelled, None, ended).await
+            }
+            Decision::CreateRollback => self.create_rollback(tx).await,
+        }
+    }
+
+    async fn become_state(&self, tx: &mut Tx, to: RolloutState, reason: Option<String>) -> Result<bool> {
+        let change = StateChange { from: self.rollout.state, to, reason };
+        transitions::set_rollout_state(tx, self.tenant, &self.rollout, &change, self.now).await
+    }
+
+    async fn stage_becomes(
+        &self,
+        tx: &mut Tx,
+        stage: usize,
+        to: StageState,
+        soak_until: Option<Timestamp>,
+    ) -> Result<bool> {
+        let Some(from) = self.stages.get(stage).copied() else { return Ok(false) };
+        let change = stages::StateChange { from, to, soak_until };
+        Ok(stages::set_state(tx, self.tenant, self.rollout.id, position(stage), change, self.now).await?)
+    }
+
+    async fn end_sessions(
+        &self,
+        tx: &mut Tx,
+        sessions: impl Iterator<Item = &SessionRef> + Send,
+        to: SessionState,
+        failure: Option<(FailureClass, String, String)>,
+        ended: &mut Vec<SessionState>,
+    ) -> Result<bool> {
+        let mut changed = false;
+        for session in sessions {
+            let subject = Subject {
+                tenant: self.tenant,
+                session: session.id,
+                rollout: self.rollout.id,
+                stage: session.stage,
+                device: session.device_id,
+                class_before: None,
+            };
+            let change = Move { from: session.state, to, progress: 0, failure: failure.clone(), next_action_at: None };
+            if transitions::apply(tx, subject, &change, self.now).await? {
+                changed = true;
+                ended.push(to);
+            }
+        }
+        Ok(changed)
+    }
+
+    /// The way back is a rollout of its own; the unique parent makes sure that there is one.
+    async fn create_rollback(&self, tx: &mut Tx) -> Result<bool> {
+        if rollouts::child(&mut *tx, self.tenant, self.rollout.id).await?.is_some() {
+            return Ok(false);
+        }
+        let policy = Policy::for_rollback(self.policy.max_in_flight, self.policy.session_timeout_ms);
+        let child = NewRollout {
+            id: self.child_id,
+            name: format!("{} (way back)", self.rollout.name),
+            kind: RolloutKind::Rollback,
+            state: RolloutState::Active,
+            firmware_id: self.rollout.firmware_id,
+            device_type: self.rollout.device_type.clone(),
+            component: self.rollout.component.clone(),
+            parent_id: Some(self.rollout.id),
+            policy: rollout_policy::to_json(&policy)?,
+            shift: 0,
+        };
+        rollouts::insert(tx, self.tenant, &child, self.now).await?;
+        crate::rollouts::set_stages(tx, self.tenant, child.id, &policy).await?;
+        Ok(true)
+    }
+}
+
+fn position(stage: usize) -> i64 {
+    i64::try_from(stage).unwrap_or(i64::MAX)
+}
+
+/// Verifies the driver's lease in a transaction.
+pub(super) async fn hold(tx: &mut Tx, lease: &Lease) -> Result<()> {
+    lease.verify(tx).await.map_err(|error| {
+        Error::new(ErrorKind::Unavailable, "lease_lost", "another node drives the rollouts now").with_source(error)
+    })
+}

@@ -1,0 +1,179 @@
+//! Chooses the devices of an opening stage: batches of rows behind a cursor that survives a restart.
+
+use drover_db::{Lease, Tx};
+use drover_store::stages::{self, Cursor, StageRow, StateChange};
+use drover_store::targets::{self, Range, Target};
+use drover_store::update_sessions::{self, Chosen, INSERT_ROWS_MAX, PendingStage};
+use drover_store::{counters, firmware, rollouts};
+use drover_types::{DeviceId, FirmwareId, RolloutKind, SessionState, StageState, TenantId, Timestamp, UpdateSessionId};
+
+use super::rollout_driver::{View, hold};
+use crate::rollouts::tally;
+use crate::{App, Error, Result};
+
+/// Devices per transaction.
+const BATCH: usize = 5_000;
+
+/// Behind the last bucket.
+const BUCKETS: i64 = 65_536;
+
+/// A cursor bucket before all buckets: the choice goes on at bucket 0.
+const WRAPPED: i64 = -1;
+
+/// How many devices the stage takes when it opens: its share of all that may be taken and were taken before.
+pub(super) async fn devices_to_choose(app: &App, view: &View, stage: usize) -> Result<i64> {
+    if let (RolloutKind::Rollback, Some(parent)) = (view.row.kind, view.row.parent_id) {
+        return Ok(targets::count_back(&app.db, view.tenant, parent).await?);
+    }
+    let Some(policy) = view.policy.stages.get(stage) else { return Ok(0) };
+    let target = target(app, view).await?;
+    let eligible = targets::count(&app.db, &target).await?;
+    let taken = i64::try_from(tally(&view.counters, None).total()).unwrap_or(i64::MAX);
+    Ok(share(policy.percentage, eligible.saturating_add(taken)).saturating_sub(taken).max(0))
+}
+
+/// ceil(percentage · all).
+fn share(percentage: u8, all: i64) -> i64 {
+    i64::try_from((i128::from(percentage) * i128::from(all) + 99) / 100).unwrap_or(i64::MAX)
+}
+
+async fn target(app: &App, view: &View) -> Result<Target> {
+    let id = view.row.firmware_id;
+    let firmware = firmware::get(&app.db, view.tenant, id).await?;
+    let firmware = firmware.ok_or_else(|| Error::not_found("firmware", id))?;
+    let groups = rollouts::groups(&app.db, view.tenant, view.row.id).await?;
+    Ok(Target {
+        tenant: view.tenant,
+        rollout: view.row.id,
+        firmware: id,
+        device_type: firmware.device_type,
+        component: firmware.component,
+        version: firmware.version,
+        release_counter: firmware.release_counter,
+        has_groups: !groups.is_empty(),
+    })
+}
+
+/// Chooses the next batch of devices; makes the stage running when no more are to be chosen.
+pub(super) async fn fill(app: &App, lease: &Lease, view: &View, stage: &StageRow) -> Result<()> {
+    let remaining = stage.remaining.unwrap_or(0);
+    let limit = usize::try_from(remaining).unwrap_or(BATCH).min(BATCH);
+    let now = view.now;
+    let ids = (0..limit).map(|_| UpdateSessionId::generate(now, app.entropy())).collect();
+    let batch = Batch {
+        lease: lease.clone(),
+        tenant: view.tenant,
+        epoch: view.row.epoch,
+        target: target(app, view).await?,
+        parent: view.row.parent_id,
+        shift: view.row.shift,
+        stage: stage.clone(),
+        remaining,
+        limit,
+        ids,
+        now,
+    };
+    app.writer.write(move |tx| Box::pin(async move { batch.run(tx).await })).await
+}
+
+struct Batch {
+    lease: Lease,
+    tenant: TenantId,
+    epoch: i64,
+    target: Target,
+    parent: Option<drover_types::RolloutId>,
+    shift: i64,
+    stage: StageRow,
+    remaining: i64,
+    limit: usize,
+    ids: Vec<UpdateSessionId>,
+    now: Timestamp,
+}
+
+/// What one look at the candidates gave.
+struct Picked {
+    devices: Vec<(DeviceId, FirmwareId)>,
+    /// Where to go on; none when there is nothing behind.
+    next: Option<(i64, Option<DeviceId>)>,
+}
+
+impl Batch {
+    async fn run(&self, tx: &mut Tx) -> Result<()> {
+        hold(tx, &self.lease).await?;
+        let (tenant, rollout, position) = (self.tenant, self.target.rollout, self.stage.position);
+        if rollouts::lock(tx, tenant, rollout).await? != Some(self.epoch) {
+            return Ok(());
+        }
+        let picked = if self.limit == 0 { Picked { devices: Vec::new(), next: None } } else { self.pick(tx).await? };
+        let chosen: Vec<Chosen> = self
+            .ids
+            .iter()
+            .zip(&picked.devices)
+            .map(|(id, (device, firmware))| Chosen { id: *id, device: *device, firmware: *firmware })
+            .collect();
+        let pending = PendingStage { rollout, stage: position, component: self.target.component.clone() };
+        for rows in chosen.chunks(INSERT_ROWS_MAX) {
+            update_sessions::insert_pending(tx, tenant, &pending, rows, self.now).await?;
+        }
+        let count = i64::try_from(chosen.len()).unwrap_or(0);
+        if count > 0 {
+            counters::add(tx, tenant, rollout, position, SessionState::Pending, None, count).await?;
+        }
+        let remaining = if picked.next.is_none() { 0 } else { self.remaining - count };
+        let (bucket, device) = picked.next.map_or((None, None), |(bucket, device)| (Some(bucket), device));
+        let cursor = Cursor { remaining, bucket, device };
+        if !stages::advance(tx, tenant, rollout, position, self.remaining, cursor).await? {
+            return Err(Error::conflict("stage_moved", "another driver opened this stage further"));
+        }
+        if remaining == 0 {
+            let change = StateChange { from: StageState::Opening, to: StageState::Running, soak_until: None };
+            stages::set_state(tx, tenant, rollout, position, change, self.now).await?;
+        }
+        Ok(())
+    }
+
+    async fn pick(&self, tx: &mut Tx) -> Result<Picked> {
+        match self.parent {
+            Some(parent) => self.pick_back(tx, parent).await,
+            None => self.pick_forward(tx).await,
+        }
+    }
+
+    /// Buckets from the rollout's shift to the last, then from the first to the shift.
+    async fn pick_forward(&self, tx: &mut Tx) -> Result<Picked> {
+        let nobody = DeviceId(uuid::Uuid::nil());
+        let bucket = self.stage.cursor_bucket.unwrap_or(self.shift - 1);
+        let wrapped = self.stage.cursor_bucket.is_some_and(|bucket| bucket < self.shift);
+        let (from, to) = if wrapped { (0, self.shift) } else { (self.shift, BUCKETS) };
+        let range = Range { from, to, after_bucket: bucket, after: self.stage.cursor_device.unwrap_or(nobody) };
+        let limit = i64::try_from(self.limit).unwrap_or(i64::MAX);
+        let rows = targets::pick(tx, &self.target, range, limit).await?;
+        let next = match rows.last() {
+            Some(last) if rows.len() == self.limit => Some((last.bucket, Some(last.device_id))),
+            _ if wrapped || self.shift == 0 => None,
+            _ => Some((WRAPPED, None)),
+        };
+        let firmware = self.target.firmware;
+        Ok(Picked { devices: rows.into_iter().map(|row| (row.device_id, firmware)).collect(), next })
+    }
+
+    async fn pick_back(&self, tx: &mut Tx, parent: drover_types::RolloutId) -> Result<Picked> {
+        let limit = i64::try_from(self.limit).unwrap_or(i64::MAX);
+        let rows = targets::pick_back(tx, self.tenant, parent, self.stage.cursor_device, limit).await?;
+        let next = match rows.last() {
+            Some(last) if rows.len() == self.limit => Some((0, Some(last.device_id))),
+            _ => None,
+        };
+        Ok(Picked { devices: rows.into_iter().map(|row| (row.device_id, row.firmware_id)).collect(), next })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::share;
+
+    #[test]
+    fn a_share_is_rounded_up_and_never_more_than_all() {
+        assert_eq!((share(20, 20), share(1, 20), share(50, 3), share(100, 7), share(33, 0)), (4, 1, 2, 7, 0));
+    }
+}

@@ -1,0 +1,84 @@
+//! What goes with every change of an update session: counters, the device's status, the driver's wake-up.
+
+use drover_db::Tx;
+use drover_store::rollouts::{self, RolloutRow, StateChange};
+use drover_store::update_sessions::{self, Move};
+use drover_store::{counters, devices};
+use drover_types::{
+    DeviceId, DeviceStatus, FailureClass, RolloutId, SessionState, TenantId, Timestamp, UpdateSessionId,
+};
+
+use crate::Result;
+
+/// The session that changes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Subject {
+    pub(crate) tenant: TenantId,
+    pub(crate) session: UpdateSessionId,
+    pub(crate) rollout: RolloutId,
+    pub(crate) stage: i64,
+    pub(crate) device: DeviceId,
+    /// The class that the state before was counted under: only a time-out has one and can still change.
+    pub(crate) class_before: Option<FailureClass>,
+}
+
+/// Changes the state with all that hangs on it; false, and nothing done, when it was not in `change.from` any more.
+pub(crate) async fn apply(tx: &mut Tx, subject: Subject, change: &Move, now: Timestamp) -> Result<bool> {
+    let Subject { tenant, rollout, stage, .. } = subject;
+    if !update_sessions::change_state(tx, tenant, subject.session, change, now).await? {
+        return Ok(false);
+    }
+    let class = change.failure.as_ref().map(|(class, _, _)| *class);
+    counters::add(tx, tenant, rollout, stage, change.from, subject.class_before, -1).await?;
+    counters::add(tx, tenant, rollout, stage, change.to, class, 1).await?;
+    after_change(tx, subject, change.to, now).await?;
+    Ok(true)
+}
+
+/// The device's status follows its session; a session that ended is news for the driver.
+pub(crate) async fn after_change(tx: &mut Tx, subject: Subject, state: SessionState, now: Timestamp) -> Result<()> {
+    let status = match state {
+        SessionState::Succeeded => DeviceStatus::Success,
+        SessionState::Cancelled | SessionState::Skipped => DeviceStatus::Idle,
+        state if state.is_failure() => DeviceStatus::Failed,
+        state if state.is_in_flight() => DeviceStatus::Updating,
+        _ => return Ok(()),
+    };
+    devices::set_status(tx, subject.tenant, subject.device, status, now).await?;
+    if state.is_final() {
+        rollouts::wake(tx, subject.tenant, subject.rollout, now).await?;
+    }
+    Ok(())
+}
+
+/// Forgets a device and takes its sessions out of the counters; false when there is none.
+pub(crate) async fn delete_device(tx: &mut Tx, tenant: TenantId, device: DeviceId) -> Result<bool> {
+    let now = match devices::get(&mut *tx, tenant, device).await? {
+        Some(row) => row.updated_at,
+        None => return Ok(false),
+    };
+    for counted in update_sessions::counted_of_device(&mut *tx, tenant, device).await? {
+        let (rollout, stage) = (counted.rollout_id, counted.stage);
+        counters::add(tx, tenant, rollout, stage, counted.state, counted.failure_class, -1).await?;
+        rollouts::wake(tx, tenant, rollout, now).await?;
+    }
+    Ok(devices::delete(tx, tenant, device).await?)
+}
+
+/// Changes a rollout's state; the rollout that it takes back hears when it ended.
+pub(crate) async fn set_rollout_state(
+    tx: &mut Tx,
+    tenant: TenantId,
+    rollout: &RolloutRow,
+    change: &StateChange,
+    now: Timestamp,
+) -> Result<bool> {
+    let changed = rollouts::set_state(tx, tenant, rollout.id, change, now).await?;
+    if let Some(parent) = rollout.parent_id
+        && changed
+        && change.to.is_final()
+    {
+        rollouts::wake(tx, tenant, parent, now).await?;
+    }
+    Ok(changed)
+}

@@ -1,0 +1,32 @@
+use super::*;
+use crate::conformance::Content;
+use crate::location::Location;
+
+/// Stands for an object beyond what S3 copies in one request: the limit is set low, the way is the same.
+#[tokio::test]
+async fn an_object_too_long_to_be_copied_passes_through() {
+    let url = std::env::var("DROVER_TEST_S3");
+    let url = url.expect("DROVER_TEST_S3 names no S3 server: start one: scripts/s3-server.sh, or `make test`");
+    let Ok(Location::S3(mut location)) = url.parse() else { panic!("DROVER_TEST_S3 is no s3:// URL") };
+    location.prefix = format!("copy-{}", random::token().expect("randomness"));
+    let read = |name| std::env::var(name).expect("credentials of the S3 server");
+    let credentials = S3Credentials {
+        access_key_id: read("AWS_ACCESS_KEY_ID"),
+        secret_access_key: read("AWS_SECRET_ACCESS_KEY"),
+        session_token: None,
+    };
+    let mut store = S3Store::new(&location, &credentials).expect("a store");
+    store.copy_limit_bytes = 1024;
+
+    let content = Content { seed: 6, size_bytes: 17 * 1024 * 1024 + 3 };
+    let expected = content.expected();
+    let tenant = TenantId(uuid::Uuid::from_u128(1));
+    let stored = store.put(tenant, None, content.size_bytes, content.stream()).await.expect("it is stored");
+    assert_eq!((stored.sha256, stored.already_there), (expected.sha256, false));
+    let body = store.get(&stored.key, None).await.expect("it is there");
+    let other_tenant = TenantId(uuid::Uuid::from_u128(2));
+    let checked = store.put(other_tenant, Some(&expected), u64::MAX, body).await;
+    assert!(checked.is_ok(), "what comes back is not what was stored: {checked:?}");
+    let temporary = object_store::ObjectStore::list(&store.client, Some(&store.below_prefix("tmp")));
+    assert_eq!(temporary.count().await, 0, "the temporary object stays");
+}

@@ -1,0 +1,94 @@
+//! A connection to run one statement on: borrowed from a transaction, or taken from the pool of readers.
+
+use std::ops::{Deref, DerefMut};
+
+use sqlx::pool::PoolConnection;
+use sqlx::{Database, Postgres, Sqlite};
+
+use crate::{Db, Tx};
+
+/// Where a statement runs. Functions that read take `impl Into<Conn<'_>>`, so that they serve both a
+/// transaction and a plain read.
+pub enum Conn<'c> {
+    /// On the readers' pool.
+    Db(&'c Db),
+    /// Inside a transaction.
+    Tx(&'c mut Tx),
+}
+
+impl<'c> From<&'c Db> for Conn<'c> {
+    fn from(db: &'c Db) -> Self {
+        Self::Db(db)
+    }
+}
+
+impl<'c> From<&'c mut Tx> for Conn<'c> {
+    fn from(tx: &'c mut Tx) -> Self {
+        Self::Tx(tx)
+    }
+}
+
+/// A connection of one of the two databases. Made by [`Conn::open`], taken apart by [`run!`](crate::run).
+pub enum OpenConn<'c> {
+    /// `SQLite`.
+    Sqlite(ConnGuard<'c, Sqlite>),
+    /// `PostgreSQL`.
+    Postgres(ConnGuard<'c, Postgres>),
+}
+
+/// A connection that is borrowed or goes back to its pool.
+pub enum ConnGuard<'c, D: Database> {
+    /// From the pool.
+    Pooled(PoolConnection<D>),
+    /// From a transaction.
+    Borrowed(&'c mut D::Connection),
+}
+
+impl<D: Database> Deref for ConnGuard<'_, D> {
+    type Target = D::Connection;
+    fn deref(&self) -> &Self::Target {
+        match self {
+            Self::Pooled(connection) => connection,
+            Self::Borrowed(connection) => connection,
+        }
+    }
+}
+
+impl<D: Database> DerefMut for ConnGuard<'_, D> {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        match self {
+            Self::Pooled(connection) => connection,
+            Self::Borrowed(connection) => connection,
+        }
+    }
+}
+
+impl<'c> Conn<'c> {
+    /// The connection itself. Errors when the pool gives none in time.
+    pub async fn open(self) -> Result<OpenConn<'c>, sqlx::Error> {
+        Ok(match self {
+            Self::Db(Db::Sqlite(pools)) => OpenConn::Sqlite(ConnGuard::Pooled(pools.readers.acquire().await?)),
+            Self::Db(Db::Postgres(pool)) => OpenConn::Postgres(ConnGuard::Pooled(pool.acquire().await?)),
+            Self::Tx(Tx::Sqlite(tx)) => OpenConn::Sqlite(ConnGuard::Borrowed(&mut **tx)),
+            Self::Tx(Tx::Postgres(tx)) => OpenConn::Postgres(ConnGuard::Borrowed(&mut **tx)),
+        })
+    }
+}
+
+/// One body, compiled for both databases: `run!(conn, |c| sqlx::query(SQL).bind(id).execute(c).await)`.
+/// `conn` is anything that becomes a [`Conn`]; `c` is a `&mut` connection.
+#[macro_export]
+macro_rules! run {
+    ($conn:expr, |$c:ident| $body:expr) => {
+        match ::core::convert::Into::<$crate::Conn<'_>>::into($conn).open().await? {
+            $crate::OpenConn::Sqlite(mut guard) => {
+                let $c = &mut *guard;
+                $body
+            }
+            $crate::OpenConn::Postgres(mut guard) => {
+                let $c = &mut *guard;
+                $body
+            }
+        }
+    };
+}

@@ -1,0 +1,103 @@
+//! The handle to the database, and the macro for reads.
+
+use sqlx::{PgPool, SqlitePool};
+
+use crate::{BoxFuture, Dialect, Tx};
+
+/// The pools of one `SQLite` file.
+#[derive(Debug, Clone)]
+pub struct SqlitePools {
+    /// One connection: `SQLite` has one writer at a time, and waiting in our queue is fairer than in its busy loop.
+    pub writer: SqlitePool,
+    /// Connections that refuse to write. Each sees the last commit at the time its statement starts.
+    pub readers: SqlitePool,
+}
+
+/// A database of either kind. Cheap to clone; all clones share the pools.
+#[derive(Debug, Clone)]
+pub enum Db {
+    /// One file on this machine.
+    Sqlite(SqlitePools),
+    /// A server.
+    Postgres(PgPool),
+}
+
+impl Db {
+    /// Which SQL this database speaks where the two differ.
+    pub const fn dialect(&self) -> Dialect {
+        match self {
+            Self::Sqlite(_) => Dialect::Sqlite,
+            Self::Postgres(_) => Dialect::Postgres,
+        }
+    }
+
+    /// Begins a transaction that may write. On `SQLite` it holds the file's write lock from the start, so that it never
+    /// fails half-way because another writer came first.
+    ///
+    /// Prefer [`Db::write`], which cannot forget the commit.
+    pub async fn begin(&self) -> Result<Tx, sqlx::Error> {
+        match self {
+            Self::Sqlite(pools) => pools.writer.begin_with("BEGIN IMMEDIATE").await.map(Tx::Sqlite),
+            Self::Postgres(pool) => pool.begin().await.map(Tx::Postgres),
+        }
+    }
+
+    /// Runs `work` in one transaction and commits it. Rolls back when `work` fails and when this future is dropped
+    /// before the commit was sent; dropped later, the outcome is not known to the caller.
+    ///
+    /// `work` awaits nothing but SQL on its transaction: other writers wait for it.
+    pub async fn write<T, E, F>(&self, work: F) -> Result<T, E>
+    where
+        T: Send,
+        E: From<sqlx::Error> + Send,
+        F: for<'t> FnOnce(&'t mut Tx) -> BoxFuture<'t, Result<T, E>> + Send + 'static,
+    {
+        let mut tx = self.begin().await?;
+        let outcome = work(&mut tx).await;
+        match outcome {
+            Ok(value) => {
+                tx.commit().await?;
+                Ok(value)
+            }
+            Err(error) => {
+                // The connection may be gone; then the database has rolled back by itself.
+                if let Err(rollback) = tx.rollback().await {
+                    tracing::debug!(error = %rollback, "rollback not confirmed");
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Waits for the connections in use, then closes all. Later use fails with [`sqlx::Error::PoolClosed`].
+    pub async fn close(&self) {
+        match self {
+            Self::Sqlite(pools) => {
+                // The writer last: the last connection to leave folds the write-ahead log into the file.
+                pools.readers.close().await;
+                pools.writer.close().await;
+            }
+            Self::Postgres(pool) => pool.close().await,
+        }
+    }
+}
+
+/// One body that reads, compiled for both drivers: `read!(db, |c| query.fetch_all(c).await)`.
+///
+/// `db` is a [`Db`] or a reference to one. `c` is the pool to read from, shared and usable many times in the body; two
+/// statements may see different commits. `return` and `?` leave the surrounding function.
+#[macro_export]
+macro_rules! read {
+    ($db:expr, |$c:ident| $body:expr) => {
+        match &$db {
+            $crate::Db::Sqlite(pools) => {
+                let $c = &pools.readers;
+                $body
+            }
+            $crate::Db::Postgres(pool) => {
+                let $c = pool;
+                $body
+            }
+        }
+    };
+}

@@ -1,0 +1,59 @@
+//! Every difference between the two databases' SQL. At most ten.
+
+/// Which SQL a database speaks where the two differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dialect {
+    /// `SQLite` 3.42 or newer (built in).
+    Sqlite,
+    /// `PostgreSQL` 14 or newer.
+    Postgres,
+}
+
+impl Dialect {
+    const fn pick(self, sqlite: &'static str, postgres: &'static str) -> &'static str {
+        match self {
+            Self::Sqlite => sqlite,
+            Self::Postgres => postgres,
+        }
+    }
+
+    /// An expression for the database's own clock: microseconds since 1970 as `BIGINT`. On `SQLite` its steps are
+    /// milliseconds. For deciding whether a lease is alive; everything else takes the time as an argument.
+    pub const fn now_us(self) -> &'static str {
+        self.pick(
+            "CAST(round(unixepoch('now', 'subsec') * 1000) AS INTEGER) * 1000",
+            // Not now(): that is the time at which the transaction began.
+            "CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT)",
+        )
+    }
+
+    /// Ends a `SELECT` in a transaction whose rows nobody else may change or lock until it ends.
+    /// Empty on `SQLite`, where a transaction that may write is the only one.
+    pub const fn for_update(self) -> &'static str {
+        self.pick("", "FOR UPDATE")
+    }
+
+    /// Like [`Dialect::for_update`], but passes over rows that others have locked: for taking work from a queue.
+    pub const fn for_update_skip_locked(self) -> &'static str {
+        self.pick("", "FOR UPDATE SKIP LOCKED")
+    }
+
+    /// Like [`Dialect::for_update`], but others may read-lock the same rows: for checks that must hold until the commit.
+    pub const fn for_share(self) -> &'static str {
+        self.pick("", "FOR SHARE")
+    }
+
+    /// Selects whether the table named `$1` exists, as a truth value.
+    pub(crate) const fn table_exists(self) -> &'static str {
+        self.pick(
+            "SELECT count(*) > 0 FROM sqlite_master WHERE type = 'table' AND name = $1",
+            "SELECT count(*) > 0 FROM information_schema.tables WHERE table_schema = current_schema() AND table_name = $1",
+        )
+    }
+
+    /// Selects whether this transaction now has the right to migrate, as a truth value; held until it ends. On `SQLite`
+    /// the transaction's write lock is that right. The number is `drover` in ASCII.
+    pub(crate) const fn try_migration_lock(self) -> &'static str {
+        self.pick("SELECT TRUE", "SELECT pg_try_advisory_xact_lock(110442659079538)")
+    }
+}

@@ -1,0 +1,40 @@
+//! The schema's steps, in order. Files in `migrations/sqlite` and `migrations/postgres`, in pairs of one name.
+
+use crate::Migration;
+
+/// Every step of the schema that this program knows.
+pub const MIGRATIONS: &[Migration] = &[Migration {
+    version: 1,
+    name: "init",
+    sqlite: include_str!("../migrations/sqlite/0001_init.sql"),
+    postgres: include_str!("../migrations/postgres/0001_init.sql"),
+}];
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::path::Path;
+
+    use super::*;
+
+    fn files(folder: &str) -> BTreeSet<String> {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations").join(folder);
+        let Ok(entries) = std::fs::read_dir(path) else { return BTreeSet::new() };
+        entries.map(|entry| entry.expect("a readable folder").file_name().to_string_lossy().into_owned()).collect()
+    }
+
+    #[test]
+    fn every_file_is_listed_and_has_its_twin() {
+        let listed: BTreeSet<String> =
+            MIGRATIONS.iter().map(|step| format!("{:04}_{}.sql", step.version, step.name)).collect();
+        assert_eq!(listed, files("sqlite"));
+        assert_eq!(listed, files("postgres"));
+    }
+
+    #[test]
+    fn versions_count_up_from_one() {
+        let versions: Vec<i64> = MIGRATIONS.iter().map(|step| step.version).collect();
+        let expected: Vec<i64> = (1..).take(versions.len()).collect();
+        assert_eq!(versions, expected);
+    }
+}

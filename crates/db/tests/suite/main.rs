@@ -1,0 +1,12 @@
+//! The same tests on both databases. `PostgreSQL` is the one of `DROVER_TEST_POSTGRES`.
+
+#![expect(clippy::unwrap_used, reason = "everything here is a test, also the functions that the tests share")]
+
+mod batch;
+mod crash;
+mod errors;
+mod leases;
+mod migrations;
+mod open;
+mod support;
+mod write;

@@ -1,0 +1,54 @@
+//! How many update sessions of a stage are in which state.
+
+use drover_db::{Conn, Tx, run};
+use drover_types::{FailureClass, RolloutId, SessionState, TenantId};
+
+use crate::{Result, statements};
+
+statements! {
+    ADD = "INSERT INTO rollout_counters (tenant_id, rollout_id, stage, state, failure_class, sessions) \
+           VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (tenant_id, rollout_id, stage, state, failure_class) \
+           DO UPDATE SET sessions = rollout_counters.sessions + excluded.sessions";
+    OF_ROLLOUT = "SELECT stage, state, failure_class, sessions FROM rollout_counters \
+                  WHERE tenant_id = $1 AND rollout_id = $2 ORDER BY stage, state, failure_class";
+}
+
+/// How many sessions of a stage are in one state.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct CounterRow {
+    /// The stage, from 0.
+    pub stage: i64,
+    /// The state.
+    pub state: SessionState,
+    /// The failure class; empty for none.
+    pub failure_class: String,
+    /// How many.
+    pub sessions: i64,
+}
+
+/// Adds `sessions` (may be negative) to a counter.
+pub async fn add(
+    tx: &mut Tx,
+    tenant: TenantId,
+    rollout: RolloutId,
+    stage: i64,
+    state: SessionState,
+    class: Option<FailureClass>,
+    sessions: i64,
+) -> Result<()> {
+    run!(tx, |c| sqlx::query(ADD)
+        .bind(tenant)
+        .bind(rollout)
+        .bind(stage)
+        .bind(state)
+        .bind(class.map_or("", FailureClass::as_str))
+        .bind(sessions)
+        .execute(c)
+        .await
+        .map(drop))
+}
+
+/// All counters of a rollout.
+pub async fn of_rollout(conn: impl Into<Conn<'_>>, tenant: TenantId, rollout: RolloutId) -> Result<Vec<CounterRow>> {
+    run!(conn, |c| sqlx::query_as(OF_ROLLOUT).bind(tenant).bind(rollout).fetch_all(c).await)
+}

@@ -1,0 +1,62 @@
+//! Bearer tokens of devices.
+
+use drover_db::{Conn, Tx, run};
+use drover_types::{DeviceId, Sha256Digest, TenantId, Timestamp};
+use uuid::Uuid;
+
+use crate::{Result, statements};
+
+statements! {
+    INSERT = "INSERT INTO device_tokens (tenant_id, id, device_id, secret_sha256, created_at) \
+              VALUES ($1, $2, $3, $4, $5)";
+    GET = "SELECT t.device_id, d.device_type, d.last_seen_at, t.secret_sha256, t.revoked_at \
+           FROM device_tokens t \
+           JOIN devices d ON d.tenant_id = t.tenant_id AND d.id = t.device_id WHERE t.tenant_id = $1 AND t.id = $2";
+    REVOKE_ALL = "UPDATE device_tokens SET revoked_at = $3 \
+                  WHERE tenant_id = $1 AND device_id = $2 AND revoked_at IS NULL";
+}
+
+/// A device's token.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub struct DeviceTokenRow {
+    /// Whose it is.
+    pub device_id: DeviceId,
+    /// That device's type.
+    pub device_type: String,
+    /// When that device was last heard of.
+    pub last_seen_at: Option<Timestamp>,
+    /// SHA-256 of the secret.
+    pub secret_sha256: Sha256Digest,
+    /// When it was revoked.
+    pub revoked_at: Option<Timestamp>,
+}
+
+/// Adds a token.
+pub async fn insert(
+    tx: &mut Tx,
+    tenant: TenantId,
+    id: Uuid,
+    device: DeviceId,
+    secret_sha256: Sha256Digest,
+    now: Timestamp,
+) -> Result<()> {
+    run!(tx, |c| sqlx::query(INSERT)
+        .bind(tenant)
+        .bind(id)
+        .bind(device)
+        .bind(secret_sha256)
+        .bind(now)
+        .execute(c)
+        .await
+        .map(drop))
+}
+
+/// The token with that id.
+pub async fn get(conn: impl Into<Conn<'_>>, tenant: TenantId, id: Uuid) -> Result<Option<DeviceTokenRow>> {
+    run!(conn, |c| sqlx::query_as(GET).bind(tenant).bind(id).fetch_optional(c).await)
+}
+
+/// Revokes all tokens of a device.
+pub async fn revoke_all(tx: &mut Tx, tenant: TenantId, device: DeviceId, now: Timestamp) -> Result<()> {
+    run!(tx, |c| sqlx::query(REVOKE_ALL).bind(tenant).bind(device).bind(now).execute(c).await.map(drop))
+}

@@ -1,0 +1,156 @@
+//! Devices.
+
+use drover_db::{Conn, Tx, run};
+use drover_types::{DeviceId, DeviceStatus, GroupId, TenantId, Timestamp};
+
+use crate::{Result, statements};
+
+statements! {
+    INSERT = "INSERT INTO devices (tenant_id, id, hardware_id, device_type, status, bucket, metadata, \
+              last_seen_at, created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8, $8)";
+    GET = "SELECT id, hardware_id, device_type, status, metadata, agent_version, last_seen_at, created_at, updated_at \
+           FROM devices WHERE tenant_id = $1 AND id = $2";
+    BY_HARDWARE_ID = "SELECT id, hardware_id, device_type, status, metadata, agent_version, last_seen_at, \
+                      created_at, updated_at FROM devices WHERE tenant_id = $1 AND hardware_id = $2";
+    PAGE = "SELECT d.id, d.hardware_id, d.device_type, d.status, d.metadata, d.agent_version, d.last_seen_at, \
+            d.created_at, d.updated_at FROM devices d WHERE d.tenant_id = $1 \
+            AND (CAST($2 AS UUID) IS NULL OR d.id < $2) \
+            AND (CAST($3 AS TEXT) IS NULL OR d.device_type = $3) \
+            AND (CAST($4 AS TEXT) IS NULL OR d.status = $4) \
+            AND (CAST($5 AS TEXT) IS NULL OR d.hardware_id = $5) \
+            AND (CAST($6 AS UUID) IS NULL OR EXISTS (SELECT 1 FROM group_members m \
+                 WHERE m.tenant_id = d.tenant_id AND m.group_id = $6 AND m.device_id = d.id)) \
+            ORDER BY d.id DESC LIMIT $7";
+    SET_METADATA = "UPDATE devices SET metadata = $3, updated_at = $4 WHERE tenant_id = $1 AND id = $2";
+    SET_STATUS = "UPDATE devices SET status = $3, updated_at = $4 WHERE tenant_id = $1 AND id = $2 AND status <> $3";
+    SEEN = "UPDATE devices SET last_seen_at = $3, agent_version = COALESCE($4, agent_version) \
+            WHERE tenant_id = $1 AND id = $2";
+    DELETE = "DELETE FROM devices WHERE tenant_id = $1 AND id = $2";
+}
+
+/// A device.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub struct DeviceRow {
+    /// Its id.
+    pub id: DeviceId,
+    /// VIN or serial number.
+    pub hardware_id: String,
+    /// Its kind.
+    pub device_type: String,
+    /// How it is doing.
+    pub status: DeviceStatus,
+    /// Free text by key, as JSON.
+    pub metadata: String,
+    /// Version of its agent.
+    pub agent_version: Option<String>,
+    /// When it was last heard of.
+    pub last_seen_at: Option<Timestamp>,
+    /// When it registered.
+    pub created_at: Timestamp,
+    /// When it was last changed.
+    pub updated_at: Timestamp,
+}
+
+/// A new device.
+#[derive(Debug, Clone, Copy)]
+pub struct NewDevice<'a> {
+    /// Its id.
+    pub id: DeviceId,
+    /// VIN or serial number.
+    pub hardware_id: &'a str,
+    /// Its kind.
+    pub device_type: &'a str,
+    /// 0 to 65 535: who comes first when a stage opens.
+    pub bucket: i64,
+}
+
+/// Which devices.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// From behind this one.
+    pub after: Option<DeviceId>,
+    /// Only of this type.
+    pub device_type: Option<String>,
+    /// Only with this status.
+    pub status: Option<DeviceStatus>,
+    /// Only with this hardware id.
+    pub hardware_id: Option<String>,
+    /// Only members of this group.
+    pub group: Option<GroupId>,
+}
+
+/// Adds a device. Fails with a unique violation when the hardware id is taken.
+pub async fn insert(tx: &mut Tx, tenant: TenantId, device: NewDevice<'_>, now: Timestamp) -> Result<()> {
+    run!(tx, |c| sqlx::query(INSERT)
+        .bind(tenant)
+        .bind(device.id)
+        .bind(device.hardware_id)
+        .bind(device.device_type)
+        .bind(DeviceStatus::Idle)
+        .bind(device.bucket)
+        .bind("{}")
+        .bind(now)
+        .execute(c)
+        .await
+        .map(drop))
+}
+
+/// The device with that id.
+pub async fn get(conn: impl Into<Conn<'_>>, tenant: TenantId, id: DeviceId) -> Result<Option<DeviceRow>> {
+    run!(conn, |c| sqlx::query_as(GET).bind(tenant).bind(id).fetch_optional(c).await)
+}
+
+/// The device with that hardware id.
+pub async fn by_hardware_id(
+    conn: impl Into<Conn<'_>>,
+    tenant: TenantId,
+    hardware_id: &str,
+) -> Result<Option<DeviceRow>> {
+    run!(conn, |c| sqlx::query_as(BY_HARDWARE_ID).bind(tenant).bind(hardware_id).fetch_optional(c).await)
+}
+
+/// Up to `limit` devices, newest first.
+pub async fn page(conn: impl Into<Conn<'_>>, tenant: TenantId, filter: &Filter, limit: i64) -> Result<Vec<DeviceRow>> {
+    run!(conn, |c| sqlx::query_as(PAGE)
+        .bind(tenant)
+        .bind(filter.after)
+        .bind(&filter.device_type)
+        .bind(filter.status)
+        .bind(&filter.hardware_id)
+        .bind(filter.group)
+        .bind(limit)
+        .fetch_all(c)
+        .await)
+}
+
+/// Replaces the metadata.
+pub async fn set_metadata(tx: &mut Tx, tenant: TenantId, id: DeviceId, json: &str, now: Timestamp) -> Result<()> {
+    run!(tx, |c| sqlx::query(SET_METADATA).bind(tenant).bind(id).bind(json).bind(now).execute(c).await.map(drop))
+}
+
+/// Sets how the device is doing.
+pub async fn set_status(
+    tx: &mut Tx,
+    tenant: TenantId,
+    id: DeviceId,
+    status: DeviceStatus,
+    now: Timestamp,
+) -> Result<()> {
+    run!(tx, |c| sqlx::query(SET_STATUS).bind(tenant).bind(id).bind(status).bind(now).execute(c).await.map(drop))
+}
+
+/// Notes a sign of life.
+pub async fn seen(
+    tx: &mut Tx,
+    tenant: TenantId,
+    id: DeviceId,
+    agent_version: Option<&str>,
+    now: Timestamp,
+) -> Result<()> {
+    run!(tx, |c| sqlx::query(SEEN).bind(tenant).bind(id).bind(now).bind(agent_version).execute(c).await.map(drop))
+}
+
+/// Removes a device with all that hangs on it; false when there is none.
+pub async fn delete(tx: &mut Tx, tenant: TenantId, id: DeviceId) -> Result<bool> {
+    run!(tx, |c| sqlx::query(DELETE).bind(tenant).bind(id).execute(c).await.map(|done| done.rows_affected() == 1))
+}

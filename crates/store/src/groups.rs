@@ -1,0 +1,170 @@
+//! Static groups and their members.
+
+use drover_db::{Conn, Tx, run};
+use drover_types::{DeviceId, GroupId, TenantId, Timestamp};
+
+use crate::{Result, statements};
+
+statements! {
+    INSERT = "INSERT INTO device_groups (tenant_id, id, name, description, created_at, updated_at) \
+              VALUES ($1, $2, $3, $4, $5, $5)";
+    GET = "SELECT g.id, g.name, g.description, g.created_at, g.updated_at, (SELECT COUNT(*) FROM group_members m \
+           WHERE m.tenant_id = g.tenant_id AND m.group_id = g.id) AS device_count \
+           FROM device_groups g WHERE g.tenant_id = $1 AND g.id = $2";
+    PAGE = "SELECT g.id, g.name, g.description, g.created_at, g.updated_at, (SELECT COUNT(*) FROM group_members m \
+            WHERE m.tenant_id = g.tenant_id AND m.group_id = g.id) AS device_count \
+            FROM device_groups g WHERE g.tenant_id = $1 AND (CAST($2 AS UUID) IS NULL OR g.id < $2) \
+            ORDER BY g.id DESC LIMIT $3";
+    UPDATE = "UPDATE device_groups SET name = $3, description = $4, updated_at = $5 WHERE tenant_id = $1 AND id = $2";
+    DELETE = "DELETE FROM device_groups WHERE tenant_id = $1 AND id = $2";
+    // Unknown devices insert nothing: the count tells.
+    ADD = "INSERT INTO group_members (tenant_id, group_id, device_id) \
+           SELECT d.tenant_id, $2, d.id FROM devices d WHERE d.tenant_id = $1 AND d.id = $3 \
+           ON CONFLICT (tenant_id, group_id, device_id) DO NOTHING";
+    IS_MEMBER = "SELECT COUNT(*) FROM group_members WHERE tenant_id = $1 AND group_id = $2 AND device_id = $3";
+    REMOVE = "DELETE FROM group_members WHERE tenant_id = $1 AND group_id = $2 AND device_id = $3";
+    LEAVE_ALL = "DELETE FROM group_members WHERE tenant_id = $1 AND device_id = $2";
+    OF_DEVICE = "SELECT device_id, group_id FROM group_members WHERE tenant_id = $1 AND device_id = $2 \
+                 ORDER BY group_id";
+}
+
+/// A group.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub struct GroupRow {
+    /// Its id.
+    pub id: GroupId,
+    /// Its name.
+    pub name: String,
+    /// What it is for.
+    pub description: String,
+    /// How many devices are in it.
+    pub device_count: i64,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When its name or description last changed.
+    pub updated_at: Timestamp,
+}
+
+/// A device is in a group.
+#[derive(Debug, Clone, Copy, sqlx::FromRow)]
+pub struct MemberRow {
+    /// The device.
+    pub device_id: DeviceId,
+    /// The group.
+    pub group_id: GroupId,
+}
+
+/// Adds a group. Fails with a unique violation when the name is taken.
+pub async fn insert(
+    tx: &mut Tx,
+    tenant: TenantId,
+    id: GroupId,
+    name: &str,
+    description: &str,
+    now: Timestamp,
+) -> Result<()> {
+    run!(tx, |c| sqlx::query(INSERT)
+        .bind(tenant)
+        .bind(id)
+        .bind(name)
+        .bind(description)
+        .bind(now)
+        .execute(c)
+        .await
+        .map(drop))
+}
+
+/// The group with that id.
+pub async fn get(conn: impl Into<Conn<'_>>, tenant: TenantId, id: GroupId) -> Result<Option<GroupRow>> {
+    run!(conn, |c| sqlx::query_as(GET).bind(tenant).bind(id).fetch_optional(c).await)
+}
+
+/// Up to `limit` groups, newest first, from behind `after`.
+pub async fn page(
+    conn: impl Into<Conn<'_>>,
+    tenant: TenantId,
+    after: Option<GroupId>,
+    limit: i64,
+) -> Result<Vec<GroupRow>> {
+    run!(conn, |c| sqlx::query_as(PAGE).bind(tenant).bind(after).bind(limit).fetch_all(c).await)
+}
+
+/// Renames a group; false when there is none.
+pub async fn update(
+    tx: &mut Tx,
+    tenant: TenantId,
+    id: GroupId,
+    name: &str,
+    description: &str,
+    now: Timestamp,
+) -> Result<bool> {
+    run!(tx, |c| sqlx::query(UPDATE)
+        .bind(tenant)
+        .bind(id)
+        .bind(name)
+        .bind(description)
+        .bind(now)
+        .execute(c)
+        .await
+        .map(|done| done.rows_affected() == 1))
+}
+
+/// Removes a group; false when there is none. Fails with a foreign key violation while a rollout targets it.
+pub async fn delete(tx: &mut Tx, tenant: TenantId, id: GroupId) -> Result<bool> {
+    run!(tx, |c| sqlx::query(DELETE).bind(tenant).bind(id).execute(c).await.map(|done| done.rows_affected() == 1))
+}
+
+/// Puts a device into a group; false when the device does not exist.
+pub async fn add(tx: &mut Tx, tenant: TenantId, group: GroupId, device: DeviceId) -> Result<bool> {
+    let added = run!(&mut *tx, |c| sqlx::query(ADD)
+        .bind(tenant)
+        .bind(group)
+        .bind(device)
+        .execute(c)
+        .await
+        .map(|done| done.rows_affected() == 1))?;
+    if added {
+        return Ok(true);
+    }
+    let there: i64 =
+        run!(tx, |c| sqlx::query_scalar(IS_MEMBER).bind(tenant).bind(group).bind(device).fetch_one(c).await)?;
+    Ok(there == 1)
+}
+
+/// Takes a device out of a group; false when it was not in it.
+pub async fn remove(tx: &mut Tx, tenant: TenantId, group: GroupId, device: DeviceId) -> Result<bool> {
+    run!(tx, |c| sqlx::query(REMOVE)
+        .bind(tenant)
+        .bind(group)
+        .bind(device)
+        .execute(c)
+        .await
+        .map(|done| done.rows_affected() == 1))
+}
+
+/// Takes a device out of all groups.
+pub async fn leave_all(tx: &mut Tx, tenant: TenantId, device: DeviceId) -> Result<()> {
+    run!(tx, |c| sqlx::query(LEAVE_ALL).bind(tenant).bind(device).execute(c).await.map(drop))
+}
+
+/// The groups of a device.
+pub async fn of_device(conn: impl Into<Conn<'_>>, tenant: TenantId, device: DeviceId) -> Result<Vec<MemberRow>> {
+    run!(conn, |c| sqlx::query_as(OF_DEVICE).bind(tenant).bind(device).fetch_all(c).await)
+}
+
+/// The groups of these devices; at most some hundred devices.
+pub async fn of_devices(conn: impl Into<Conn<'_>>, tenant: TenantId, devices: &[DeviceId]) -> Result<Vec<MemberRow>> {
+    if devices.is_empty() {
+        return Ok(Vec::new());
+    }
+    run!(conn, |c| {
+        let mut query = sqlx::QueryBuilder::new("SELECT device_id, group_id FROM group_members WHERE tenant_id = ");
+        query.push_bind(tenant).push(" AND device_id IN (");
+        let mut list = query.separated(", ");
+        for device in devices {
+            list.push_bind(*device);
+        }
+        query.push(") ORDER BY device_id, group_id");
+        query.build_query_as().fetch_all(c).await
+    })
+}

@@ -1,0 +1,293 @@
+//! Rollouts and their target groups.
+
+use drover_db::{Conn, Tx, run};
+use drover_types::{
+    ComponentName, FirmwareId, GroupId, RolloutId, RolloutKind, RolloutState, TenantId, Timestamp, Version,
+};
+
+use crate::{Result, statements};
+
+/// The columns of [`RolloutRow`], with the firmware as `f`.
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT r.id, r.name, r.kind, r.state, r.reason, r.epoch, r.firmware_id, f.version, r.device_type, \
+             r.component, r.parent_id, r.policy, r.shift, r.next_tick_at, r.created_at, r.started_at, r.completed_at \
+             FROM rollouts r JOIN firmware f ON f.tenant_id = r.tenant_id AND f.id = r.firmware_id ",
+            $rest
+        )
+    };
+}
+
+statements! {
+    INSERT = "INSERT INTO rollouts (tenant_id, id, name, kind, state, epoch, firmware_id, device_type, component, \
+              parent_id, policy, shift, next_tick_at, created_at, started_at) \
+              VALUES ($1, $2, $3, $4, $5, 0, $6, $7, $8, $9, $10, $11, $12, $13, $14)";
+    GET = select!("WHERE r.tenant_id = $1 AND r.id = $2");
+    CHILD = select!("WHERE r.tenant_id = $1 AND r.parent_id = $2");
+    PAGE = select!("WHERE r.tenant_id = $1 AND (CAST($2 AS UUID) IS NULL OR r.id < $2) \
+                    AND (CAST($3 AS TEXT) IS NULL OR r.state = $3) \
+                    AND (CAST($4 AS UUID) IS NULL OR r.parent_id = $4) ORDER BY r.id DESC LIMIT $5");
+    // Of all tenants: the driver serves the installation.
+    DUE = "SELECT tenant_id, id, next_tick_at FROM rollouts WHERE next_tick_at <= $1 ORDER BY next_tick_at LIMIT $2";
+    SET_STATE = "UPDATE rollouts SET state = $4, reason = $5, epoch = epoch + 1, next_tick_at = $6, \
+                 started_at = COALESCE(started_at, $7), completed_at = $8 \
+                 WHERE tenant_id = $1 AND id = $2 AND state = $3";
+    // Only when nobody wished for another time meanwhile.
+    SET_NEXT_TICK = "UPDATE rollouts SET next_tick_at = $4 WHERE tenant_id = $1 AND id = $2 AND next_tick_at = $3";
+    LOCK = "SELECT epoch FROM rollouts WHERE tenant_id = $1 AND id = $2";
+    // Never later than planned: an earlier wish stands.
+    WAKE = "UPDATE rollouts SET next_tick_at = $3 WHERE tenant_id = $1 AND id = $2 \
+            AND (next_tick_at IS NULL OR next_tick_at > $3) \
+            AND state IN ('scheduled', 'active', 'paused', 'rolling_back', 'cancelled')";
+    UPDATE_DRAFT = "UPDATE rollouts SET policy = $3 WHERE tenant_id = $1 AND id = $2 AND state = 'draft'";
+    RENAME = "UPDATE rollouts SET name = $3 WHERE tenant_id = $1 AND id = $2";
+    ACTIVE = "SELECT COUNT(*) FROM rollouts WHERE tenant_id = $1 AND state IN ('active', 'rolling_back')";
+    ADD_GROUP = "INSERT INTO rollout_groups (tenant_id, rollout_id, group_id) \
+                 SELECT g.tenant_id, $2, g.id FROM device_groups g WHERE g.tenant_id = $1 AND g.id = $3";
+    CLEAR_GROUPS = "DELETE FROM rollout_groups WHERE tenant_id = $1 AND rollout_id = $2";
+    GROUPS = "SELECT group_id FROM rollout_groups WHERE tenant_id = $1 AND rollout_id = $2 ORDER BY group_id";
+}
+
+/// A rollout.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub struct RolloutRow {
+    /// Its id.
+    pub id: RolloutId,
+    /// Its name.
+    pub name: String,
+    /// Update or rollback.
+    pub kind: RolloutKind,
+    /// Where it stands.
+    pub state: RolloutState,
+    /// Why it stands there.
+    pub reason: Option<String>,
+    /// Rises with every change of state.
+    pub epoch: i64,
+    /// The firmware it brings; of a rollback, the one it takes back.
+    pub firmware_id: FirmwareId,
+    /// That firmware's version.
+    pub version: Version,
+    /// The device type.
+    pub device_type: String,
+    /// The component.
+    pub component: ComponentName,
+    /// The rollout that it takes back.
+    pub parent_id: Option<RolloutId>,
+    /// The policy, as JSON.
+    pub policy: String,
+    /// Turns the order of buckets.
+    pub shift: i64,
+    /// When the driver has to look at it.
+    pub next_tick_at: Option<Timestamp>,
+    /// When it was created.
+    pub created_at: Timestamp,
+    /// When it was started.
+    pub started_at: Option<Timestamp>,
+    /// When it ended.
+    pub completed_at: Option<Timestamp>,
+}
+
+/// A new rollout.
+#[derive(Debug, Clone)]
+pub struct NewRollout {
+    /// Its id.
+    pub id: RolloutId,
+    /// Its name.
+    pub name: String,
+    /// Update or rollback.
+    pub kind: RolloutKind,
+    /// `draft` or, of a rollback, `active`.
+    pub state: RolloutState,
+    /// The firmware.
+    pub firmware_id: FirmwareId,
+    /// The device type.
+    pub device_type: String,
+    /// The component.
+    pub component: ComponentName,
+    /// The rollout that it takes back.
+    pub parent_id: Option<RolloutId>,
+    /// The policy, as JSON.
+    pub policy: String,
+    /// 0 to 65 535.
+    pub shift: i64,
+}
+
+/// A rollout of some tenant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::FromRow)]
+pub struct DueRow {
+    /// The tenant.
+    pub tenant_id: TenantId,
+    /// The rollout.
+    pub id: RolloutId,
+    /// Since when.
+    pub next_tick_at: Timestamp,
+}
+
+/// Which rollouts.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// From behind this one.
+    pub after: Option<RolloutId>,
+    /// Only in this state.
+    pub state: Option<RolloutState>,
+    /// Only the ways back from this one.
+    pub parent: Option<RolloutId>,
+}
+
+/// A change of state.
+#[derive(Debug, Clone)]
+pub struct StateChange {
+    /// From.
+    pub from: RolloutState,
+    /// To.
+    pub to: RolloutState,
+    /// Why.
+    pub reason: Option<String>,
+}
+
+/// Adds a rollout. One that is not a draft is due at once.
+pub async fn insert(tx: &mut Tx, tenant: TenantId, rollout: &NewRollout, now: Timestamp) -> Result<()> {
+    let started_at = (rollout.state != RolloutState::Draft).then_some(now);
+    run!(tx, |c| sqlx::query(INSERT)
+        .bind(tenant)
+        .bind(rollout.id)
+        .bind(&rollout.name)
+        .bind(rollout.kind)
+        .bind(rollout.state)
+        .bind(rollout.firmware_id)
+        .bind(&rollout.device_type)
+        .bind(&rollout.component)
+        .bind(rollout.parent_id)
+        .bind(&rollout.policy)
+        .bind(rollout.shift)
+        .bind(started_at)
+        .bind(now)
+        .bind(started_at)
+        .execute(c)
+        .await
+        .map(drop))
+}
+
+/// The rollout with that id.
+pub async fn get(conn: impl Into<Conn<'_>>, tenant: TenantId, id: RolloutId) -> Result<Option<RolloutRow>> {
+    run!(conn, |c| sqlx::query_as(GET).bind(tenant).bind(id).fetch_optional(c).await)
+}
+
+/// The way back from that rollout.
+pub async fn child(conn: impl Into<Conn<'_>>, tenant: TenantId, parent: RolloutId) -> Result<Option<RolloutRow>> {
+    run!(conn, |c| sqlx::query_as(CHILD).bind(tenant).bind(parent).fetch_optional(c).await)
+}
+
+/// Up to `limit` rollouts, newest first.
+pub async fn page(conn: impl Into<Conn<'_>>, tenant: TenantId, filter: &Filter, limit: i64) -> Result<Vec<RolloutRow>> {
+    run!(conn, |c| sqlx::query_as(PAGE)
+        .bind(tenant)
+        .bind(filter.after)
+        .bind(filter.state)
+        .bind(filter.parent)
+        .bind(limit)
+        .fetch_all(c)
+        .await)
+}
+
+/// Up to `limit` rollouts that the driver has to look at, the longest waiting first.
+pub async fn due(conn: impl Into<Conn<'_>>, now: Timestamp, limit: i64) -> Result<Vec<DueRow>> {
+    run!(conn, |c| sqlx::query_as(DUE).bind(now).bind(limit).fetch_all(c).await)
+}
+
+/// Changes the state and raises the epoch; false when it was not in `change.from` any more. The driver
+/// looks at it at once.
+pub async fn set_state(
+    tx: &mut Tx,
+    tenant: TenantId,
+    id: RolloutId,
+    change: &StateChange,
+    now: Timestamp,
+) -> Result<bool> {
+    let started_at = matches!(change.to, RolloutState::Scheduled | RolloutState::Active).then_some(now);
+    let completed_at = change.to.is_final().then_some(now);
+    run!(tx, |c| sqlx::query(SET_STATE)
+        .bind(tenant)
+        .bind(id)
+        .bind(change.from)
+        .bind(change.to)
+        .bind(&change.reason)
+        .bind(now)
+        .bind(started_at)
+        .bind(completed_at)
+        .execute(c)
+        .await
+        .map(|done| done.rows_affected() == 1))
+}
+
+/// Sets when the driver looks again; false when that was changed from `before` meanwhile.
+pub async fn set_next_tick(
+    tx: &mut Tx,
+    tenant: TenantId,
+    id: RolloutId,
+    before: Timestamp,
+    after: Option<Timestamp>,
+) -> Result<bool> {
+    run!(tx, |c| sqlx::query(SET_NEXT_TICK)
+        .bind(tenant)
+        .bind(id)
+        .bind(before)
+        .bind(after)
+        .execute(c)
+        .await
+        .map(|done| done.rows_affected() == 1))
+}
+
+/// Holds a rollout still until the transaction ends and returns its epoch.
+pub async fn lock(tx: &mut Tx, tenant: TenantId, id: RolloutId) -> Result<Option<i64>> {
+    let sql = format!("{LOCK} {}", tx.dialect().for_update());
+    run!(tx, |c| sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).bind(tenant).bind(id).fetch_optional(c).await)
+}
+
+/// Makes the driver look no later than `at`.
+pub async fn wake(tx: &mut Tx, tenant: TenantId, id: RolloutId, at: Timestamp) -> Result<()> {
+    run!(tx, |c| sqlx::query(WAKE).bind(tenant).bind(id).bind(at).execute(c).await.map(drop))
+}
+
+/// Replaces the policy of a draft; false when it is none.
+pub async fn update_draft(tx: &mut Tx, tenant: TenantId, id: RolloutId, policy: &str) -> Result<bool> {
+    run!(tx, |c| sqlx::query(UPDATE_DRAFT)
+        .bind(tenant)
+        .bind(id)
+        .bind(policy)
+        .execute(c)
+        .await
+        .map(|done| done.rows_affected() == 1))
+}
+
+/// Renames a rollout.
+pub async fn rename(tx: &mut Tx, tenant: TenantId, id: RolloutId, name: &str) -> Result<()> {
+    run!(tx, |c| sqlx::query(RENAME).bind(tenant).bind(id).bind(name).execute(c).await.map(drop))
+}
+
+/// How many rollouts are under way.
+pub async fn count_active(conn: impl Into<Conn<'_>>, tenant: TenantId) -> Result<i64> {
+    run!(conn, |c| sqlx::query_scalar(ACTIVE).bind(tenant).fetch_one(c).await)
+}
+
+/// Adds a target group; false when the group does not exist.
+pub async fn add_group(tx: &mut Tx, tenant: TenantId, id: RolloutId, group: GroupId) -> Result<bool> {
+    run!(tx, |c| sqlx::query(ADD_GROUP)
+        .bind(tenant)
+        .bind(id)
+        .bind(group)
+        .execute(c)
+        .await
+        .map(|done| done.rows_affected() == 1))
+}
+
+/// Removes all target groups.
+pub async fn clear_groups(tx: &mut Tx, tenant: TenantId, id: RolloutId) -> Result<()> {
+    run!(tx, |c| sqlx::query(CLEAR_GROUPS).bind(tenant).bind(id).execute(c).await.map(drop))
+}
+
+/// The target groups.
+pub async fn groups(conn: impl Into<Conn<'_>>, tenant: TenantId, id: RolloutId) -> Result<Vec<GroupId>> {
+    run!(conn, |c| sqlx::query_scalar(GROUPS).bind(tenant).bind(id).fetch_all(c).await)
+}

@@ -1,0 +1,395 @@
+//! Update sessions: one device's passage through one rollout.
+
+use drover_db::{Conn, Tx, run};
+use drover_types::{
+    ComponentName, DeviceId, FailureClass, FirmwareId, RolloutId, SessionState, TenantId, Timestamp, UpdateSessionId,
+    Version,
+};
+
+use crate::{Result, statements};
+
+/// Rows per statement of [`insert_pending`]: nine parameters each stay below the limits of both databases.
+pub const INSERT_ROWS_MAX: usize = 1_000;
+
+/// The columns of [`UpdateSessionRow`].
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT s.id, s.rollout_id, s.stage, s.device_id, d.hardware_id, s.component, s.firmware_id, f.version, \
+             s.from_version, s.from_firmware_id, s.state, s.progress, s.failure_class, s.failure_code, \
+             s.failure_message, s.started_at, s.completed_at, s.created_at FROM update_sessions s \
+             JOIN devices d ON d.tenant_id = s.tenant_id AND d.id = s.device_id \
+             JOIN firmware f ON f.tenant_id = s.tenant_id AND f.id = s.firmware_id ",
+            $rest
+        )
+    };
+}
+
+statements! {
+    GET = select!("WHERE s.tenant_id = $1 AND s.id = $2");
+    OF_DEVICE = select!("WHERE s.tenant_id = $1 AND s.device_id = $2 AND (CAST($3 AS UUID) IS NULL OR s.id < $3) \
+                         ORDER BY s.id DESC LIMIT $4");
+    OF_ROLLOUT = select!("WHERE s.tenant_id = $1 AND s.rollout_id = $2 AND (CAST($3 AS TEXT) IS NULL OR s.state = $3) \
+                          AND (CAST($4 AS UUID) IS NULL OR s.id > $4) ORDER BY s.id LIMIT $5");
+    FAILURES = select!("WHERE s.tenant_id = $1 AND s.rollout_id = $2 \
+                        AND s.state IN ('failed', 'rolled_back', 'rejected', 'timed_out') \
+                        AND (CAST($3 AS UUID) IS NULL OR s.id > $3) ORDER BY s.id LIMIT $4");
+    DUE = "SELECT id, device_id, stage, state, next_action_at FROM update_sessions \
+           WHERE tenant_id = $1 AND rollout_id = $2 AND next_action_at <= $3 ORDER BY next_action_at LIMIT $4";
+    COUNTED_OF_DEVICE = "SELECT rollout_id, stage, state, failure_class FROM update_sessions WHERE tenant_id = $1 AND device_id = $2";
+    IN_FLIGHT_WITH = "SELECT COUNT(*) FROM update_sessions WHERE tenant_id = $1 AND device_id = $2 \
+                      AND firmware_id = $3 \
+                      AND state IN ('offered', 'downloading', 'downloaded', 'installing', 'rebooting', 'validating')";
+    NEXT_DUE = "SELECT MIN(next_action_at) FROM update_sessions WHERE tenant_id = $1 AND rollout_id = $2";
+    WAITING = "SELECT id, device_id, stage, state, next_action_at FROM update_sessions \
+               WHERE tenant_id = $1 AND rollout_id = $2 AND state IN ('pending', 'offered') ORDER BY id LIMIT $3";
+    OFFER = "UPDATE update_sessions SET state = 'offered', from_version = $3, from_firmware_id = $4, \
+             next_action_at = $5, started_at = $6, updated_at = $6 \
+             WHERE tenant_id = $1 AND id = $2 AND state = 'pending'";
+    MOVE = "UPDATE update_sessions SET state = $4, progress = $5, failure_class = $6, failure_code = $7, \
+            failure_message = $8, next_action_at = $9, completed_at = $10, updated_at = $11 \
+            WHERE tenant_id = $1 AND id = $2 AND state = $3";
+    TOUCH = "UPDATE update_sessions SET progress = $4, next_action_at = $5, updated_at = $6 \
+             WHERE tenant_id = $1 AND id = $2 AND state = $3";
+}
+
+/// An update session.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub struct UpdateSessionRow {
+    /// Its id.
+    pub id: UpdateSessionId,
+    /// The rollout.
+    pub rollout_id: RolloutId,
+    /// The stage, from 0.
+    pub stage: i64,
+    /// The device.
+    pub device_id: DeviceId,
+    /// Its hardware id.
+    pub hardware_id: String,
+    /// The component.
+    pub component: ComponentName,
+    /// The firmware.
+    pub firmware_id: FirmwareId,
+    /// Its version.
+    pub version: Version,
+    /// What ran before.
+    pub from_version: Option<Version>,
+    /// That firmware, when it is one of ours.
+    pub from_firmware_id: Option<FirmwareId>,
+    /// Where it stands.
+    pub state: SessionState,
+    /// Share done, 0 to 100.
+    pub progress: i64,
+    /// The class of the failure.
+    pub failure_class: Option<FailureClass>,
+    /// A short code of it.
+    pub failure_code: Option<String>,
+    /// What happened.
+    pub failure_message: Option<String>,
+    /// When the device was told.
+    pub started_at: Option<Timestamp>,
+    /// When it ended.
+    pub completed_at: Option<Timestamp>,
+    /// When it was chosen.
+    pub created_at: Timestamp,
+}
+
+/// A session in short, for the driver.
+#[derive(Debug, Clone, Copy, sqlx::FromRow)]
+pub struct SessionRef {
+    /// Its id.
+    pub id: UpdateSessionId,
+    /// The device.
+    pub device_id: DeviceId,
+    /// The stage.
+    pub stage: i64,
+    /// Where it stands.
+    pub state: SessionState,
+    /// When it is due.
+    pub next_action_at: Option<Timestamp>,
+}
+
+/// A device that was chosen.
+#[derive(Debug, Clone, Copy)]
+pub struct Chosen {
+    /// The id of its session.
+    pub id: UpdateSessionId,
+    /// The device.
+    pub device: DeviceId,
+    /// The firmware for it.
+    pub firmware: FirmwareId,
+}
+
+/// What the sessions of one stage have in common.
+#[derive(Debug, Clone)]
+pub struct PendingStage {
+    /// The rollout.
+    pub rollout: RolloutId,
+    /// The stage.
+    pub stage: i64,
+    /// The component.
+    pub component: ComponentName,
+}
+
+/// A change of state.
+#[derive(Debug, Clone)]
+pub struct Move {
+    /// From.
+    pub from: SessionState,
+    /// To.
+    pub to: SessionState,
+    /// Share done, 0 to 100.
+    pub progress: i64,
+    /// Class, code and message, when it failed.
+    pub failure: Option<(FailureClass, String, String)>,
+    /// When the driver has to look at it; none when it ended.
+    pub next_action_at: Option<Timestamp>,
+}
+
+/// Adds pending sessions, at most [`INSERT_ROWS_MAX`].
+pub async fn insert_pending(
+    tx: &mut Tx,
+    tenant: TenantId,
+    stage: &PendingStage,
+    chosen: &[Chosen],
+    now: Timestamp,
+) -> Result<()> {
+    if chosen.is_empty() {
+        return Ok(());
+    }
+    run!(tx, |c| {
+        let mut query = sqlx::QueryBuilder::new(
+            "INSERT INTO update_sessions (tenant_id, id, rollout_id, stage, device_id, component, firmware_id, state, \
+             progress, created_at, updated_at) ",
+        );
+        query.push_values(chosen, |mut row, one| {
+            row.push_bind(tenant)
+                .push_bind(one.id)
+                .push_bind(stage.rollout)
+                .push_bind(stage.stage)
+                .push_bind(one.device)
+                .push_bind(&stage.component)
+                .push_bind(one.firmware)
+                .push("'pending', 0")
+                .push_bind(now)
+                .push_bind(now);
+        });
+        query.build().execute(c).await.map(drop)
+    })
+}
+
+/// The session with that id.
+pub async fn get(conn: impl Into<Conn<'_>>, tenant: TenantId, id: UpdateSessionId) -> Result<Option<UpdateSessionRow>> {
+    run!(conn, |c| sqlx::query_as(GET).bind(tenant).bind(id).fetch_optional(c).await)
+}
+
+/// Up to `limit` sessions of a device, newest first, from behind `after`.
+pub async fn of_device(
+    conn: impl Into<Conn<'_>>,
+    tenant: TenantId,
+    device: DeviceId,
+    after: Option<UpdateSessionId>,
+    limit: i64,
+) -> Result<Vec<UpdateSessionRow>> {
+    run!(conn, |c| sqlx::query_as(OF_DEVICE).bind(tenant).bind(device).bind(after).bind(limit).fetch_all(c).await)
+}
+
+/// Up to `limit` sessions of a rollout, oldest first, from behind `after`.
+pub async fn of_rollout(
+    conn: impl Into<Conn<'_>>,
+    tenant: TenantId,
+    rollout: RolloutId,
+    state: Option<SessionState>,
+    after: Option<UpdateSessionId>,
+    limit: i64,
+) -> Result<Vec<UpdateSessionRow>> {
+    run!(conn, |c| sqlx::query_as(OF_ROLLOUT)
+        .bind(tenant)
+        .bind(rollout)
+        .bind(state)
+        .bind(after)
+        .bind(limit)
+        .fetch_all(c)
+        .await)
+}
+
+/// Up to `limit` failed sessions of a rollout, oldest first, from behind `after`.
+pub async fn failures(
+    conn: impl Into<Conn<'_>>,
+    tenant: TenantId,
+    rollout: RolloutId,
+    after: Option<UpdateSessionId>,
+    limit: i64,
+) -> Result<Vec<UpdateSessionRow>> {
+    run!(conn, |c| sqlx::query_as(FAILURES).bind(tenant).bind(rollout).bind(after).bind(limit).fetch_all(c).await)
+}
+
+/// Up to `limit` sessions that are due, the longest due first.
+pub async fn due(
+    conn: impl Into<Conn<'_>>,
+    tenant: TenantId,
+    rollout: RolloutId,
+    now: Timestamp,
+    limit: i64,
+) -> Result<Vec<SessionRef>> {
+    run!(conn, |c| sqlx::query_as(DUE).bind(tenant).bind(rollout).bind(now).bind(limit).fetch_all(c).await)
+}
+
+/// Where a session is counted.
+#[derive(Debug, Clone, Copy, sqlx::FromRow)]
+pub struct CountedRow {
+    /// The rollout.
+    pub rollout_id: RolloutId,
+    /// The stage.
+    pub stage: i64,
+    /// Where it stands.
+    pub state: SessionState,
+    /// The class of its failure.
+    pub failure_class: Option<FailureClass>,
+}
+
+/// Where the sessions of a device are counted.
+pub async fn counted_of_device(
+    conn: impl Into<Conn<'_>>,
+    tenant: TenantId,
+    device: DeviceId,
+) -> Result<Vec<CountedRow>> {
+    run!(conn, |c| sqlx::query_as(COUNTED_OF_DEVICE).bind(tenant).bind(device).fetch_all(c).await)
+}
+
+/// How many running sessions bring that firmware to the device.
+pub async fn count_in_flight(
+    conn: impl Into<Conn<'_>>,
+    tenant: TenantId,
+    device: DeviceId,
+    firmware: FirmwareId,
+) -> Result<i64> {
+    run!(conn, |c| sqlx::query_scalar(IN_FLIGHT_WITH).bind(tenant).bind(device).bind(firmware).fetch_one(c).await)
+}
+
+/// When the next session is due.
+pub async fn next_due(conn: impl Into<Conn<'_>>, tenant: TenantId, rollout: RolloutId) -> Result<Option<Timestamp>> {
+    run!(conn, |c| sqlx::query_scalar(NEXT_DUE).bind(tenant).bind(rollout).fetch_one(c).await)
+}
+
+/// Up to `limit` sessions whose device has not begun.
+pub async fn waiting(
+    conn: impl Into<Conn<'_>>,
+    tenant: TenantId,
+    rollout: RolloutId,
+    limit: i64,
+) -> Result<Vec<SessionRef>> {
+    run!(conn, |c| sqlx::query_as(WAITING).bind(tenant).bind(rollout).bind(limit).fetch_all(c).await)
+}
+
+/// The version that a running update takes a device to.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub struct TargetRow {
+    /// The device.
+    pub device_id: DeviceId,
+    /// The version.
+    pub version: Version,
+}
+
+/// What running updates take these devices to; at most some hundred devices.
+pub async fn targets_of_devices(
+    conn: impl Into<Conn<'_>>,
+    tenant: TenantId,
+    devices: &[DeviceId],
+) -> Result<Vec<TargetRow>> {
+    if devices.is_empty() {
+        return Ok(Vec::new());
+    }
+    run!(conn, |c| {
+        let mut query = sqlx::QueryBuilder::new(
+            "SELECT s.device_id, f.version FROM update_sessions s \
+             JOIN firmware f ON f.tenant_id = s.tenant_id AND f.id = s.firmware_id WHERE s.tenant_id = ",
+        );
+        query.push_bind(tenant).push(
+            " AND s.state IN ('offered', 'downloading', 'downloaded', 'installing', 'rebooting', 'validating') \
+             AND s.device_id IN (",
+        );
+        let mut list = query.separated(", ");
+        for device in devices {
+            list.push_bind(*device);
+        }
+        query.push(") ORDER BY s.device_id, s.component");
+        query.build_query_as().fetch_all(c).await
+    })
+}
+
+/// What is noted when a device is told.
+#[derive(Debug, Clone)]
+pub struct Offer {
+    /// What runs now.
+    pub from_version: Option<Version>,
+    /// That firmware, when it is one of ours.
+    pub from_firmware: Option<FirmwareId>,
+    /// When silence becomes a time-out.
+    pub next_action_at: Timestamp,
+}
+
+/// Pending becomes offered; false when it was not pending any more.
+pub async fn offer(tx: &mut Tx, tenant: TenantId, id: UpdateSessionId, offer: &Offer, now: Timestamp) -> Result<bool> {
+    run!(tx, |c| sqlx::query(OFFER)
+        .bind(tenant)
+        .bind(id)
+        .bind(&offer.from_version)
+        .bind(offer.from_firmware)
+        .bind(offer.next_action_at)
+        .bind(now)
+        .execute(c)
+        .await
+        .map(|done| done.rows_affected() == 1))
+}
+
+/// Changes the state; false when it was not in `change.from` any more.
+pub async fn change_state(
+    tx: &mut Tx,
+    tenant: TenantId,
+    id: UpdateSessionId,
+    change: &Move,
+    now: Timestamp,
+) -> Result<bool> {
+    let (class, code, message) = match &change.failure {
+        Some((class, code, message)) => (Some(*class), Some(code), Some(message)),
+        None => (None, None, None),
+    };
+    run!(tx, |c| sqlx::query(MOVE)
+        .bind(tenant)
+        .bind(id)
+        .bind(change.from)
+        .bind(change.to)
+        .bind(change.progress)
+        .bind(class)
+        .bind(code)
+        .bind(message)
+        .bind(change.next_action_at)
+        .bind(change.to.is_final().then_some(now))
+        .bind(now)
+        .execute(c)
+        .await
+        .map(|done| done.rows_affected() == 1))
+}
+
+/// Notes progress within a state; false when it was not in `state` any more.
+pub async fn touch(
+    tx: &mut Tx,
+    tenant: TenantId,
+    id: UpdateSessionId,
+    state: SessionState,
+    progress: i64,
+    next_action_at: Timestamp,
+    now: Timestamp,
+) -> Result<bool> {
+    run!(tx, |c| sqlx::query(TOUCH)
+        .bind(tenant)
+        .bind(id)
+        .bind(state)
+        .bind(progress)
+        .bind(next_action_at)
+        .bind(now)
+        .execute(c)
+        .await
+        .map(|done| done.rows_affected() == 1))
+}
