@@ -1,2 +1,61 @@
-//! Repository chores.
-fn main() {}
+//! Repository chores: the direction of dependencies, the REST API's document, the figures of the benchmark page.
+//!
+//! `cargo xtask --help` lists them. Nothing here is part of a released program.
+
+mod arrows;
+mod footprint;
+mod openapi;
+mod workspace;
+
+use std::error::Error;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Every chore ends with this: what failed, in words for the person at the terminal.
+type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Repository chores of Drover")]
+struct Arguments {
+    #[command(subcommand)]
+    chore: Chore,
+}
+
+#[derive(Subcommand)]
+enum Chore {
+    /// Check which crate uses which, and the rules for sources that the compiler cannot hold
+    CheckArrows,
+    /// Write openapi/v1.json from the code
+    Openapi {
+        /// Write nothing; fail when the file is not what the code says
+        #[arg(long)]
+        check: bool,
+    },
+    /// Measure, and print a table for docs/benchmarks.md
+    Bench {
+        #[command(subcommand)]
+        what: Bench,
+    },
+}
+
+#[derive(Subcommand)]
+enum Bench {
+    /// Size of the binaries, memory of the idle server and the idle agent
+    Footprint,
+}
+
+fn main() -> ExitCode {
+    let done = match Arguments::parse().chore {
+        Chore::CheckArrows => arrows::check(),
+        Chore::Openapi { check } => openapi::run(check),
+        Chore::Bench { what: Bench::Footprint } => footprint::run(),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
