@@ -25,7 +25,7 @@ pub use firmware::{
     ArtifactUpload, ArtifactView, DependencyView, Firmware, FirmwareCreate, FirmwareFilter, FirmwareMetadata,
 };
 pub use groups::{Group, GroupMembers, GroupWrite};
-pub use objects::StoredObject;
+pub use objects::{ObjectFilter, StoredObject};
 pub use page::{Cursor, InvalidCursor, Page, PageQuery};
 pub use presign::{PresignReply, PresignRequest};
 pub use problem::{FieldError, Problem};

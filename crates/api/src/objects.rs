@@ -2,7 +2,7 @@
 
 use drover_types::{Sha256Digest, Timestamp};
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 /// A name for an immutable object.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -15,4 +15,16 @@ pub struct StoredObject {
     pub checksum: Sha256Digest,
     /// When the name was given.
     pub created_at: Timestamp,
+}
+
+/// Which objects.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+pub struct ObjectFilter {
+    /// Items per page, 1 to 500; 50 when not given.
+    pub limit: Option<u32>,
+    /// `next_cursor` of the page before.
+    pub cursor: Option<String>,
+    /// Only names that start with this.
+    pub prefix: Option<String>,
 }

@@ -1,6 +1,6 @@
 //! Objects with names of one's own choice.
 
-use drover_api::{Page, PageQuery, StoredObject};
+use drover_api::{ObjectFilter, Page, StoredObject};
 use drover_blob::{ByteStream, ObjectKey, ObjectName};
 use drover_store::objects::{self, ObjectRow};
 use drover_types::TenantId;
@@ -11,10 +11,10 @@ use crate::{Action, App, Caller, Error, Result};
 
 impl App {
     /// The tenant's names, in their order.
-    pub async fn object_list(&self, caller: &Caller, query: &PageQuery) -> Result<Page<StoredObject>> {
+    pub async fn object_list(&self, caller: &Caller, query: &ObjectFilter) -> Result<Page<StoredObject>> {
         let tenant = caller.authorize(Action::ReadFleet)?;
         let paging: Paging<String> = Paging::new(query.limit, query.cursor.as_deref())?;
-        let rows = objects::page(&self.db, tenant, paging.after.as_deref(), paging.rows()).await?;
+        let rows = objects::page(&self.db, tenant, paging.after.as_deref(), query.prefix.as_deref(), paging.rows()).await?;
         Ok(paging.page(rows, |row| row.name.clone(), view))
     }
 

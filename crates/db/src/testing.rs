@@ -44,6 +44,14 @@ impl TestDb {
     /// # Panics
     /// When the variable is not set or the server is not there.
     pub async fn postgres() -> Self {
+        Self::postgres_with("").await
+    }
+
+    /// [`TestDb::postgres`] with further options of `CREATE DATABASE`, for instance another locale.
+    ///
+    /// # Panics
+    /// As [`TestDb::postgres`], and when the server refuses the options.
+    pub async fn postgres_with(options: &str) -> Self {
         let Ok(admin_url) = std::env::var(POSTGRES_VARIABLE) else {
             panic!(
                 "{POSTGRES_VARIABLE} is not set, and this test needs a PostgreSQL. \
@@ -51,7 +59,7 @@ impl TestDb {
             );
         };
         let name = format!("drover_test_{}_{:016x}", std::process::id(), RandomState::new().build_hasher().finish());
-        run_on_server(&admin_url, format!("CREATE DATABASE {name} TEMPLATE template0"))
+        run_on_server(&admin_url, format!("CREATE DATABASE {name} TEMPLATE template0 {options}"))
             .await
             .expect("the server of DROVER_TEST_POSTGRES creates a database");
         let server = admin_url.rsplit_once('/').map_or(admin_url.as_str(), |(server, _)| server);

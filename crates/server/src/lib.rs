@@ -1,1 +1,29 @@
-//! HTTP: the REST API, the device API, limits and the OpenAPI document
+//! HTTP: the REST API, the device API, limits and the `OpenAPI` document.
+//!
+//! A handler extracts, calls one use case of [`drover_app::App`], and wraps the answer. Whatever goes wrong leaves as
+//! `application/problem+json` ([`problem`](crate::problem) renders it in one place). `http/` has a file per noun of
+//! the REST API, `device/` one per call that devices make.
+
+mod caller;
+mod config;
+mod connection;
+mod cors;
+mod device;
+mod extract;
+mod health;
+mod http;
+mod limits;
+mod openapi;
+mod problem;
+mod request_id;
+mod responses;
+mod router;
+mod serve;
+mod state;
+#[cfg(test)]
+mod testing;
+mod transfer;
+
+pub use config::{ConfigError, HttpConfig};
+pub use openapi::openapi;
+pub use serve::{ServeError, serve};

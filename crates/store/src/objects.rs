@@ -10,7 +10,8 @@ statements! {
               VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (tenant_id, name) DO NOTHING";
     GET = "SELECT name, size_bytes, sha256, created_at FROM objects WHERE tenant_id = $1 AND name = $2";
     PAGE = "SELECT name, size_bytes, sha256, created_at FROM objects \
-            WHERE tenant_id = $1 AND (CAST($2 AS TEXT) IS NULL OR name > $2) ORDER BY name LIMIT $3";
+            WHERE tenant_id = $1 AND (CAST($2 AS TEXT) IS NULL OR name > $2) \
+            AND (CAST($3 AS TEXT) IS NULL OR substr(name, 1, length($3)) = $3) ORDER BY name LIMIT $4";
     USES_OF_CONTENT = "SELECT COUNT(*) FROM objects WHERE tenant_id = $1 AND sha256 = $2";
 }
 
@@ -46,14 +47,15 @@ pub async fn get(conn: impl Into<Conn<'_>>, tenant: TenantId, name: &str) -> Res
     run!(conn, |c| sqlx::query_as(GET).bind(tenant).bind(name).fetch_optional(c).await)
 }
 
-/// Up to `limit` names in their order, from behind `after`.
+/// Up to `limit` names that start with `prefix`, in their order, from behind `after`.
 pub async fn page(
     conn: impl Into<Conn<'_>>,
     tenant: TenantId,
     after: Option<&str>,
+    prefix: Option<&str>,
     limit: i64,
 ) -> Result<Vec<ObjectRow>> {
-    run!(conn, |c| sqlx::query_as(PAGE).bind(tenant).bind(after).bind(limit).fetch_all(c).await)
+    run!(conn, |c| sqlx::query_as(PAGE).bind(tenant).bind(after).bind(prefix).bind(limit).fetch_all(c).await)
 }
 
 /// How many names stand for this content.

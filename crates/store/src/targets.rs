@@ -14,7 +14,8 @@ macro_rules! eligible {
             " FROM devices d LEFT JOIN device_components c \
              ON c.tenant_id = d.tenant_id AND c.device_id = d.id AND c.component = $3 \
              WHERE d.tenant_id = $1 AND d.device_type = $2 \
-             AND (c.release_counter < $4 OR (c.release_counter IS NULL AND (c.version_key IS NULL OR c.version_key < $5))) \
+             AND (c.release_counter < $4 \
+                 OR (c.release_counter IS NULL AND (c.version_key IS NULL OR c.version_key < $5))) \
              AND ($6 = 0 OR EXISTS (SELECT 1 FROM rollout_groups g JOIN group_members m \
                  ON m.tenant_id = g.tenant_id AND m.group_id = g.group_id \
                  WHERE g.tenant_id = $1 AND g.rollout_id = $7 AND m.device_id = d.id)) \

@@ -1,1 +1,17 @@
+//! One suite for both databases: the schema, the list of statements, and what every noun does.
 
+mod access;
+mod catalogue;
+mod content;
+mod devices;
+mod fixture;
+mod idempotency;
+mod isolation;
+mod locale;
+mod offers;
+mod rollouts;
+mod schema;
+mod stages;
+mod statements;
+mod targets;
+mod update_sessions;

@@ -36,7 +36,8 @@ statements! {
                         AND (CAST($3 AS UUID) IS NULL OR s.id > $3) ORDER BY s.id LIMIT $4");
     DUE = "SELECT id, device_id, stage, state, next_action_at FROM update_sessions \
            WHERE tenant_id = $1 AND rollout_id = $2 AND next_action_at <= $3 ORDER BY next_action_at LIMIT $4";
-    COUNTED_OF_DEVICE = "SELECT rollout_id, stage, state, failure_class FROM update_sessions WHERE tenant_id = $1 AND device_id = $2";
+    COUNTED_OF_DEVICE = "SELECT rollout_id, stage, state, failure_class FROM update_sessions \
+                         WHERE tenant_id = $1 AND device_id = $2";
     IN_FLIGHT_WITH = "SELECT COUNT(*) FROM update_sessions WHERE tenant_id = $1 AND device_id = $2 \
                       AND firmware_id = $3 \
                       AND state IN ('offered', 'downloading', 'downloaded', 'installing', 'rebooting', 'validating')";

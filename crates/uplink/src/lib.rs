@@ -1,1 +1,17 @@
-//! The device's side of the wire: HTTP client, verified resumable download, durable report queue
+//! The device's side of the wire: HTTP client, verified resumable download, durable report queue.
+//!
+//! Nothing here decides: the agent does. Credentials go to the server's own origin only, replies are
+//! bounded, downloads are trusted only after their digest held.
+
+mod address;
+mod call_error;
+mod client;
+mod download;
+pub mod durable;
+mod queue;
+
+pub use address::{AddressError, http_client, server_address};
+pub use call_error::CallError;
+pub use client::Client;
+pub use download::{Download, DownloadError, download};
+pub use queue::{MAX_QUEUED_REPORTS, QueueError, Report, ReportQueue};

@@ -228,7 +228,7 @@ CREATE TABLE rollouts (
     FOREIGN KEY (tenant_id, firmware_id) REFERENCES firmware (tenant_id, id)
 ) STRICT;
 CREATE INDEX rollouts_by_state ON rollouts (tenant_id, state);
-CREATE UNIQUE INDEX rollouts_by_parent ON rollouts (tenant_id, parent_id);
+CREATE UNIQUE INDEX rollouts_tenant_id_parent_id_key ON rollouts (tenant_id, parent_id);
 CREATE INDEX rollouts_by_next_tick ON rollouts (next_tick_at);
 
 CREATE TABLE rollout_groups (
@@ -287,7 +287,7 @@ CREATE INDEX update_sessions_by_state ON update_sessions (tenant_id, state);
 CREATE INDEX update_sessions_by_rollout ON update_sessions (tenant_id, rollout_id, state, id);
 CREATE INDEX update_sessions_by_next_action ON update_sessions (tenant_id, rollout_id, next_action_at);
 -- A component of a device is updated by one session at a time.
-CREATE UNIQUE INDEX update_sessions_in_flight ON update_sessions (tenant_id, device_id, component)
+CREATE UNIQUE INDEX update_sessions_tenant_id_device_id_component_key ON update_sessions (tenant_id, device_id, component)
     WHERE state IN ('offered', 'downloading', 'downloaded', 'installing', 'rebooting', 'validating');
 
 -- Sessions per stage, state and failure class ('' for none), kept in the transaction of each transition.

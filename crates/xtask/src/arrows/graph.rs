@@ -33,7 +33,7 @@ pub(super) const ALLOWED: &[(&str, &[&str])] = &[
     ("sim", &["agent", "protocol", "uplink"]),
     ("cli", &["api", "trust", "delta"]),
     ("console", &[]),
-    ("drover", &["server", "gateway", "sim", "cli", "console", "trust", "api"]),
+    ("drover", &["app", "server", "gateway", "sim", "cli", "console", "trust", "api"]),
     ("testkit", &[ALL]),
     ("xtask", &[]),
 ];

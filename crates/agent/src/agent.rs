@@ -1,0 +1,389 @@
+//! The agent: one device, its components and its server.
+
+use std::fs::File;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use drover_protocol::{
+    ComponentReport, Failure, Heartbeat, Offer, RegisterRequest, StatusReport, ValidationOutcome, ValidationReport,
+};
+use drover_trust::PublicKey;
+use drover_types::{Clock, SessionState, Timestamp, Version};
+use drover_uplink::{Client, Report, ReportQueue};
+use rustix::fs::{FlockOperation, flock};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::admit::{self, Rules};
+use crate::blacklist::Blacklist;
+use crate::config::{Config, DAY, Secret};
+use crate::context::Context;
+use crate::effect::{Effect, EffectObserver};
+use crate::error::AgentError;
+use crate::failure::with_causes;
+use crate::identity::{self, Identity};
+use crate::journal::{self, Step, Update};
+use crate::layout::{Layout, Link};
+use crate::reporter::Reporter;
+use crate::slot;
+use crate::state::{AgentState, LastUpdate};
+use crate::transfer::Tries;
+use crate::worker::{Component, Flow, Worker, running};
+
+const SHORTEST_POLL: Duration = Duration::from_millis(100);
+const DEFAULT_POLL: Duration = Duration::from_secs(30);
+
+/// A source of numbers in `0.0..1.0`, for spreading a fleet in time. Nothing secret depends on it.
+pub type Random = Arc<dyn Fn() -> f64 + Send + Sync>;
+
+/// What an agent is given.
+pub struct Parts {
+    /// Made with [`drover_uplink::http_client`]; agents in one process may share it.
+    pub http: reqwest::Client,
+    /// Tells the time.
+    pub clock: Arc<dyn Clock>,
+    /// Spreads waits.
+    pub random: Random,
+    /// Sees every effect; [`crate::NoObserver`] but in tests.
+    pub observer: Arc<dyn EffectObserver>,
+}
+
+/// One device. Drop it to let go of its folder.
+pub struct Agent {
+    context: Context,
+    identity: Option<Identity>,
+    keys: Vec<PublicKey>,
+    components: Vec<Component>,
+    poll_interval: Duration,
+    next_heartbeat: Option<Timestamp>,
+    failed_rounds: u32,
+    cancel: CancellationToken,
+    _lock: File,
+}
+
+impl Agent {
+    /// Opens the agent's folder, which is made when it is not there. Nothing is recovered or sent yet.
+    pub fn open(config: Config, parts: Parts) -> Result<Self, AgentError> {
+        let mut config = config.validated()?;
+        let failed = |source| AgentError::io(&config.data_dir, source);
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&config.data_dir).map_err(failed)?;
+        config.data_dir = config.data_dir.canonicalize().map_err(failed)?;
+        let layout = Layout::new(&config.data_dir);
+        let lock = lock(&layout)?;
+        let identity = Identity::load(&layout)?;
+        let keys = identity::release_keys(&config, &layout)?;
+        let reporter = Reporter::new(ReportQueue::open(&layout.reports())?);
+        let components = open_components(&config, &layout)?;
+        let (state, _) = watch::channel(AgentState { enrolled: identity.is_some(), ..AgentState::default() });
+        let Parts { http, clock, random, observer } = parts;
+        let context = Context { config, http, clock, random, observer, layout, reporter, state };
+        let agent = Self {
+            context,
+            identity,
+            keys,
+            components,
+            poll_interval: DEFAULT_POLL,
+            next_heartbeat: None,
+            failed_rounds: 0,
+            cancel: CancellationToken::new(),
+            _lock: lock,
+        };
+        agent.publish(|_| {});
+        Ok(agent)
+    }
+
+    /// Watches what the agent is doing.
+    pub fn subscribe(&self) -> watch::Receiver<AgentState> {
+        self.context.state.subscribe()
+    }
+
+    /// Whether the device has an identity.
+    pub const fn is_enrolled(&self) -> bool {
+        self.identity.is_some()
+    }
+
+    /// Works until `cancel`, which ends it between two effects.
+    pub async fn run(&mut self, cancel: CancellationToken) {
+        self.cancel = cancel.clone();
+        while !cancel.is_cancelled() {
+            let wait = match self.tick().await {
+                Ok(wait) => wait,
+                Err(error) => self.after_failure(&error),
+            };
+            tokio::select! {
+                () = cancel.cancelled() => break,
+                () = tokio::time::sleep(wait) => {}
+            }
+        }
+        tracing::info!("the agent stops");
+    }
+
+    fn after_failure(&mut self, error: &AgentError) -> Duration {
+        let wait = self.context.backoff().delay(self.failed_rounds, self.context.random());
+        self.failed_rounds = self.failed_rounds.saturating_add(1);
+        tracing::warn!(error = %with_causes(error), wait_ms = wait.as_millis(), "failed to finish a round");
+        wait
+    }
+
+    /// One round: recover what was cut off, enrol when needed, report, ask for work and do it. Gives the time to
+    /// wait before the next round. After an error, what is under way goes on in the next round.
+    pub async fn tick(&mut self) -> Result<Duration, AgentError> {
+        let round = Box::pin(self.round()).await;
+        let error_text = round.as_ref().err().map(|error| with_causes(error));
+        if round.is_ok() {
+            self.failed_rounds = 0;
+        }
+        let is_call = matches!(round, Err(AgentError::Call(_)));
+        self.publish(|state| {
+            state.connected = (state.connected || error_text.is_none()) && !is_call;
+            state.last_error = error_text;
+        });
+        round
+    }
+
+    async fn round(&mut self) -> Result<Duration, AgentError> {
+        let client = self.ensure_enrolled().await?;
+        if let Some(wait) = self.go_on(&client).await? {
+            // A device that waits for its bytes lives all the same.
+            if let Err(error) = self.send_heartbeat_when_due(&client).await {
+                tracing::debug!(%error, "the server hears nothing of this device");
+            }
+            return Ok(wait);
+        }
+        self.flush(&client).await?;
+        self.send_heartbeat_when_due(&client).await?;
+        let reply = client.check().await?;
+        self.poll_interval = Duration::from_millis(reply.poll_interval_ms);
+        self.publish(|state| state.connected = true);
+        if let Some(offer) = reply.offer {
+            self.take(offer)?;
+            if let Some(wait) = self.go_on(&client).await? {
+                return Ok(wait);
+            }
+            self.flush(&client).await?;
+            self.next_heartbeat = None;
+            self.send_heartbeat_when_due(&client).await?;
+        }
+        Ok(self.poll_wait())
+    }
+
+    /// Works on every component. Gives a wait when one is not at its end.
+    async fn go_on(&mut self, client: &Client) -> Result<Option<Duration>, AgentError> {
+        let mut longest: Option<Duration> = None;
+        let mut first_error = None;
+        for component in &mut self.components {
+            let mut worker = Worker { context: &self.context, client, component, cancel: &self.cancel };
+            match Box::pin(worker.work()).await {
+                Ok(Flow::Idle | Flow::Go) => {}
+                Ok(Flow::Wait(wait)) => longest = Some(longest.map_or(wait, |longest| longest.max(wait))),
+                Ok(Flow::Stopped) => return Ok(Some(Duration::ZERO)),
+                // One component's trouble does not keep the others from recovering.
+                Err(error) => {
+                    first_error.get_or_insert(error);
+                }
+            }
+        }
+        first_error.map_or(Ok(longest), Err)
+    }
+
+    async fn flush(&self, client: &Client) -> Result<(), AgentError> {
+        self.context.reporter.flush(client, None, &*self.context.observer).await?;
+        Ok(())
+    }
+
+    fn poll_wait(&self) -> Duration {
+        let wished = self.context.config.poll_interval_ms.map_or(self.poll_interval, Duration::from_millis);
+        // A tenth to either side, so that a fleet that started together does not stay together.
+        wished.clamp(SHORTEST_POLL, DAY).mul_f64(0.9 + 0.2 * self.context.random().clamp(0.0, 1.0))
+    }
+
+    async fn ensure_enrolled(&mut self) -> Result<Client, AgentError> {
+        if self.identity.is_none() {
+            let token = self.context.config.read_enrolment_token()?.ok_or(AgentError::NotEnrolled)?;
+            self.enrol(&token).await?;
+        }
+        let token = self.identity.as_ref().map(|identity| identity.token.as_str()).ok_or(AgentError::NotEnrolled)?;
+        Ok(Client::new(self.context.http.clone(), &self.context.config.server, token)?)
+    }
+
+    /// Registers the device with an enrolment token and keeps the identity that it gets; pins the server's release
+    /// keys when the device has none. A device that is enrolled gets a new identity.
+    pub async fn enrol(&mut self, token: &Secret) -> Result<(), AgentError> {
+        let context = &self.context;
+        let client = Client::new(context.http.clone(), &context.config.server, &token.0)?;
+        let request = RegisterRequest {
+            hardware_id: context.config.hardware_id.clone(),
+            device_type: context.config.device_type.clone(),
+            components: self.component_reports(),
+        };
+        let reply = client.register(&request).await?;
+        context
+            .effect(Effect::PinKeys, || identity::pin_keys(&context.config, &context.layout, &reply.release_keys))?;
+        let identity = context.effect(Effect::WriteIdentity, || Identity::store(&context.layout, &reply))?;
+        self.keys = identity::release_keys(&context.config, &context.layout)?;
+        self.poll_interval = Duration::from_millis(reply.poll_interval_ms);
+        tracing::info!(device = %identity.device_id, release_keys = self.keys.len(), "enrolled");
+        self.identity = Some(identity);
+        self.publish(|state| state.enrolled = true);
+        Ok(())
+    }
+
+    async fn send_heartbeat_when_due(&mut self, client: &Client) -> Result<(), AgentError> {
+        let now = self.context.clock.now();
+        if self.next_heartbeat.is_some_and(|due| now < due) {
+            return Ok(());
+        }
+        let agent_version = Some(env!("CARGO_PKG_VERSION").to_owned());
+        client.heartbeat(&Heartbeat { agent_version, components: self.component_reports() }).await?;
+        let interval = Duration::from_millis(self.context.config.heartbeat_interval_ms);
+        self.next_heartbeat = Some(now.plus(interval));
+        Ok(())
+    }
+
+    fn component_reports(&self) -> Vec<ComponentReport> {
+        let report = |component: &Component| {
+            let (version, manifest_sha256) = running(&component.paths);
+            ComponentReport { component: component.name.clone(), version, manifest_sha256 }
+        };
+        self.components.iter().map(report).collect()
+    }
+
+    /// Accepts or rejects an offer. An accepted one is in the journal.
+    fn take(&mut self, offer: Offer) -> Result<(), AgentError> {
+        let index = self.components.iter().position(|component| component.name == offer.component);
+        if let Some(index) = index
+            && self.runs_already(index, &offer)?
+        {
+            return Ok(());
+        }
+        match (self.admit(index, &offer)?, index) {
+            (Ok(admitted), Some(index)) => {
+                let paths = &self.components[index].paths;
+                let previous = paths.target(Link::Current).map_err(|source| AgentError::io(paths.root(), source))?;
+                let update = Update {
+                    session_id: offer.session_id,
+                    release: admitted.release,
+                    artifacts: admitted.manifest.artifacts.iter().map(|artifact| artifact.sha256).collect(),
+                    previous,
+                    step: Step::Downloading,
+                    attempt: 0,
+                    reported: false,
+                    accepted_at: self.context.clock.now(),
+                    offer,
+                };
+                tracing::info!(session = %update.session_id, version = %update.offer.version, "an offer is accepted");
+                let path = paths.journal();
+                self.context.effect(Effect::WriteJournal, || journal::store(&path, &update))?;
+                self.components[index].tries = Tries::default();
+                self.components[index].update = Some(update);
+                Ok(())
+            }
+            (Err(cause), _) => self.reject(&offer, cause),
+            // Without the component, `admit` refuses.
+            (Ok(_), None) => Ok(()),
+        }
+    }
+
+    /// What runs already needs no update: that is said at once.
+    fn runs_already(&self, index: usize, offer: &Offer) -> Result<bool, AgentError> {
+        let (version, current) = running(&self.components[index].paths);
+        let offered = admit::manifest_bytes(offer).ok().map(|bytes| drover_trust::Manifest::digest(&bytes));
+        if current.is_none() || current != offered {
+            return Ok(false);
+        }
+        let report = ValidationReport {
+            session_id: offer.session_id,
+            outcome: ValidationOutcome::Succeeded,
+            component: offer.component.clone(),
+            version,
+            manifest_sha256: current,
+            failure: None,
+            device_time: Some(self.context.clock.now()),
+        };
+        self.context.reporter.push(&Report::Validation(report), &*self.context.observer)?;
+        Ok(true)
+    }
+
+    fn admit(&self, index: Option<usize>, offer: &Offer) -> Result<Result<admit::Admitted, Failure>, AgentError> {
+        let blacklist = Blacklist::load(&self.context.layout.blacklist())?;
+        let running_manifest = match index.map(|index| &self.components[index].paths) {
+            Some(paths) => match running(paths).1 {
+                Some(release) => Some(slot::read_manifest(paths, release)?),
+                None => None,
+            },
+            None => None,
+        };
+        let installed = |name: &drover_types::ComponentName| -> Option<Version> {
+            let component = self.components.iter().find(|component| component.name == *name)?;
+            running(&component.paths).0
+        };
+        let rules = Rules {
+            keys: &self.keys,
+            device_type: &self.context.config.device_type,
+            is_known: index.is_some(),
+            running: running_manifest.as_ref(),
+            installed: &installed,
+            blacklist: &blacklist,
+            blacklist_after: self.context.config.blacklist_after,
+        };
+        Ok(admit::admit(offer, &rules))
+    }
+
+    fn reject(&self, offer: &Offer, cause: Failure) -> Result<(), AgentError> {
+        tracing::warn!(session = %offer.session_id, code = %cause.code, message = %cause.message, "an offer is rejected");
+        let report = StatusReport {
+            session_id: offer.session_id,
+            state: SessionState::Rejected,
+            progress: 0,
+            failure: Some(cause.clone()),
+            device_time: Some(self.context.clock.now()),
+        };
+        self.context.reporter.push(&Report::Status(report), &*self.context.observer)?;
+        let last = LastUpdate {
+            session_id: offer.session_id,
+            version: offer.version.clone(),
+            state: SessionState::Rejected,
+            failure: Some(cause),
+        };
+        self.publish(|state| {
+            if let Some(component) = state.components.get_mut(&offer.component) {
+                component.last = Some(last);
+            }
+        });
+        Ok(())
+    }
+
+    /// Tells whoever watches.
+    fn publish(&self, change: impl FnOnce(&mut AgentState)) {
+        let queued_reports = self.context.reporter.len();
+        self.context.state.send_modify(|state| {
+            state.queued_reports = queued_reports;
+            for component in &self.components {
+                let entry = state.components.entry(component.name.clone()).or_default();
+                (entry.version, entry.manifest_sha256) = running(&component.paths);
+            }
+            change(state);
+        });
+    }
+}
+
+fn lock(layout: &Layout) -> Result<File, AgentError> {
+    let path = layout.lock();
+    let file = File::create(&path).map_err(|source| AgentError::io(&path, source))?;
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(file),
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(AgentError::Locked { path: layout.root().to_owned() }),
+        Err(error) => Err(AgentError::io(&path, error.into())),
+    }
+}
+
+fn open_components(config: &Config, layout: &Layout) -> Result<Vec<Component>, AgentError> {
+    let open = |(name, settings): (&drover_types::ComponentName, &crate::config::ComponentConfig)| {
+        let paths = layout.component(name);
+        paths.create().map_err(|source| AgentError::io(paths.root(), source))?;
+        let update = journal::load(&paths.journal())?;
+        Ok(Component { name: name.clone(), settings: settings.clone(), paths, update, tries: Tries::default() })
+    };
+    config.components.iter().map(open).collect()
+}

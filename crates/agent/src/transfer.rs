@@ -1,0 +1,270 @@
+//! Fetching the artifacts of an update.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use drover_protocol::{Directive, Failure, Offer, StatusReport};
+use drover_trust::{Manifest, ManifestArtifact};
+use drover_types::{FailureClass, SessionState};
+use drover_uplink::{Download, DownloadError, download};
+
+use crate::context::Context;
+use crate::effect::Effect;
+use crate::error::AgentError;
+use crate::failure::{failure, with_causes};
+use crate::journal::Update;
+use crate::next::Ending;
+use crate::worker::{Flow, Worker, read_manifest};
+
+/// So many tries in a row may bring nothing new while the server answers.
+const MAX_FRUITLESS_TRIES: u32 = 5;
+/// So many new addresses in a row may bring nothing new.
+const MAX_FRESH_ADDRESSES: u32 = 3;
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(2);
+
+/// What was tried since something last got better. Forgotten on restart.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Tries {
+    failures: u32,
+    fruitless: u32,
+    fresh_addresses: u32,
+    received_bytes: u64,
+}
+
+impl Tries {
+    /// The wait before the next try; it grows until something gets better.
+    pub(crate) fn next_wait(&mut self, context: &Context) -> Duration {
+        let wait = context.backoff().delay(self.failures, context.random());
+        self.failures = self.failures.saturating_add(1);
+        wait
+    }
+
+    fn note_progress(&mut self, received_bytes: u64) {
+        if received_bytes > self.received_bytes {
+            *self = Self { received_bytes, ..Self::default() };
+        }
+    }
+}
+
+/// How fetching all artifacts ended.
+enum Fetched {
+    All,
+    CalledOff,
+    Error(DownloadError),
+}
+
+impl Worker<'_> {
+    pub(crate) async fn download(&mut self, update: &Update) -> Result<Flow, AgentError> {
+        let manifest = match read_manifest(update) {
+            Ok((manifest, _)) => manifest,
+            Err(cause) => return self.conclude(update, Ending::Failed(cause)),
+        };
+        let folder = self.component.paths.downloads().to_owned();
+        std::fs::create_dir_all(&folder).map_err(|source| AgentError::io(&folder, source))?;
+        if let Err(cause) = self.check_space(&folder, &manifest) {
+            return self.conclude(update, Ending::Failed(cause));
+        }
+        let total_bytes = manifest.artifacts.iter().map(|artifact| artifact.size_bytes).sum();
+        let progress = percent(self.component.tries.received_bytes, total_bytes);
+        self.push_status(update, SessionState::Downloading, progress, None)?;
+        if let Ok(Some(Directive::Stop)) = self.flush(update).await {
+            return self.conclude(update, Ending::Stopped);
+        }
+        let received_bytes = AtomicU64::new(0);
+        let fetched = self.fetch_all(update, &manifest, &received_bytes, total_bytes).await;
+        self.component.tries.note_progress(received_bytes.load(Ordering::Relaxed));
+        match fetched {
+            Fetched::All => self.finish_download(update).await,
+            Fetched::CalledOff => self.conclude(update, Ending::Stopped),
+            Fetched::Error(DownloadError::Cancelled) => Ok(Flow::Stopped),
+            Fetched::Error(error) => self.judge(update, &error).await,
+        }
+    }
+
+    async fn finish_download(&mut self, update: &Update) -> Result<Flow, AgentError> {
+        self.push_status(update, SessionState::Downloaded, 100, None)?;
+        match self.flush(update).await {
+            Ok(Some(Directive::Stop)) => return self.conclude(update, Ending::Stopped),
+            Ok(_) => {}
+            // It is asked once more before the switch.
+            Err(error) => tracing::debug!(%error, "the server hears of the download later"),
+        }
+        self.conclude(update, Ending::Downloaded)
+    }
+
+    async fn fetch_all(
+        &self,
+        update: &Update,
+        manifest: &Manifest,
+        received_bytes: &AtomicU64,
+        total_bytes: u64,
+    ) -> Fetched {
+        let fetching = async {
+            let mut done_bytes = 0_u64;
+            for artifact in &manifest.artifacts {
+                self.context.observer.before(Effect::Download);
+                let mut progress = |bytes: u64| {
+                    received_bytes.store(done_bytes + bytes, Ordering::Relaxed);
+                    self.publish_progress(percent(done_bytes + bytes, total_bytes));
+                };
+                self.fetch(update, artifact, &mut progress).await?;
+                self.context.observer.after(Effect::Download);
+                done_bytes += artifact.size_bytes;
+            }
+            Ok(())
+        };
+        tokio::select! {
+            fetched = fetching => match fetched {
+                Ok(()) => Fetched::All,
+                Err(error) => Fetched::Error(error),
+            },
+            () = self.tell_progress(update, received_bytes, total_bytes) => Fetched::CalledOff,
+        }
+    }
+
+    async fn fetch(
+        &self,
+        update: &Update,
+        artifact: &ManifestArtifact,
+        progress: &mut (dyn FnMut(u64) + Send),
+    ) -> Result<(), DownloadError> {
+        let offered = update.offer.artifacts.iter().find(|offered| offered.name == artifact.name);
+        let Some(offered) = offered else {
+            return Err(DownloadError::BadAnswer { what: format!("the offer has no address for {}", artifact.name) });
+        };
+        let dest = self.component.paths.download(artifact.sha256);
+        let request = Download {
+            url: &offered.url,
+            dest: &dest,
+            size_bytes: artifact.size_bytes,
+            sha256: artifact.sha256,
+            throttle_bytes_per_s: self.context.config.throttle_bytes_per_s,
+            stall_timeout: Duration::from_millis(self.context.config.stall_timeout_ms),
+        };
+        download(&self.context.http, &request, progress, self.cancel).await
+    }
+
+    /// Tells the server now and then how far it is; ends when the server calls it off.
+    async fn tell_progress(&self, update: &Update, received_bytes: &AtomicU64, total_bytes: u64) {
+        let mut told = 0;
+        loop {
+            tokio::time::sleep(PROGRESS_INTERVAL).await;
+            let progress = percent(received_bytes.load(Ordering::Relaxed), total_bytes);
+            // What waits in the queue comes first; and progress that nobody hears is not worth keeping.
+            if progress == told || self.context.reporter.len() > 0 {
+                continue;
+            }
+            let report = StatusReport {
+                session_id: update.session_id,
+                state: SessionState::Downloading,
+                progress,
+                failure: None,
+                device_time: Some(self.context.clock.now()),
+            };
+            match self.client.status(&report).await {
+                Ok(reply) if reply.directive == Directive::Stop => return,
+                Ok(_) => told = progress,
+                Err(error) => tracing::debug!(%error, "the server does not hear of the progress"),
+            }
+        }
+    }
+
+    fn publish_progress(&self, progress: u8) {
+        self.context.state.send_if_modified(|state| {
+            let component = state.components.get_mut(&self.component.name);
+            match component.and_then(|component| component.update.as_mut()) {
+                Some(update) if update.progress != progress => {
+                    update.progress = progress;
+                    true
+                }
+                _ => false,
+            }
+        });
+    }
+
+    /// What a failed download means: try again, ask for new addresses, or give up.
+    async fn judge(&mut self, update: &Update, error: &DownloadError) -> Result<Flow, AgentError> {
+        let text = with_causes(error);
+        tracing::info!(session = %update.session_id, error = %text, "a download did not work");
+        match error {
+            DownloadError::UrlExpired { .. } => self.ask_for_addresses(update, &text).await,
+            // Offline for as long as it takes.
+            DownloadError::Transport { .. } => Ok(Flow::Wait(self.component.tries.next_wait(self.context))),
+            _ if error.is_temporary() && self.component.tries.fruitless < MAX_FRUITLESS_TRIES => {
+                self.component.tries.fruitless += 1;
+                Ok(Flow::Wait(self.component.tries.next_wait(self.context)))
+            }
+            _ => {
+                let (class, code) = class_of(error);
+                self.conclude(update, Ending::Failed(failure(class, code, &text)))
+            }
+        }
+    }
+
+    async fn ask_for_addresses(&mut self, update: &Update, text: &str) -> Result<Flow, AgentError> {
+        let expired = failure(FailureClass::Download, "url_expired", text);
+        if self.component.tries.fresh_addresses >= MAX_FRESH_ADDRESSES {
+            return self.conclude(update, Ending::Failed(expired));
+        }
+        let offer = match self.client.check().await {
+            Ok(reply) => reply.offer,
+            Err(error) if error.is_temporary() => {
+                return Ok(Flow::Wait(self.component.tries.next_wait(self.context)));
+            }
+            Err(error) => return Err(error.into()),
+        };
+        match offer {
+            Some(offer) if offer.session_id == update.session_id && offer.manifest == update.offer.manifest => {
+                self.component.tries.fresh_addresses += 1;
+                // The signature that was verified stays.
+                let offer = Offer { manifest_bundle: update.offer.manifest_bundle.clone(), ..offer };
+                self.record(Update { offer, ..update.clone() })?;
+                Ok(Flow::Wait(self.component.tries.next_wait(self.context)))
+            }
+            // The server has other plans by now.
+            _ => self.conclude(update, Ending::Failed(expired)),
+        }
+    }
+
+    /// Refuses what cannot fit before a byte is fetched.
+    fn check_space(&self, folder: &Path, manifest: &Manifest) -> Result<(), Failure> {
+        let paths = &self.component.paths;
+        let have = |artifact: &ManifestArtifact| {
+            let path = paths.download(artifact.sha256);
+            let part = drover_uplink::durable::with_suffix(&path, ".part");
+            path.metadata().or_else(|_| part.metadata()).map_or(0, |metadata| metadata.len())
+        };
+        let missing = |artifact: &ManifestArtifact| artifact.size_bytes.saturating_sub(have(artifact));
+        let needed_bytes: u64 = manifest.artifacts.iter().map(missing).sum();
+        let Ok(space) = rustix::fs::statvfs(folder) else { return Ok(()) };
+        let free_bytes = space.f_bavail.saturating_mul(space.f_frsize);
+        if needed_bytes <= free_bytes {
+            return Ok(());
+        }
+        let message = format!("the download needs {needed_bytes} bytes and {free_bytes} are free; free some space");
+        Err(failure(FailureClass::Space, "no_space", &message))
+    }
+}
+
+fn percent(part: u64, whole: u64) -> u8 {
+    let share = u128::from(part) * 100 / u128::from(whole.max(1));
+    u8::try_from(share.min(100)).unwrap_or(100)
+}
+
+const fn class_of(error: &DownloadError) -> (FailureClass, &'static str) {
+    match error {
+        DownloadError::Address(_) => (FailureClass::Download, "bad_address"),
+        DownloadError::Transport { .. } => (FailureClass::Download, "unreachable"),
+        DownloadError::Stalled { .. } => (FailureClass::Download, "stalled"),
+        DownloadError::Truncated { .. } => (FailureClass::Download, "truncated"),
+        DownloadError::Unavailable { .. } => (FailureClass::Download, "unavailable"),
+        DownloadError::UrlExpired { .. } => (FailureClass::Download, "url_expired"),
+        DownloadError::BadAnswer { .. } => (FailureClass::Download, "bad_answer"),
+        DownloadError::TooLong { .. } => (FailureClass::Verification, "size_mismatch"),
+        DownloadError::DigestMismatch { .. } => (FailureClass::Verification, "digest_mismatch"),
+        DownloadError::Space { .. } => (FailureClass::Space, "no_space"),
+        DownloadError::Io { .. } => (FailureClass::Install, "write_failed"),
+        DownloadError::Cancelled => (FailureClass::Other, "stopped"),
+    }
+}

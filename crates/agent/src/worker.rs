@@ -1,0 +1,410 @@
+//! The driver: does what [`crate::next::next`] says, journal first.
+
+use std::ffi::OsStr;
+use std::time::Duration;
+
+use drover_protocol::{Directive, Failure, StatusReport, ValidationOutcome, ValidationReport};
+use drover_trust::Manifest;
+use drover_types::{ComponentName, FailureClass, SessionState};
+use drover_uplink::{Client, Report};
+use tokio_util::sync::CancellationToken;
+
+use crate::admit;
+use crate::blacklist::Blacklist;
+use crate::config::ComponentConfig;
+use crate::context::Context;
+use crate::effect::Effect;
+use crate::error::AgentError;
+use crate::failure::{failure, with_causes};
+use crate::journal::{self, Outcome, Step, Update};
+use crate::layout::{ComponentPaths, Link};
+use crate::next::{Action, Ending, begin_test, conclude, next};
+use crate::reporter::ReportError;
+use crate::slot::{self, SlotError};
+use crate::state::{LastUpdate, UpdateState};
+use crate::transfer::Tries;
+use crate::world;
+
+/// Telling the server how a trial goes must not hold the trial up for longer.
+const COURTESY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// One component and the update that it is in.
+pub(crate) struct Component {
+    pub(crate) name: ComponentName,
+    pub(crate) settings: ComponentConfig,
+    pub(crate) paths: ComponentPaths,
+    pub(crate) update: Option<Update>,
+    pub(crate) tries: Tries,
+}
+
+/// What comes after an action.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Flow {
+    /// The next action.
+    Go,
+    /// Nothing is left to do.
+    Idle,
+    /// Something outside has to change first: try again after so long.
+    Wait(Duration),
+    /// The agent is told to stop.
+    Stopped,
+}
+
+/// Works on one component.
+pub(crate) struct Worker<'a> {
+    pub(crate) context: &'a Context,
+    pub(crate) client: &'a Client,
+    pub(crate) component: &'a mut Component,
+    pub(crate) cancel: &'a CancellationToken,
+}
+
+impl Worker<'_> {
+    /// Goes on until nothing is left to do, something has to be waited for, or the agent is told to stop.
+    pub(crate) async fn work(&mut self) -> Result<Flow, AgentError> {
+        if let Some(update) = &self.component.update {
+            self.publish(update, None);
+        }
+        loop {
+            if self.cancel.is_cancelled() {
+                return Ok(Flow::Stopped);
+            }
+            let paths = &self.component.paths;
+            let world = world::observe(paths, self.component.update.as_ref())
+                .map_err(|source| AgentError::io(paths.root(), source))?;
+            let action = next(self.component.update.as_ref(), &world);
+            let flow = match self.component.update.clone() {
+                Some(update) => self.perform(action, &update).await?,
+                None => self.tidy(&action)?,
+            };
+            if flow != Flow::Go {
+                return Ok(flow);
+            }
+        }
+    }
+
+    async fn perform(&mut self, action: Action, update: &Update) -> Result<Flow, AgentError> {
+        match action {
+            Action::Record(step) => self.record(Update { step, ..update.clone() }),
+            // Boxed: the state of all of them together would take much of a thread's stack.
+            Action::CheckSlot => Box::pin(self.check_slot(update)).await,
+            Action::Download => Box::pin(self.download(update)).await,
+            Action::Unpack => Box::pin(self.unpack(update)).await,
+            Action::PointNew => self.point(Effect::PointNew, Link::New, update.release),
+            Action::PointOld(release) => self.point(Effect::PointOld, Link::Old, release),
+            Action::Confirm => Box::pin(self.confirm(update)).await,
+            Action::Test => Box::pin(self.test(update)).await,
+            Action::Reactivate => Box::pin(self.reactivate(update)).await,
+            Action::Report => self.report_end(update),
+            Action::Forget => self.forget(update),
+            other => self.tidy(&other),
+        }
+    }
+
+    /// What needs no journal.
+    fn tidy(&self, action: &Action) -> Result<Flow, AgentError> {
+        let paths = &self.component.paths;
+        let failed = |source| AgentError::io(paths.root(), source);
+        match action {
+            Action::PointCurrent(release) => return self.point(Effect::PointCurrent, Link::Current, *release),
+            Action::RemoveCurrent => {
+                self.context.effect(Effect::RemoveCurrent, || paths.unlink(Link::Current)).map_err(failed)?;
+            }
+            Action::RemoveNew => {
+                self.context.effect(Effect::RemoveNew, || paths.unlink(Link::New)).map_err(failed)?;
+            }
+            Action::CleanUp => {
+                for path in world::litter(paths).map_err(failed)? {
+                    self.context
+                        .effect(Effect::Remove, || slot::discard(&path))
+                        .map_err(|source| AgentError::io(&path, source))?;
+                }
+            }
+            _ => return Ok(Flow::Idle),
+        }
+        Ok(Flow::Go)
+    }
+
+    fn point(&self, effect: Effect, link: Link, release: drover_types::Sha256Digest) -> Result<Flow, AgentError> {
+        let paths = &self.component.paths;
+        self.context
+            .effect(effect, || paths.point(link, release))
+            .map_err(|source| AgentError::io(&paths.link(link), source))?;
+        Ok(Flow::Go)
+    }
+
+    /// Writes the journal, then takes its word.
+    pub(crate) fn record(&mut self, update: Update) -> Result<Flow, AgentError> {
+        let path = self.component.paths.journal();
+        self.context.effect(Effect::WriteJournal, || journal::store(&path, &update))?;
+        self.publish(&update, None);
+        self.component.update = Some(update);
+        Ok(Flow::Go)
+    }
+
+    pub(crate) fn conclude(&mut self, update: &Update, ending: Ending) -> Result<Flow, AgentError> {
+        if let Ending::Failed(cause) | Ending::Refuted(cause) = &ending {
+            tracing::warn!(session = %update.session_id, component = %self.component.name, version = %update.offer.version,
+                code = %cause.code, message = %cause.message, "the update did not work");
+        }
+        self.record(conclude(update, ending))
+    }
+
+    async fn check_slot(&mut self, update: &Update) -> Result<Flow, AgentError> {
+        match self.verify_slot(Effect::CheckSlot, update).await? {
+            Ok(()) => self.conclude(update, Ending::SlotHolds),
+            Err(error) => {
+                tracing::warn!(%error, "a slot that was there already is not whole and is made again");
+                self.discard_slot(update)
+            }
+        }
+    }
+
+    fn discard_slot(&self, update: &Update) -> Result<Flow, AgentError> {
+        let path = self.component.paths.slot(update.release);
+        self.context.effect(Effect::Remove, || slot::discard(&path)).map_err(|source| AgentError::io(&path, source))?;
+        Ok(Flow::Go)
+    }
+
+    async fn verify_slot(&self, effect: Effect, update: &Update) -> Result<Result<(), SlotError>, AgentError> {
+        let (paths, release) = (self.component.paths.clone(), update.release);
+        self.context.observer.before(effect);
+        let verified = tokio::task::spawn_blocking(move || slot::verify(&paths, release)).await?;
+        self.context.observer.after(effect);
+        Ok(verified)
+    }
+
+    async fn unpack(&mut self, update: &Update) -> Result<Flow, AgentError> {
+        let (manifest, manifest_bytes) = match read_manifest(update) {
+            Ok(read) => read,
+            Err(cause) => return self.conclude(update, Ending::Failed(cause)),
+        };
+        let (paths, bundle) = (self.component.paths.clone(), update.offer.manifest_bundle.clone());
+        self.context.observer.before(Effect::Unpack);
+        let built =
+            tokio::task::spawn_blocking(move || slot::build(&paths, &manifest, &manifest_bytes, &bundle)).await?;
+        self.context.observer.after(Effect::Unpack);
+        if let Err(error) = built {
+            return self.conclude(update, Ending::Failed(slot_failure(&error)));
+        }
+        let paths = &self.component.paths;
+        if let Err(error) = self.context.effect(Effect::NameSlot, || slot::name(paths, update.release)) {
+            return self.conclude(update, Ending::Failed(slot_failure(&error)));
+        }
+        self.conclude(update, Ending::Unpacked)
+    }
+
+    /// The server has the last word before the switch. Offline, an offer that has not expired is word enough.
+    async fn confirm(&mut self, update: &Update) -> Result<Flow, AgentError> {
+        self.push_status(update, SessionState::Installing, 100, None)?;
+        match self.flush(update).await {
+            Ok(Some(Directive::Stop)) => return self.conclude(update, Ending::Stopped),
+            Ok(_) => {}
+            Err(ReportError::Call(error)) if error.is_temporary() => {
+                if self.context.clock.now() >= update.offer.expires_at {
+                    tracing::info!(session = %update.session_id, "the offer has expired: waiting for the server's word");
+                    return Ok(Flow::Wait(self.component.tries.next_wait(self.context)));
+                }
+                tracing::info!(session = %update.session_id, %error, "offline: going on, the offer has not expired");
+            }
+            Err(error) => return Err(error.into()),
+        }
+        // Right before the switch: nobody may have touched the slot while the server was asked.
+        if let Err(error) = self.verify_slot(Effect::CheckSlot, update).await? {
+            self.discard_slot(update)?;
+            return self.conclude(update, Ending::Failed(slot_failure(&error)));
+        }
+        self.conclude(update, Ending::Confirmed)
+    }
+
+    async fn test(&mut self, update: &Update) -> Result<Flow, AgentError> {
+        let begun = begin_test(update);
+        self.record(begun.clone())?;
+        self.push_status(update, SessionState::Validating, 100, None)?;
+        if let Ok(Err(error)) = tokio::time::timeout(COURTESY_TIMEOUT, self.flush(update)).await {
+            tracing::debug!(%error, "the server hears of the trial later");
+        }
+        match self.try_out(&begun).await {
+            Ok(()) => self.conclude(&begun, Ending::Passed),
+            // Told to stop: this try was not cut off, so it does not count.
+            Err(None) => self.record(update.clone()).map(|_| Flow::Stopped),
+            Err(Some(cause)) => self.conclude(&begun, Ending::Refuted(cause)),
+        }
+    }
+
+    async fn reactivate(&mut self, update: &Update) -> Result<Flow, AgentError> {
+        let mut cause = match &update.step {
+            Step::RollingBack { cause } => cause.clone(),
+            _ => return Ok(Flow::Go),
+        };
+        match self.activate_current().await {
+            Ok(()) => {}
+            Err(None) => return Ok(Flow::Stopped),
+            Err(Some(second)) => {
+                let message = format!("{}; going back: {}", cause.message, second.message);
+                cause = failure(cause.class, &cause.code, &message);
+            }
+        }
+        let update = Update { step: Step::RollingBack { cause }, ..update.clone() };
+        self.conclude(&update, Ending::Reactivated)
+    }
+
+    fn report_end(&mut self, update: &Update) -> Result<Flow, AgentError> {
+        let Step::Ended { outcome } = &update.step else { return Ok(Flow::Go) };
+        let context = self.context;
+        if let Outcome::RolledBack { .. } = outcome {
+            let path = context.layout.blacklist();
+            context.effect(Effect::Blacklist, || {
+                let mut blacklist = Blacklist::load(&path)?;
+                blacklist.count(&update.artifacts, update.session_id, update.accepted_at);
+                blacklist.store(&path)
+            })?;
+        }
+        match outcome {
+            Outcome::Succeeded => self.push_validation(update, ValidationOutcome::Succeeded, None)?,
+            Outcome::RolledBack { cause } => {
+                self.push_validation(update, ValidationOutcome::RolledBack, Some(cause.clone()))?;
+            }
+            Outcome::Failed { cause } => self.push_status(update, SessionState::Failed, 0, Some(cause.clone()))?,
+            Outcome::Cancelled => self.push_status(update, SessionState::Cancelled, 0, None)?,
+        }
+        self.conclude(update, Ending::Reported)
+    }
+
+    fn forget(&mut self, update: &Update) -> Result<Flow, AgentError> {
+        let path = self.component.paths.journal();
+        self.context.effect(Effect::RemoveJournal, || journal::remove(&path))?;
+        let (state, failure) = ended_as(&update.step);
+        tracing::info!(session = %update.session_id, component = %self.component.name, version = %update.offer.version,
+            outcome = %state, "the update ended");
+        let last = LastUpdate { session_id: update.session_id, version: update.offer.version.clone(), state, failure };
+        self.publish(update, Some(last));
+        self.component.update = None;
+        self.component.tries = Tries::default();
+        Ok(Flow::Go)
+    }
+
+    pub(crate) fn push_status(
+        &self,
+        update: &Update,
+        state: SessionState,
+        progress: u8,
+        failure: Option<Failure>,
+    ) -> Result<(), AgentError> {
+        let device_time = Some(self.context.clock.now());
+        let report = StatusReport { session_id: update.session_id, state, progress, failure, device_time };
+        Ok(self.context.reporter.push(&Report::Status(report), &*self.context.observer)?)
+    }
+
+    fn push_validation(
+        &self,
+        update: &Update,
+        outcome: ValidationOutcome,
+        failure: Option<Failure>,
+    ) -> Result<(), AgentError> {
+        let (version, manifest_sha256) = running(&self.component.paths);
+        let report = ValidationReport {
+            session_id: update.session_id,
+            outcome,
+            component: self.component.name.clone(),
+            version,
+            manifest_sha256,
+            failure,
+            device_time: Some(self.context.clock.now()),
+        };
+        Ok(self.context.reporter.push(&Report::Validation(report), &*self.context.observer)?)
+    }
+
+    pub(crate) async fn flush(&self, update: &Update) -> Result<Option<Directive>, ReportError> {
+        self.context.reporter.flush(self.client, Some(update.session_id), &*self.context.observer).await
+    }
+
+    /// Tells whoever watches.
+    fn publish(&self, update: &Update, ended: Option<LastUpdate>) {
+        let (version, manifest_sha256) = running(&self.component.paths);
+        let queued_reports = self.context.reporter.len();
+        self.context.state.send_modify(|state| {
+            let component = state.components.entry(self.component.name.clone()).or_default();
+            (component.version, component.manifest_sha256) = (version, manifest_sha256);
+            let progress = component.update.as_ref().map_or(0, |update| update.progress);
+            component.update = ended.is_none().then(|| UpdateState {
+                session_id: update.session_id,
+                version: update.offer.version.clone(),
+                state: state_of(&update.step),
+                progress,
+            });
+            component.last = ended.or(component.last.take());
+            state.queued_reports = queued_reports;
+        });
+    }
+
+    /// The environment of the commands of a release.
+    pub(crate) fn environment<'e>(
+        &'e self,
+        content: &'e std::path::Path,
+        version: &'e str,
+    ) -> [(&'e str, &'e OsStr); 4] {
+        [
+            ("DROVER_SLOT", content.as_os_str()),
+            ("DROVER_VERSION", OsStr::new(version)),
+            ("DROVER_COMPONENT", OsStr::new(self.component.name.as_str())),
+            ("DROVER_DEVICE_DIR", self.context.layout.root().as_os_str()),
+        ]
+    }
+}
+
+/// What a component runs.
+pub(crate) fn running(paths: &ComponentPaths) -> (Option<drover_types::Version>, Option<drover_types::Sha256Digest>) {
+    let current = paths.target(Link::Current).unwrap_or_else(|error| {
+        tracing::warn!(%error, "CURRENT cannot be read");
+        None
+    });
+    let release = current.and_then(|current| slot::read_release(paths, current));
+    release.map(|release| (release.version, release.manifest_sha256)).unzip()
+}
+
+/// The signed manifest in the journal. It was verified when the offer was accepted; its digest names the slot.
+pub(crate) fn read_manifest(update: &Update) -> Result<(Manifest, Vec<u8>), Failure> {
+    let bytes = admit::manifest_bytes(&update.offer)?;
+    let wrong = |message: &str| failure(FailureClass::Verification, "manifest_not_trusted", message);
+    if Manifest::digest(&bytes) != update.release {
+        return Err(wrong("the manifest in the journal is not the one that was accepted"));
+    }
+    let manifest = Manifest::parse(&bytes).map_err(|error| wrong(&error.to_string()))?;
+    Ok((manifest, bytes))
+}
+
+fn slot_failure(error: &SlotError) -> Failure {
+    let is_full = |source: &std::io::Error| {
+        matches!(source.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded)
+    };
+    let (class, code) = match error {
+        SlotError::Unpack(error) => error.code(),
+        SlotError::Io { source, .. } if is_full(source) => (FailureClass::Space, "no_space"),
+        SlotError::Io { .. } => (FailureClass::Install, "write_failed"),
+        SlotError::Manifest(_) => (FailureClass::Verification, "manifest_not_trusted"),
+        SlotError::Altered { .. } => (FailureClass::Verification, "slot_altered"),
+    };
+    failure(class, code, &with_causes(error))
+}
+
+fn ended_as(step: &Step) -> (SessionState, Option<Failure>) {
+    let cause = match step {
+        Step::Ended { outcome: Outcome::RolledBack { cause } | Outcome::Failed { cause } } => Some(cause.clone()),
+        _ => None,
+    };
+    (state_of(step), cause)
+}
+
+/// The step in the words of the protocol.
+pub(crate) const fn state_of(step: &Step) -> SessionState {
+    match step {
+        Step::Downloading => SessionState::Downloading,
+        Step::Unpacking | Step::Staging | Step::Confirming => SessionState::Downloaded,
+        Step::Switching => SessionState::Installing,
+        Step::Testing | Step::RollingBack { .. } => SessionState::Validating,
+        Step::Ended { outcome: Outcome::Succeeded } => SessionState::Succeeded,
+        Step::Ended { outcome: Outcome::RolledBack { .. } } => SessionState::RolledBack,
+        Step::Ended { outcome: Outcome::Failed { .. } } => SessionState::Failed,
+        Step::Ended { outcome: Outcome::Cancelled } => SessionState::Cancelled,
+    }
+}

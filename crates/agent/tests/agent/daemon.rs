@@ -1,0 +1,88 @@
+//! The program itself: its commands, its messages and its end.
+
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::support::{Device, PATIENCE, Server, firmware, new_key};
+
+fn agent() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_drover-agent"));
+    command.env_remove("DROVER_ENROLMENT_TOKEN").env_remove("RUST_LOG");
+    command
+}
+
+fn text(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+/// Writes a configuration file and gives its path.
+fn configure(device: &Device, server: &str, more: &str) -> String {
+    let path = device.folder.path().join("agent.toml");
+    let data_dir = device.data_dir().display().to_string();
+    let text =
+        format!("server = {server:?}\ndata_dir = {data_dir:?}\nhardware_id = 'SN-1'\ndevice_type = 'robot'\n{more}");
+    std::fs::write(&path, text).expect("written");
+    path.display().to_string()
+}
+
+#[test]
+fn the_example_configuration_is_fine() {
+    let example = concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/agent.example.toml");
+    let output = agent().args(["check-config", "--config", example]).output().expect("runs");
+    assert!(output.status.success(), "{}", text(&output));
+}
+
+#[test]
+fn mistakes_are_told_with_what_to_do() {
+    let device = Device::new();
+    for (server, more, expected) in [
+        ("http://fleet.example.com", "", "plain HTTP is for loopback only"),
+        ("https://fleet.example.com", "sevrer = 1", "unknown field `sevrer`"),
+        ("https://fleet.example.com", "enrolment_token_file = '/nowhere'", "/nowhere"),
+        ("https://fleet.example.com", "", "give --token"),
+    ] {
+        let config = configure(&device, server, more);
+        let output = agent().args(["enrol", "--config", &config]).output().expect("runs");
+        assert!(!output.status.success() && text(&output).contains(expected), "{}", text(&output));
+    }
+    let output = agent().args(["run", "--config", "/nowhere.toml"]).output().expect("runs");
+    assert!(text(&output).contains("failed to read /nowhere.toml"), "{}", text(&output));
+}
+
+#[tokio::test]
+async fn it_enrols_updates_shows_it_and_ends_when_told() {
+    let (server, key) = (Server::start().await, new_key());
+    server.facts().release_keys = vec![key.public_key().to_pem()];
+    server.offer(&firmware(&key, "1.0.0", 1, "one"), 1);
+    let device = Device::new();
+    let config = configure(&device, &server.address, "");
+    let run = |arguments: &'static [&'static str]| {
+        let mut command = agent();
+        command.args(arguments).args(["--config", &config]);
+        tokio::task::spawn_blocking(move || command.output().expect("runs"))
+    };
+    let output = run(&["enrol", "--token", "canary-enrolment"]).await.expect("ran");
+    assert!(output.status.success(), "{}", text(&output));
+    let mut daemon = agent();
+    daemon.args(["run", "--config", &config]).env("RUST_LOG", "debug").stderr(Stdio::piped());
+    let daemon = daemon.spawn().expect("started");
+    let started = Instant::now();
+    while device.app().is_none() || server.facts().validations.is_empty() {
+        assert!(started.elapsed() < PATIENCE, "nothing was installed");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let status = text(&run(&["status"]).await.expect("ran"));
+    assert!(status.contains("main: runs 1.0.0") && status.contains("key        ecdsa_p256"), "{status}");
+    let pid = Pid::from_raw(i32::try_from(daemon.id()).expect("a pid")).expect("not 0");
+    kill_process(pid, Signal::TERM).expect("it runs");
+    let output = tokio::task::spawn_blocking(move || daemon.wait_with_output()).await.expect("ran").expect("ended");
+    assert!(output.status.success(), "{}", text(&output));
+    let log = text(&output);
+    assert!(log.contains("the agent stops"), "{log}");
+    assert!(!log.contains("canary-enrolment") && !log.contains("device-token"), "a token is in the log: {log}");
+    let mode =
+        std::os::unix::fs::MetadataExt::mode(&device.data_dir().join("identity.json").metadata().expect("there"));
+    assert_eq!(mode & 0o777, 0o600);
+}

@@ -1,0 +1,7 @@
+//! The agent against a server that speaks the protocol, with real files, processes and HTTP.
+
+mod attacks;
+mod daemon;
+mod kill_everywhere;
+mod support;
+mod updates;

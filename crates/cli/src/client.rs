@@ -1,0 +1,101 @@
+//! A typed client of the REST API.
+
+mod attempt;
+mod credentials;
+mod devices;
+mod download;
+mod error;
+mod firmware;
+mod groups;
+mod json;
+mod objects;
+mod pages;
+mod rollouts;
+mod server_url;
+mod transfer;
+mod upload;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use uuid::Uuid;
+
+pub use attempt::RetryPolicy;
+pub use error::ClientError;
+pub use server_url::{InvalidServerUrl, ServerUrl};
+pub use transfer::Progress;
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+type Random = Arc<dyn Fn() -> u128 + Send + Sync>;
+
+/// Calls the REST API of one server with one credential. Cheap to clone.
+///
+/// Calls that create send an `Idempotency-Key`, the same one with each attempt. Calls are repeated, a bounded number
+/// of times, after failures of the connection and after 503 where that cannot do a thing twice.
+#[derive(Clone)]
+pub struct Client {
+    http: reqwest::Client,
+    server: ServerUrl,
+    token: Option<String>,
+    random: Random,
+    retry: RetryPolicy,
+}
+
+impl Client {
+    /// A client without a credential. `http` comes from [`Client::http`]: it follows no redirects, so that a token
+    /// never reaches another origin.
+    #[expect(clippy::disallowed_methods, reason = "the default source of idempotency keys; `with_random` replaces it")]
+    pub fn new(http: reqwest::Client, server: ServerUrl) -> Self {
+        let random: Random = Arc::new(|| Uuid::new_v4().as_u128());
+        Self { http, server, token: None, random, retry: RetryPolicy::default() }
+    }
+
+    /// The network client to use: with time-outs, and without following redirects.
+    pub fn http() -> Result<reqwest::Client, ClientError> {
+        let builder = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none());
+        let builder =
+            builder.connect_timeout(CONNECT_TIMEOUT).user_agent(concat!("drover/", env!("CARGO_PKG_VERSION")));
+        builder.build().map_err(ClientError::Setup)
+    }
+
+    /// With a bearer token: of a login, or an API key.
+    pub fn with_token(mut self, token: impl Into<String>) -> Self {
+        self.token = Some(token.into());
+        self
+    }
+
+    /// With other attempts and waits.
+    pub fn with_retry(mut self, retry: RetryPolicy) -> Self {
+        self.retry = retry;
+        self
+    }
+
+    /// With another source of randomness, for idempotency keys and jitter.
+    pub fn with_random(mut self, random: impl Fn() -> u128 + Send + Sync + 'static) -> Self {
+        self.random = Arc::new(random);
+        self
+    }
+
+    /// The server's address.
+    pub const fn server(&self) -> &ServerUrl {
+        &self.server
+    }
+
+    /// The credential, to compare it with one that is remembered.
+    pub(crate) fn token(&self) -> Option<&str> {
+        self.token.as_deref()
+    }
+
+    /// A new idempotency key.
+    fn idempotency_key(&self) -> String {
+        uuid::Builder::from_random_bytes((self.random)().to_be_bytes()).into_uuid().to_string()
+    }
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let has_token = self.token.is_some();
+        f.debug_struct("Client").field("server", &self.server).field("has_token", &has_token).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,17 @@
+//! One file per noun: its arguments, and what they do.
+
+pub(crate) mod api_key;
+pub(crate) mod auth;
+pub(crate) mod device;
+pub(crate) mod enrolment_token;
+pub(crate) mod firmware;
+mod firmware_pack;
+pub(crate) mod group;
+pub(crate) mod key;
+pub(crate) mod object;
+pub(crate) mod presign;
+mod progress;
+pub(crate) mod rollout;
+mod rollout_args;
+mod rollout_watch;
+mod update_sessions;

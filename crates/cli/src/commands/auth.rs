@@ -1,0 +1,87 @@
+//! Logging in and out.
+
+use clap::Args;
+use drover_api::LoginRequest;
+use drover_types::ErrorKind;
+use serde::Serialize;
+
+use crate::CliError;
+use crate::output::time;
+use crate::profile::Profile;
+use crate::prompt;
+use crate::run::Context;
+
+/// Who logs in.
+#[derive(Debug, Args)]
+pub struct LoginArgs {
+    /// Name of the user; asked for when not given
+    #[arg(long, short)]
+    username: Option<String>,
+    /// Name of the tenant; `default` when not given
+    #[arg(long)]
+    tenant: Option<String>,
+    /// Read the password from the first line of standard input
+    #[arg(long)]
+    password_stdin: bool,
+}
+
+/// What `login --json` prints: everything but the token, which is in the profile.
+#[derive(Serialize)]
+struct LoggedIn {
+    server: String,
+    profile: String,
+    expires_at: drover_types::Timestamp,
+}
+
+pub(crate) async fn login(args: LoginArgs, context: &mut Context<'_>) -> Result<(), CliError> {
+    let has_terminal = context.out.terminal.input;
+    let username = match args.username {
+        Some(username) => username,
+        None => prompt::question("username", has_terminal && !args.password_stdin).await?,
+    };
+    let password =
+        if args.password_stdin { prompt::line_of_stdin()? } else { prompt::secret("password", has_terminal).await? };
+    let request = LoginRequest { tenant: args.tenant, username, password };
+    let reply = context.client.login(&request).await?;
+    let server = context.client.server().to_string();
+    context.profiles.set(context.profile, Profile { server: server.clone(), token: Some(reply.token) });
+    context.profiles.save()?;
+    let text = format!("logged in to {server} until {}", time(Some(reply.expires_at)));
+    if context.out.json {
+        let profile = context.profile.to_owned();
+        return context.out.json(&LoggedIn { server, profile, expires_at: reply.expires_at });
+    }
+    context.out.say(&text)?;
+    let path = context.profiles.path().display().to_string();
+    context.out.say(&format!("token kept in profile {} of {path}", context.profile))
+}
+
+pub(crate) async fn logout(context: &mut Context<'_>) -> Result<(), CliError> {
+    match context.client.logout().await {
+        // A session that is over already is what was asked for.
+        Err(error) if error.kind() == Some(ErrorKind::Unauthenticated) => {}
+        ended => ended?,
+    }
+    let server = context.client.server().to_string();
+    // The session of another token, given by option, says nothing about the profile's.
+    let token = context.client.token();
+    let ended = context.profiles.get(context.profile).filter(|profile| profile.token.as_deref() == token);
+    if let Some(profile) = ended.cloned() {
+        context.profiles.set(context.profile, Profile { token: None, ..profile });
+        context.profiles.save()?;
+    }
+    context.out.say(&format!("logged out of {server}"))
+}
+
+pub(crate) async fn whoami(context: &mut Context<'_>) -> Result<(), CliError> {
+    let caller = context.client.whoami().await?;
+    let server = context.client.server().to_string();
+    context.out.value(&caller, || {
+        vec![
+            ("name", caller.name.clone()),
+            ("kind", caller.kind.clone()),
+            ("tenant", caller.tenant_id.to_string()),
+            ("server", server),
+        ]
+    })
+}

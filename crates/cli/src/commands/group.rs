@@ -1,0 +1,153 @@
+//! `drover group`.
+
+use clap::Subcommand;
+use drover_api::{Group, GroupWrite};
+
+use crate::CliError;
+use crate::command::{ListArgs, YesArgs};
+use crate::output::time;
+use crate::resolve;
+use crate::run::Context;
+
+/// What one request may add.
+const MAX_MEMBERS_PER_CALL: usize = 1_000;
+
+/// `drover group`.
+#[derive(Debug, Subcommand)]
+pub enum GroupCommand {
+    /// List groups
+    List(ListArgs),
+    /// Make a group
+    #[command(after_help = "Example:\n  drover group create canary --description 'first to get anything'")]
+    Create {
+        /// Its name, unique in the tenant
+        name: String,
+        /// What it is for
+        #[arg(long, default_value = "")]
+        description: String,
+    },
+    /// Show one group
+    Show {
+        /// Id or name
+        group: String,
+    },
+    /// Change a group's name or description
+    Update {
+        /// Id or name
+        group: String,
+        /// New name
+        #[arg(long, required_unless_present = "description")]
+        name: Option<String>,
+        /// New description
+        #[arg(long)]
+        description: Option<String>,
+    },
+    /// Delete a group; its devices stay
+    Delete {
+        /// Id or name
+        group: String,
+        #[command(flatten)]
+        yes: YesArgs,
+    },
+    /// Put devices into a group
+    #[command(after_help = "Example:\n  drover group add canary robot-1 robot-2")]
+    Add {
+        /// Id or name
+        group: String,
+        /// Ids or hardware ids
+        #[arg(required = true)]
+        devices: Vec<String>,
+    },
+    /// Take devices out of a group
+    Remove {
+        /// Id or name
+        group: String,
+        /// Ids or hardware ids
+        #[arg(required = true)]
+        devices: Vec<String>,
+    },
+}
+
+pub(crate) async fn run(command: GroupCommand, context: &mut Context<'_>) -> Result<(), CliError> {
+    match command {
+        GroupCommand::List(list) => {
+            let page = context.client.groups(list.at_most()).await?;
+            context.out.list(&page, &["NAME", "DEVICES", "DESCRIPTION", "ID"], |group| {
+                let count = group.device_count.to_string();
+                vec![group.name.clone(), count, group.description.clone(), group.id.to_string()]
+            })
+        }
+        GroupCommand::Create { name, description } => {
+            let group = context.client.create_group(&GroupWrite { name, description }).await?;
+            print(&group, context)
+        }
+        GroupCommand::Show { group } => {
+            let id = resolve::group(&context.client, &group).await?;
+            let group = context.client.group(id).await?;
+            print(&group, context)
+        }
+        GroupCommand::Update { group, name, description } => update(&group, name, description, context).await,
+        GroupCommand::Delete { group, yes } => {
+            let id = resolve::group(&context.client, &group).await?;
+            context.confirm(&format!("delete group {group}"), yes.yes).await?;
+            context.client.delete_group(id).await?;
+            context.out.say(&format!("deleted group {group}"))
+        }
+        GroupCommand::Add { group, devices } => add(&group, &devices, context).await,
+        GroupCommand::Remove { group, devices } => remove(&group, &devices, context).await,
+    }
+}
+
+async fn update(
+    group: &str,
+    name: Option<String>,
+    description: Option<String>,
+    context: &mut Context<'_>,
+) -> Result<(), CliError> {
+    let id = resolve::group(&context.client, group).await?;
+    let before = context.client.group(id).await?;
+    let name = name.unwrap_or(before.name);
+    let description = description.unwrap_or(before.description);
+    let after = context.client.update_group(id, &GroupWrite { name, description }).await?;
+    print(&after, context)
+}
+
+/// All names are looked up before the first device is moved.
+async fn add(group: &str, devices: &[String], context: &mut Context<'_>) -> Result<(), CliError> {
+    let id = resolve::group(&context.client, group).await?;
+    let mut device_ids = Vec::with_capacity(devices.len());
+    for device in devices {
+        device_ids.push(resolve::device(&context.client, device).await?);
+    }
+    for chunk in device_ids.chunks(MAX_MEMBERS_PER_CALL) {
+        context.client.add_to_group(id, chunk.to_vec()).await?;
+    }
+    let after = context.client.group(id).await?;
+    print(&after, context)
+}
+
+async fn remove(group: &str, devices: &[String], context: &mut Context<'_>) -> Result<(), CliError> {
+    let id = resolve::group(&context.client, group).await?;
+    let mut device_ids = Vec::with_capacity(devices.len());
+    for device in devices {
+        device_ids.push(resolve::device(&context.client, device).await?);
+    }
+    for device_id in device_ids {
+        context.client.remove_from_group(id, device_id).await?;
+    }
+    let after = context.client.group(id).await?;
+    print(&after, context)
+}
+
+fn print(group: &Group, context: &mut Context<'_>) -> Result<(), CliError> {
+    context.out.value(group, || {
+        vec![
+            ("name", group.name.clone()),
+            ("id", group.id.to_string()),
+            ("description", group.description.clone()),
+            ("devices", group.device_count.to_string()),
+            ("created", time(Some(group.created_at))),
+            ("changed", time(Some(group.updated_at))),
+        ]
+    })
+}

@@ -1,0 +1,183 @@
+//! Profiles: which server, with which token. One file, readable by its owner only.
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+const FORMAT: u32 = 1;
+const MAX_FILE_BYTES: u64 = 1024 * 1024;
+
+/// Why the profiles cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProfileError {
+    /// Neither `XDG_CONFIG_HOME` nor `HOME` is set.
+    #[error("there is no home folder for the profiles: neither XDG_CONFIG_HOME nor HOME is set")]
+    NoHome,
+    /// Others could read the tokens.
+    #[error("{} can be read by others, and it holds tokens", path.display())]
+    Exposed {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file could not be read.
+    #[error("cannot read {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Not the file that this program wrote.
+    #[error("cannot understand {}", path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: Box<toml::de::Error>,
+    },
+    /// Written by a newer program.
+    #[error("{} has format {found}, this program knows {FORMAT}", path.display())]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// What it says.
+        found: u32,
+    },
+    /// The file could not be written.
+    #[error("cannot write {}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The profiles could not be put into words.
+    #[error("cannot write the profiles as TOML")]
+    Encode(#[source] toml::ser::Error),
+}
+
+/// One server and its credential.
+#[derive(Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Profile {
+    /// The server's address.
+    pub(crate) server: String,
+    /// The token; it is sent to this server only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) token: Option<String>,
+}
+
+/// The file of profiles.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Profiles {
+    format: u32,
+    #[serde(default, rename = "profiles")]
+    by_name: BTreeMap<String, Profile>,
+    #[serde(skip)]
+    path: PathBuf,
+}
+
+impl Profiles {
+    /// Reads `path`, or the usual file; without a file there are no profiles.
+    pub(crate) fn load(path: Option<&Path>) -> Result<Self, ProfileError> {
+        let path = path.map_or_else(usual_path, |path| Ok(path.to_owned()))?;
+        let none = Self { format: FORMAT, by_name: BTreeMap::new(), path: path.clone() };
+        let unreadable = |source| ProfileError::Read { path: path.clone(), source };
+        let facts = match std::fs::metadata(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(none),
+            facts => facts.map_err(unreadable)?,
+        };
+        if facts.mode() & 0o077 != 0 {
+            return Err(ProfileError::Exposed { path });
+        }
+        if facts.len() > MAX_FILE_BYTES {
+            return Err(unreadable(std::io::ErrorKind::FileTooLarge.into()));
+        }
+        let text = std::fs::read_to_string(&path).map_err(unreadable)?;
+        let parsed = toml::from_str::<Self>(&text);
+        let loaded =
+            parsed.map_err(|source| ProfileError::Malformed { path: path.clone(), source: Box::new(source) })?;
+        if loaded.format != FORMAT {
+            return Err(ProfileError::Format { path, found: loaded.format });
+        }
+        Ok(Self { path, ..loaded })
+    }
+
+    pub(crate) fn get(&self, name: &str) -> Option<&Profile> {
+        self.by_name.get(name)
+    }
+
+    pub(crate) fn set(&mut self, name: &str, profile: Profile) {
+        self.by_name.insert(name.to_owned(), profile);
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Replaces the file as a whole, with mode 0600.
+    pub(crate) fn save(&self) -> Result<(), ProfileError> {
+        let text = toml::to_string_pretty(self).map_err(ProfileError::Encode)?;
+        self.write(text.as_bytes()).map_err(|source| ProfileError::Write { path: self.path.clone(), source })
+    }
+
+    fn write(&self, bytes: &[u8]) -> std::io::Result<()> {
+        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+        // Temporary files have mode 0600, and the new name keeps it.
+        let mut file = tempfile::NamedTempFile::new_in(folder)?;
+        file.write_all(bytes)?;
+        file.as_file().sync_all()?;
+        file.persist(&self.path).map(drop).map_err(|failed| failed.error)
+    }
+}
+
+/// `${XDG_CONFIG_HOME:-~/.config}/drover/cli.toml`.
+fn usual_path() -> Result<PathBuf, ProfileError> {
+    let folder = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let config = folder("XDG_CONFIG_HOME").or_else(|| folder("HOME").map(|home| home.join(".config")));
+    Ok(config.ok_or(ProfileError::NoHome)?.join("drover").join("cli.toml"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn what_is_saved_is_private_and_comes_back() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("drover/cli.toml");
+        let mut profiles = Profiles::load(Some(&path)).expect("no profiles yet");
+        profiles.set("lab", Profile { server: "http://127.0.0.1:1".to_owned(), token: Some("s3cret".to_owned()) });
+        profiles.save().expect("saved");
+        assert_eq!(std::fs::metadata(&path).expect("a file").mode() & 0o777, 0o600);
+        let loaded = Profiles::load(Some(&path)).expect("profiles");
+        assert_eq!(loaded.get("lab").and_then(|lab| lab.token.as_deref()), Some("s3cret"));
+        assert!(loaded.get("default").is_none());
+    }
+
+    #[test]
+    fn a_file_that_others_can_read_or_that_is_not_ours_is_refused() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("cli.toml");
+        std::fs::write(&path, "format = 1\n").expect("written");
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).expect("opened up");
+        assert!(matches!(Profiles::load(Some(&path)), Err(ProfileError::Exposed { .. })));
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).expect("closed");
+        assert!(Profiles::load(Some(&path)).is_ok());
+        std::fs::write(&path, "format = 2\n").expect("written");
+        assert!(matches!(Profiles::load(Some(&path)), Err(ProfileError::Format { found: 2, .. })));
+        std::fs::write(&path, "format = 1\nwhat = 1\n").expect("written");
+        assert!(matches!(Profiles::load(Some(&path)), Err(ProfileError::Malformed { .. })));
+    }
+}

@@ -1,0 +1,106 @@
+//! From a parsed command to its effect.
+
+use std::io::{BufRead as _, Read as _, Write};
+use std::path::Path;
+use std::process::ExitCode;
+
+use crate::client::{Client, ServerUrl};
+use crate::command::{Command, GlobalArgs};
+use crate::output::{Output, Terminal};
+use crate::profile::Profiles;
+use crate::{CliError, commands};
+
+const MAX_TOKEN_BYTES: u64 = 4096;
+
+/// What every command works with.
+pub(crate) struct Context<'a> {
+    pub(crate) client: Client,
+    pub(crate) profiles: Profiles,
+    pub(crate) profile: &'a str,
+    pub(crate) out: Output<'a>,
+}
+
+impl Context<'_> {
+    pub(crate) async fn confirm(&self, action: &str, yes: bool) -> Result<(), CliError> {
+        Ok(crate::prompt::confirm(action, yes, self.out.terminal.input).await?)
+    }
+}
+
+/// Runs a command; its answer goes to `out`. [`CliError::report`] and [`CliError::exit_code`] say what to tell when it
+/// fails.
+pub async fn run(
+    command: Command,
+    global: &GlobalArgs,
+    terminal: Terminal,
+    out: &mut (dyn Write + Send),
+) -> Result<(), CliError> {
+    let profiles = Profiles::load(global.config.as_deref())?;
+    let client = connect(global, &profiles)?;
+    let output = Output { writer: out, json: global.json, terminal };
+    let mut context = Context { client, profiles, profile: &global.profile, out: output };
+    dispatch(command, &mut context).await?;
+    Ok(context.out.writer.flush()?)
+}
+
+/// The same for a process: standard output, the error on standard error, and the exit code.
+pub async fn run_to_exit(command: Command, global: &GlobalArgs) -> ExitCode {
+    let failure = match run(command, global, Terminal::detect(), &mut std::io::stdout()).await {
+        Ok(()) => return ExitCode::SUCCESS,
+        Err(failure) => failure,
+    };
+    // Whoever reads the output has enough of it, as `head` does: no failure.
+    if matches!(&failure, CliError::Output(error) if error.kind() == std::io::ErrorKind::BrokenPipe) {
+        return ExitCode::SUCCESS;
+    }
+    // Without a standard error there is still the exit code.
+    let _ = writeln!(std::io::stderr(), "{}", failure.report());
+    ExitCode::from(failure.exit_code())
+}
+
+async fn dispatch(command: Command, context: &mut Context<'_>) -> Result<(), CliError> {
+    match command {
+        Command::Login(args) => commands::auth::login(args, context).await,
+        Command::Logout => commands::auth::logout(context).await,
+        Command::Whoami => commands::auth::whoami(context).await,
+        Command::Device(command) => commands::device::run(command, context).await,
+        Command::Group(command) => commands::group::run(command, context).await,
+        Command::Firmware(command) => commands::firmware::run(command, context).await,
+        Command::Rollout(command) => commands::rollout::run(command, context).await,
+        Command::Key(command) => commands::key::run(command, context).await,
+        Command::ApiKey(command) => commands::api_key::run(command, context).await,
+        Command::EnrolmentToken(command) => commands::enrolment_token::run(command, context).await,
+        Command::Object(command) => commands::object::run(command, context).await,
+        Command::Presign(args) => commands::presign::run(args, context).await,
+    }
+}
+
+/// A profile's token goes to the profile's server only, whatever `--server` says.
+fn connect(global: &GlobalArgs, profiles: &Profiles) -> Result<Client, CliError> {
+    let profile = profiles.get(&global.profile);
+    let home = profile.map(|profile| profile.server.parse::<ServerUrl>()).transpose()?;
+    let server = match (&global.server, &home) {
+        (Some(given), _) => given.parse()?,
+        (None, Some(home)) => home.clone(),
+        (None, None) => ServerUrl::DEFAULT.parse()?,
+    };
+    let is_home = home.is_some_and(|home| home.origin() == server.origin());
+    let remembered = profile.and_then(|profile| profile.token.clone()).filter(|_| is_home);
+    let token = match (&global.token_file, &global.token) {
+        (Some(file), _) => Some(first_line(file)?),
+        (None, Some(token)) => Some(token.clone()),
+        (None, None) => remembered,
+    };
+    let client = Client::new(Client::http()?, server);
+    Ok(match token {
+        Some(token) => client.with_token(token),
+        None => client,
+    })
+}
+
+fn first_line(file: &Path) -> Result<String, CliError> {
+    let in_file = |source| CliError::File { path: file.to_owned(), source };
+    let handle = std::fs::File::open(file).map_err(in_file)?;
+    let mut line = String::new();
+    std::io::BufReader::new(handle.take(MAX_TOKEN_BYTES)).read_line(&mut line).map_err(in_file)?;
+    Ok(line.trim().to_owned())
+}

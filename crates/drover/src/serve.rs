@@ -1,0 +1,80 @@
+//! `drover serve`.
+
+mod config;
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+pub(crate) use config::ServeArgs;
+use drover_app::compose::Backends;
+use tokio_util::sync::CancellationToken;
+
+use crate::error::RunError;
+use crate::logging;
+use crate::node::{Node, address_of, listen};
+
+/// Runs the server until it is told to stop.
+pub(crate) async fn run(args: ServeArgs) -> Result<(), RunError> {
+    let serve = config::load(args)?;
+    logging::start(serve.log_format, "info");
+    make_private(&serve.data)?;
+    let listener = listen(serve.http.listen).await?;
+    let address = address_of(&listener)?;
+    let public_url = serve.public_url.unwrap_or_else(|| format!("http://{address}"));
+    let backends = Backends {
+        database: serve.database.unwrap_or_else(|| format!("sqlite:{}", serve.data.join("drover.db").display())),
+        blobs: serve.blobs.unwrap_or_else(|| format!("file:{}", serve.data.join("blobs").display())),
+        data_dir: serve.data.clone(),
+        public_url: public_url.clone(),
+        pool_max: serve.pool_max,
+        migrate: serve.migrate,
+    };
+    let mut node = Node::open(&backends, serve.settings, serve.http, listener).await?;
+    let first_start = node.first_start.take();
+    print_welcome(&public_url, &serve.data, first_start.as_ref())?;
+    let stop = CancellationToken::new();
+    stop_on_signal(stop.clone())?;
+    node.serve(stop).await
+}
+
+/// A folder of this user only.
+pub(crate) fn make_private(folder: &Path) -> Result<(), RunError> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
+    made.map_err(RunError::io(format!("make the data folder {}", folder.display())))
+}
+
+fn print_welcome(
+    public_url: &str,
+    data: &PathBuf,
+    first_start: Option<&drover_app::FirstStart>,
+) -> Result<(), RunError> {
+    let mut text = format!("drover {} serves {public_url}\n", env!("CARGO_PKG_VERSION"));
+    text.push_str(&format!("  data      {}\n", data.display()));
+    if let Some(first) = first_start {
+        text.push_str(&format!(
+            "\nThis is the first start. Keep these; they are not shown again:\n  \
+             user      {}\n  password  {}\n  enrolment token for devices\n            {}\n\n\
+             Next: drover login --server {public_url} --username {}\n",
+            first.username, first.password, first.enrolment_token, first.username
+        ));
+    }
+    let mut out = std::io::stdout();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(RunError::io("print the address"))
+}
+
+/// Cancels `stop` on SIGINT and SIGTERM.
+pub(crate) fn stop_on_signal(stop: CancellationToken) -> Result<(), RunError> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let watch = |kind| signal(kind).map_err(RunError::io("watch for signals"));
+    let (mut interrupt, mut terminate) = (watch(SignalKind::interrupt())?, watch(SignalKind::terminate())?);
+    // Ends with the process; nothing waits for it.
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        stop.cancel();
+    });
+    Ok(())
+}

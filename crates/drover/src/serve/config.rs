@@ -1,0 +1,157 @@
+//! Where settings come from: file < environment < flags. Unknown keys are refused.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use drover_app::{PresignKeys, Settings};
+use drover_server::HttpConfig;
+
+use crate::error::RunError;
+use crate::logging::LogFormat;
+
+/// Options of `drover serve`. Each can also be set in the environment or, under the same name with underscores, in
+/// the configuration file.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ServeArgs {
+    /// Configuration file (TOML)
+    #[arg(long, env = "DROVER_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Folder for the database, objects and secrets; drover in the user's data folder when not given
+    #[arg(long, env = "DROVER_DATA", value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Address to listen on; plain HTTP, so loopback only
+    #[arg(long, env = "DROVER_LISTEN", value_name = "ADDR")]
+    listen: Option<SocketAddr>,
+    /// What devices and people reach this server under; the listening address when not given
+    #[arg(long, env = "DROVER_PUBLIC_URL", value_name = "URL")]
+    public_url: Option<String>,
+    /// `sqlite:PATH`, or `postgres://…` together with objects in S3
+    #[arg(long, env = "DROVER_DATABASE", hide_env_values = true, value_name = "URL")]
+    database: Option<String>,
+    /// `file:PATH`, or `s3://BUCKET?endpoint=URL` together with PostgreSQL
+    #[arg(long, env = "DROVER_BLOBS", value_name = "URL")]
+    blobs: Option<String>,
+    /// Connections to the database, 10 to 100
+    #[arg(long, env = "DROVER_POOL_MAX", value_name = "N")]
+    pool_max: Option<u32>,
+    /// Refuse to start while schema steps are pending, instead of applying them
+    #[arg(long)]
+    no_migrate: bool,
+    /// How long devices wait between checks, in milliseconds, 100 to 86400000
+    #[arg(long, env = "DROVER_POLL_INTERVAL_MS", value_name = "MS")]
+    poll_interval_ms: Option<u64>,
+    /// Update checks per device and minute; 0 lifts the limit
+    #[arg(long, env = "DROVER_CHECK_PER_MINUTE", value_name = "N")]
+    check_per_minute: Option<u32>,
+    /// Requests without a valid credential per address and minute; 0 lifts the limit
+    #[arg(long, env = "DROVER_STRANGER_PER_MINUTE", value_name = "N")]
+    stranger_per_minute: Option<u32>,
+    /// Web pages from this origin may call the API; may be given several times
+    #[arg(long = "cors-origin", env = "DROVER_CORS_ORIGINS", value_delimiter = ',', value_name = "ORIGIN")]
+    cors_origins: Option<Vec<String>>,
+    /// How log lines look
+    #[arg(long, env = "DROVER_LOG_FORMAT", value_enum, value_name = "FORMAT")]
+    log_format: Option<LogFormat>,
+    /// Keys that may only presign, separated by commas: `key` or `tenant=key`
+    #[arg(env = "PRESIGN_API_KEYS", long = "presign-api-keys", hide = true, hide_env_values = true)]
+    presign_api_keys: Option<String>,
+}
+
+/// The same settings in a file.
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct FileConfig {
+    data: Option<PathBuf>,
+    listen: Option<SocketAddr>,
+    public_url: Option<String>,
+    database: Option<String>,
+    blobs: Option<String>,
+    pool_max: Option<u32>,
+    migrate: Option<bool>,
+    poll_interval_ms: Option<u64>,
+    check_per_minute: Option<u32>,
+    stranger_per_minute: Option<u32>,
+    cors_origins: Option<Vec<String>>,
+    trust_forwarded_for: Option<bool>,
+    log_format: Option<LogFormat>,
+    /// Keys that may only presign are secrets: they come from a file of their own or the environment.
+    presign_api_keys_file: Option<PathBuf>,
+}
+
+/// What to run with.
+pub(super) struct ServeConfig {
+    pub(super) data: PathBuf,
+    pub(super) public_url: Option<String>,
+    pub(super) database: Option<String>,
+    pub(super) blobs: Option<String>,
+    pub(super) pool_max: u32,
+    pub(super) migrate: bool,
+    pub(super) settings: Settings,
+    pub(super) http: HttpConfig,
+    pub(super) log_format: LogFormat,
+}
+
+/// Puts the settings together and checks them.
+pub(super) fn load(args: ServeArgs) -> Result<ServeConfig, RunError> {
+    let file = args.config.as_deref().map(read).transpose()?.unwrap_or_default();
+    let defaults = HttpConfig::default();
+    let http = HttpConfig {
+        listen: args.listen.or(file.listen).unwrap_or(defaults.listen),
+        cors_origins: args.cors_origins.or(file.cors_origins).unwrap_or_default(),
+        check_per_minute: args.check_per_minute.or(file.check_per_minute).unwrap_or(defaults.check_per_minute),
+        stranger_per_minute: args
+            .stranger_per_minute
+            .or(file.stranger_per_minute)
+            .unwrap_or(defaults.stranger_per_minute),
+        trust_forwarded_for: file.trust_forwarded_for.unwrap_or(defaults.trust_forwarded_for),
+        ..defaults
+    };
+    http.check().map_err(|error| RunError::Setting(error.to_string()))?;
+    let keys = match (args.presign_api_keys, file.presign_api_keys_file) {
+        (Some(keys), _) => keys,
+        (None, Some(path)) => read_text(&path)?.trim().to_owned(),
+        (None, None) => String::new(),
+    };
+    let presign_keys = PresignKeys::parse(&keys).map_err(|error| RunError::Setting(error.to_string()))?;
+    let mut settings = Settings { presign_keys, ..Settings::default() };
+    if let Some(poll_interval_ms) = args.poll_interval_ms.or(file.poll_interval_ms) {
+        if !(100..=86_400_000).contains(&poll_interval_ms) {
+            return Err(RunError::Setting("poll_interval_ms must be 100 to 86400000".to_owned()));
+        }
+        settings.poll_interval = Duration::from_millis(poll_interval_ms);
+    }
+    let pool_max = args.pool_max.or(file.pool_max).unwrap_or(10);
+    if !(10..=100).contains(&pool_max) {
+        return Err(RunError::Setting("pool_max must be 10 to 100".to_owned()));
+    }
+    Ok(ServeConfig {
+        data: args.data.or(file.data).map_or_else(default_data, Ok)?,
+        public_url: args.public_url.or(file.public_url),
+        database: args.database.or(file.database),
+        blobs: args.blobs.or(file.blobs),
+        pool_max,
+        migrate: !args.no_migrate && file.migrate.unwrap_or(true),
+        settings,
+        http,
+        log_format: args.log_format.or(file.log_format).unwrap_or(LogFormat::Text),
+    })
+}
+
+fn read(path: &Path) -> Result<FileConfig, RunError> {
+    let text = read_text(path)?;
+    toml::from_str(&text)
+        .map_err(|error| RunError::Config { path: path.display().to_string(), reason: error.to_string() })
+}
+
+fn read_text(path: &Path) -> Result<String, RunError> {
+    std::fs::read_to_string(path)
+        .map_err(|error| RunError::Config { path: path.display().to_string(), reason: error.to_string() })
+}
+
+fn default_data() -> Result<PathBuf, RunError> {
+    let from = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let base = from("XDG_DATA_HOME").or_else(|| from("HOME").map(|home| home.join(".local/share")));
+    base.map(|base| base.join("drover"))
+        .ok_or_else(|| RunError::Setting("there is no home folder: say where with --data DIR".to_owned()))
+}

@@ -1,0 +1,131 @@
+//! Who sends the request: a caller with a valid credential, or a stranger.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderName, header};
+use drover_app::{Caller, Error};
+use drover_types::ErrorKind;
+
+use crate::limits::Limits;
+use crate::problem::{Failure, Result};
+use crate::state::Server;
+
+const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+
+/// The address of the other end of the connection; the accept loop notes it in every request.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Peer(pub(crate) IpAddr);
+
+/// The token of the request, not looked at yet: `Authorization: Bearer …`, or `X-API-Key`.
+pub(crate) struct Bearer(pub(crate) String);
+
+impl FromRequestParts<Server> for Bearer {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, server: &Server) -> Result<Self> {
+        let stranger = Stranger::of(parts, server);
+        token(&parts.headers).map(|token| Self(token.to_owned())).ok_or_else(|| stranger.refused(missing()))
+    }
+}
+
+impl FromRequestParts<Server> for Caller {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, server: &Server) -> Result<Self> {
+        let Bearer(token) = Bearer::from_request_parts(parts, server).await?;
+        let stranger = Stranger::of(parts, server);
+        server.app.authenticate(&token).await.map_err(|error| stranger.refused(error))
+    }
+}
+
+/// Whoever sends the request, before a credential proved anything: counted by address.
+pub(crate) struct Stranger {
+    address: IpAddr,
+    limits: Arc<Limits>,
+}
+
+impl FromRequestParts<Server> for Stranger {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, server: &Server) -> std::result::Result<Self, Self::Rejection> {
+        Ok(Self::of(parts, server))
+    }
+}
+
+impl Stranger {
+    fn of(parts: &Parts, server: &Server) -> Self {
+        let peer = parts.extensions.get::<Peer>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0);
+        let forwarded = server.limits.trust_forwarded_for.then(|| forwarded_for(&parts.headers)).flatten();
+        Self { address: forwarded.unwrap_or(peer), limits: Arc::clone(&server.limits) }
+    }
+
+    /// Counts a request that has no credential to be counted by.
+    pub(crate) fn count(&self) -> Result<()> {
+        self.limits.count_stranger(self.address)
+    }
+
+    /// The answer to a use case that failed: when it refused the credential, the request counts as a stranger's.
+    pub(crate) fn refused(&self, error: Error) -> Failure {
+        let counted = if error.kind == ErrorKind::Unauthenticated { self.count() } else { Ok(()) };
+        counted.err().unwrap_or_else(|| error.into())
+    }
+}
+
+fn missing() -> Error {
+    let detail = "no credential: send one as Authorization: Bearer TOKEN or as X-API-Key: TOKEN";
+    Error::new(ErrorKind::Unauthenticated, "unauthenticated", detail)
+}
+
+fn token(headers: &HeaderMap) -> Option<&str> {
+    if let Some(authorization) = headers.get(header::AUTHORIZATION) {
+        let (scheme, token) = authorization.to_str().ok()?.split_once(' ')?;
+        return scheme.eq_ignore_ascii_case("bearer").then(|| token.trim()).filter(|token| !token.is_empty());
+    }
+    headers.get(API_KEY)?.to_str().ok().map(str::trim).filter(|token| !token.is_empty())
+}
+
+/// The address that the nearest proxy saw: the last one, as those before it are the client's own words.
+fn forwarded_for(headers: &HeaderMap) -> Option<IpAddr> {
+    let last = headers.get_all(FORWARDED_FOR).iter().next_back()?.to_str().ok()?;
+    last.rsplit(',').next()?.trim().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+
+    use super::*;
+
+    fn headers(pairs: &[(HeaderName, &'static str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in pairs {
+            headers.append(name, HeaderValue::from_static(value));
+        }
+        headers
+    }
+
+    #[test]
+    fn a_token_comes_in_either_header() {
+        let found = |pairs: &[_]| token(&headers(pairs)).map(str::to_owned);
+        assert_eq!(found(&[(header::AUTHORIZATION, "Bearer abc")]).as_deref(), Some("abc"));
+        assert_eq!(found(&[(header::AUTHORIZATION, "bearer  abc ")]).as_deref(), Some("abc"));
+        assert_eq!(found(&[(API_KEY, "abc")]).as_deref(), Some("abc"));
+        assert_eq!(found(&[(API_KEY, "key"), (header::AUTHORIZATION, "Bearer abc")]).as_deref(), Some("abc"));
+        for none in [(header::AUTHORIZATION, "Basic abc"), (header::AUTHORIZATION, "Bearer "), (API_KEY, "")] {
+            assert_eq!(found(&[none.clone()]), None, "{none:?}");
+        }
+        assert_eq!(found(&[]), None);
+    }
+
+    #[test]
+    fn only_the_nearest_proxy_is_believed() {
+        let chain = headers(&[(FORWARDED_FOR, "9.9.9.9"), (FORWARDED_FOR, "1.1.1.1, 2001:db8::7")]);
+        assert_eq!(forwarded_for(&chain), "2001:db8::7".parse().ok());
+        assert_eq!(forwarded_for(&headers(&[(FORWARDED_FOR, "unknown")])), None);
+        assert_eq!(forwarded_for(&headers(&[])), None);
+    }
+}

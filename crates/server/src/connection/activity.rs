@@ -1,0 +1,178 @@
+//! What a connection is doing, and since when.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use hyper::body::{Body as HttpBody, Frame, SizeHint};
+use tokio::time::Instant;
+
+/// How long each state of rest may last.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Patience {
+    /// From the first byte of a request to its whole head; also from connecting to the first head.
+    pub(super) head: Duration,
+    /// Between requests.
+    pub(super) keep_alive: Duration,
+    /// From one written byte of an answer to the next.
+    pub(super) stalled: Duration,
+}
+
+/// Why a connection is closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Overdue {
+    /// No request came, or not the whole of its head.
+    Idle,
+    /// The client does not take its answer.
+    Stalled,
+}
+
+/// What a connection is doing. Shared by its input and output, its requests and its answers.
+pub(super) struct Activity {
+    patience: Patience,
+    state: Mutex<State>,
+}
+
+struct State {
+    /// Requests that handlers are working on.
+    handling: usize,
+    /// Answers that are being sent.
+    sending: usize,
+    /// Whether there was a request.
+    served: bool,
+    /// When nothing was left to do.
+    idle_since: Instant,
+    /// When the first byte came that no request has claimed yet.
+    head_since: Option<Instant>,
+    /// When the client last took a byte.
+    written_at: Instant,
+}
+
+impl State {
+    fn overdue(&self, patience: Patience, now: Instant) -> Option<Overdue> {
+        if self.handling > 0 {
+            return None;
+        }
+        let (since, limit, overdue) = match self.head_since {
+            _ if self.sending > 0 => (self.written_at, patience.stalled, Overdue::Stalled),
+            Some(head_since) => (head_since, patience.head, Overdue::Idle),
+            None if self.served => (self.idle_since, patience.keep_alive, Overdue::Idle),
+            None => (self.idle_since, patience.head, Overdue::Idle),
+        };
+        (now.saturating_duration_since(since) >= limit).then_some(overdue)
+    }
+}
+
+impl Activity {
+    pub(super) fn new(patience: Patience) -> Self {
+        let now = Instant::now();
+        let state =
+            State { handling: 0, sending: 0, served: false, idle_since: now, head_since: None, written_at: now };
+        Self { patience, state: Mutex::new(state) }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Every change is a single assignment, so a panic leaves nothing half done.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends when the connection has rested for too long. Looks now and then, which is late by a quarter at most, rather
+    /// than set a timer for every byte.
+    pub(super) async fn overdue(&self) -> Overdue {
+        let shortest = self.patience.head.min(self.patience.stalled);
+        let pause = (shortest / 4).clamp(Duration::from_millis(1), Duration::from_secs(5));
+        loop {
+            tokio::time::sleep(pause).await;
+            if let Some(overdue) = self.state().overdue(self.patience, Instant::now()) {
+                return overdue;
+            }
+        }
+    }
+
+    /// Bytes came.
+    pub(super) fn read(&self) {
+        let mut state = self.state();
+        if state.handling == 0 && state.sending == 0 && state.head_since.is_none() {
+            state.head_since = Some(Instant::now());
+        }
+    }
+
+    /// The client took bytes.
+    pub(super) fn wrote(&self) {
+        self.state().written_at = Instant::now();
+    }
+
+    /// The head of a request is whole.
+    pub(super) fn begin(self: &Arc<Self>) -> Working {
+        let mut state = self.state();
+        (state.handling, state.served, state.head_since) = (state.handling + 1, true, None);
+        Working { activity: Some(Arc::clone(self)) }
+    }
+}
+
+/// A request that a handler is working on.
+pub(super) struct Working {
+    /// None when it was answered.
+    activity: Option<Arc<Activity>>,
+}
+
+impl Working {
+    /// The handler has answered.
+    pub(super) fn answered(mut self, body: Body) -> Answer {
+        let activity = self.activity.take();
+        if let Some(activity) = &activity {
+            let mut state = activity.state();
+            (state.handling, state.sending, state.written_at) = (state.handling - 1, state.sending + 1, Instant::now());
+        }
+        Answer { body, activity }
+    }
+}
+
+impl Drop for Working {
+    fn drop(&mut self) {
+        if let Some(activity) = &self.activity {
+            let mut state = activity.state();
+            (state.handling, state.idle_since) = (state.handling - 1, Instant::now());
+        }
+    }
+}
+
+/// The body of an answer; it is being sent as long as this lives.
+pub(super) struct Answer {
+    body: Body,
+    activity: Option<Arc<Activity>>,
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        if let Some(activity) = &self.activity {
+            let mut state = activity.state();
+            (state.sending, state.idle_since) = (state.sending - 1, Instant::now());
+        }
+    }
+}
+
+impl HttpBody for Answer {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,48 @@
+use super::*;
+
+const PATIENCE: Patience =
+    Patience { head: Duration::from_secs(10), keep_alive: Duration::from_secs(75), stalled: Duration::from_secs(60) };
+
+fn after(activity: &Activity, seconds: u64) -> Option<Overdue> {
+    activity.state().overdue(PATIENCE, Instant::now() + Duration::from_secs(seconds))
+}
+
+#[tokio::test]
+async fn the_first_request_must_come_soon() {
+    let activity = Arc::new(Activity::new(PATIENCE));
+    assert_eq!(after(&activity, 9), None);
+    assert_eq!(after(&activity, 10), Some(Overdue::Idle));
+}
+
+#[tokio::test]
+async fn a_kept_connection_waits_longer_but_not_for_half_a_head() {
+    let activity = Arc::new(Activity::new(PATIENCE));
+    activity.read();
+    drop(activity.begin().answered(Body::empty()));
+    assert_eq!(after(&activity, 74), None);
+    assert_eq!(after(&activity, 75), Some(Overdue::Idle));
+    activity.read();
+    assert_eq!(after(&activity, 10), Some(Overdue::Idle));
+}
+
+#[tokio::test]
+async fn a_handler_may_work_and_an_answer_must_move() {
+    let activity = Arc::new(Activity::new(PATIENCE));
+    let working = activity.begin();
+    assert_eq!(after(&activity, 3_600), None);
+    let answer = working.answered(Body::empty());
+    assert_eq!(after(&activity, 59), None);
+    assert_eq!(after(&activity, 60), Some(Overdue::Stalled));
+    activity.read();
+    assert_eq!(after(&activity, 10), None, "bytes of the next request do not hurry the answer");
+    drop(answer);
+    assert_eq!(after(&activity, 59), None);
+}
+
+#[tokio::test]
+async fn a_request_that_is_given_up_leaves_nothing_behind() {
+    let activity = Arc::new(Activity::new(PATIENCE));
+    drop(activity.begin());
+    let state = activity.state();
+    assert_eq!((state.handling, state.sending), (0, 0));
+}

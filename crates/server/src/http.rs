@@ -1,0 +1,38 @@
+//! The REST API: a file per noun.
+
+mod api_keys;
+mod artifacts;
+mod auth;
+mod blobs;
+mod devices;
+mod enrolment_tokens;
+mod firmware;
+mod groups;
+mod objects;
+mod presign;
+mod release_keys;
+mod rollouts;
+
+pub(crate) use blobs::routes as blob_routes;
+use utoipa_axum::router::OpenApiRouter;
+
+use crate::state::Server;
+
+pub(crate) fn routes() -> OpenApiRouter<Server> {
+    OpenApiRouter::new()
+        .merge(auth::routes())
+        .merge(api_keys::routes())
+        .merge(enrolment_tokens::routes())
+        .merge(release_keys::routes())
+        .merge(devices::routes())
+        .merge(groups::routes())
+        .merge(firmware::routes())
+        .merge(rollouts::routes())
+        .merge(objects::routes())
+        .merge(presign::routes())
+}
+
+/// Uploads.
+pub(crate) fn transfer_routes() -> OpenApiRouter<Server> {
+    OpenApiRouter::new().merge(artifacts::routes()).merge(objects::transfer_routes())
+}

@@ -1,0 +1,42 @@
+//! Source 000's presign API.
+
+use std::sync::Arc;
+
+use axum::Json as Reply;
+use axum::extract::State;
+use drover_api::{PresignReply, PresignRequest};
+use drover_app::{App, Caller};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::caller::{Bearer, Stranger};
+use crate::extract::Json;
+use crate::problem::Result;
+use crate::responses::WriteProblems;
+use crate::state::Server;
+
+pub(crate) fn routes() -> OpenApiRouter<Server> {
+    OpenApiRouter::new().routes(routes!(presign))
+}
+
+/// Ask for a time-limited address of a named object
+///
+/// The credential is a key of `PRESIGN_API_KEYS`, an API key or a login.
+#[utoipa::path(post, path = "/v1/presign", tag = "objects", request_body = PresignRequest,
+    responses((status = 200, body = PresignReply), WriteProblems))]
+async fn presign(
+    State(app): State<Arc<App>>,
+    stranger: Stranger,
+    Bearer(token): Bearer,
+    Json(body): Json<PresignRequest>,
+) -> Result<Reply<PresignReply>> {
+    let caller = authenticate(&app, &token).await.map_err(|error| stranger.refused(error))?;
+    Ok(Reply(app.presign(&caller, body).await?))
+}
+
+async fn authenticate(app: &App, token: &str) -> drover_app::Result<Caller> {
+    match app.authenticate_presign(token).await {
+        Ok(caller) => Ok(caller),
+        Err(_) => app.authenticate(token).await,
+    }
+}

@@ -1,0 +1,140 @@
+//! How often: by identity where there is one, by address where there is none.
+
+use std::hash::Hash;
+use std::net::{IpAddr, Ipv6Addr};
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+use drover_app::{Actor, Caller, Error};
+use drover_types::{DeviceId, ErrorKind};
+use governor::clock::{Clock, DefaultClock};
+use governor::middleware::StateInformationMiddleware;
+use governor::state::keyed::DashMapStateStore;
+use governor::{Quota, RateLimiter};
+use tokio_util::sync::CancellationToken;
+
+use crate::config::HttpConfig;
+use crate::problem::{Failure, Result};
+
+/// Addresses that are told apart at once. Beyond it, new ones share one account until old ones are forgotten.
+const ADDRESSES_MAX: usize = 100_000;
+
+/// How often accounts that are full again are forgotten.
+const FORGET_EVERY: Duration = Duration::from_secs(60);
+
+/// The limits of one server.
+pub(crate) struct Limits {
+    check: Option<Limiter<DeviceId>>,
+    strangers: Option<Limiter<IpAddr>>,
+    /// See [`HttpConfig::trust_forwarded_for`].
+    pub(crate) trust_forwarded_for: bool,
+}
+
+impl Limits {
+    pub(crate) fn new(config: &HttpConfig) -> Self {
+        Self {
+            check: NonZeroU32::new(config.check_per_minute)
+                .map(|per_minute| Limiter::new(per_minute, DefaultClock::default())),
+            strangers: NonZeroU32::new(config.stranger_per_minute)
+                .map(|per_minute| Limiter::new(per_minute, DefaultClock::default())),
+            trust_forwarded_for: config.trust_forwarded_for,
+        }
+    }
+
+    /// Counts an update check. Only devices are counted: nobody else gets further than this.
+    pub(crate) fn count_check(&self, caller: &Caller) -> Result<Option<Standing>> {
+        match (&self.check, &caller.actor) {
+            (Some(limiter), Actor::Device { id, .. }) => limiter.count(*id, "update checks of this device").map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    /// Counts a request without a valid credential.
+    pub(crate) fn count_stranger(&self, address: IpAddr) -> Result<()> {
+        let Some(limiter) = &self.strangers else { return Ok(()) };
+        let known = limiter.limiter.len() < ADDRESSES_MAX;
+        let account = if known { account_of(address) } else { IpAddr::V6(Ipv6Addr::UNSPECIFIED) };
+        limiter.count(account, "requests without a valid credential from this address").map(drop)
+    }
+
+    /// Forgets those who have not called for a while, until the server shuts down.
+    pub(crate) async fn keep_small(&self, shutdown: CancellationToken) {
+        while shutdown.run_until_cancelled(tokio::time::sleep(FORGET_EVERY)).await.is_some() {
+            self.forget();
+        }
+    }
+
+    fn forget(&self) {
+        if let Some(check) = &self.check {
+            check.limiter.retain_recent();
+            check.limiter.shrink_to_fit();
+        }
+        if let Some(strangers) = &self.strangers {
+            strangers.limiter.retain_recent();
+            strangers.limiter.shrink_to_fit();
+        }
+    }
+}
+
+/// An IPv6 client owns a /64 and changes its address in it at will, so the network is what is counted.
+fn account_of(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64))),
+        v4 => v4,
+    }
+}
+
+/// An account per key: full at first, one request costs one, refilled evenly.
+struct Limiter<K: Hash + Eq + Clone, C: Clock = DefaultClock> {
+    per_minute: u32,
+    limiter: RateLimiter<K, DashMapStateStore<K>, C, StateInformationMiddleware>,
+    clock: C,
+}
+
+/// What is left to a caller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Standing {
+    limit: u32,
+    remaining: u32,
+    /// Seconds until the account is full again, or until the next request is let through when nothing remains.
+    reset_s: u64,
+}
+
+impl<K: Hash + Eq + Clone, C: Clock + Clone> Limiter<K, C> {
+    fn new(per_minute: NonZeroU32, clock: C) -> Self {
+        let limiter = RateLimiter::dashmap_with_clock(Quota::per_minute(per_minute), clock.clone()).with_middleware();
+        Self { per_minute: per_minute.get(), limiter, clock }
+    }
+
+    fn count(&self, key: K, what: &str) -> Result<Standing> {
+        let limit = self.per_minute;
+        let refused = match self.limiter.check_key(&key) {
+            Ok(left) => {
+                let remaining = left.remaining_burst_capacity();
+                let reset_s = (u64::from(limit.saturating_sub(remaining)) * 60).div_ceil(u64::from(limit));
+                return Ok(Standing { limit, remaining, reset_s });
+            }
+            Err(refused) => refused,
+        };
+        let reset_s = refused.wait_time_from(self.clock.now()).as_secs_f64().ceil().max(1.0) as u64;
+        let detail = format!("more than {limit} {what} in a minute; try again in {reset_s} s");
+        let failure = Failure::from(Error::new(ErrorKind::RateLimited, "rate_limited", detail));
+        Err(failure.with_standing(Standing { limit, remaining: 0, reset_s }))
+    }
+}
+
+impl Standing {
+    /// As the client is told.
+    pub(crate) fn write(self, headers: &mut HeaderMap) {
+        headers.insert(HeaderName::from_static("ratelimit-limit"), HeaderValue::from(self.limit));
+        headers.insert(HeaderName::from_static("ratelimit-remaining"), HeaderValue::from(self.remaining));
+        headers.insert(HeaderName::from_static("ratelimit-reset"), HeaderValue::from(self.reset_s));
+        if self.remaining == 0 {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(self.reset_s));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

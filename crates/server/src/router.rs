@@ -1,0 +1,83 @@
+//! All routes, and what every request passes through.
+
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::{HeaderValue, Uri, header};
+use axum::middleware::{Next, from_fn, from_fn_with_state, map_response};
+use axum::response::{IntoResponse, Response};
+use tower_http::catch_panic::CatchPanicLayer;
+use utoipa_axum::router::OpenApiRouter;
+
+use crate::config::{ConfigError, HttpConfig};
+use crate::problem::{self, Failure};
+use crate::state::Server;
+use crate::{cors, device, health, http, openapi, request_id, transfer};
+
+/// The largest body of JSON.
+const JSON_MAX_BYTES: usize = 1024 * 1024;
+
+/// Calls with small bodies, that are answered soon.
+pub(crate) fn quick_routes() -> OpenApiRouter<Server> {
+    OpenApiRouter::new().merge(http::routes()).merge(device::routes())
+}
+
+/// Calls that move objects of any size.
+pub(crate) fn transfer_routes() -> OpenApiRouter<Server> {
+    http::transfer_routes()
+}
+
+/// The whole service.
+pub(crate) fn build(server: Server, config: &HttpConfig) -> Result<Router, ConfigError> {
+    let quick = Router::from(quick_routes())
+        .layer(DefaultBodyLimit::max(JSON_MAX_BYTES))
+        .layer(from_fn_with_state(config.request_timeout(), limit_time));
+    // Their size is bounded by the use case, which knows what was announced, and while it is counted.
+    let transfer = Router::from(transfer_routes())
+        .layer(DefaultBodyLimit::disable())
+        .layer(from_fn_with_state(config.transfer_idle_timeout(), transfer::guard_upload));
+    let api = quick.merge(transfer).layer(map_response(never_store));
+    let probes = Router::from(health::routes()).layer(from_fn_with_state(config.request_timeout(), limit_time));
+    let routes = Router::new()
+        .merge(api)
+        .merge(Router::from(http::blob_routes()))
+        .merge(probes)
+        .merge(openapi::route())
+        .fallback(nothing_here)
+        .with_state(server);
+    wrap(routes, config)
+}
+
+/// What every request passes through, outermost last.
+pub(crate) fn wrap(routes: Router, config: &HttpConfig) -> Result<Router, ConfigError> {
+    let origins = config.origins()?;
+    let routes = routes.layer(CatchPanicLayer::custom(problem::panicked));
+    let routes = if origins.is_empty() { routes } else { routes.layer(cors::layer(origins)) };
+    Ok(routes.layer(map_response(never_sniff)).layer(from_fn(problem::render)).layer(from_fn(request_id::assign)))
+}
+
+/// Gives up a request that takes too long.
+pub(crate) async fn limit_time(State(limit): State<Duration>, request: Request, next: Next) -> Response {
+    let answer = tokio::time::timeout(limit, next.run(request)).await;
+    answer.unwrap_or_else(|_| problem::timed_out(limit).into_response())
+}
+
+/// Answers hold secrets and the state of now.
+async fn never_store(mut response: Response) -> Response {
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// Nothing here is a page: a browser shall not guess that it were.
+async fn never_sniff(mut response: Response) -> Response {
+    response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
+async fn nothing_here(uri: Uri) -> Failure {
+    problem::no_such_path(uri.path())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,207 @@
+use std::convert::Infallible;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use axum::body::{Body, Bytes};
+use axum::http::StatusCode;
+use axum::middleware::from_fn_with_state;
+use axum::routing::{get, put};
+use tokio::io::AsyncWriteExt as _;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use super::*;
+use crate::problem;
+use crate::testing::{PATIENCE, Running, read_answer, read_to_end, status_line};
+use crate::transfer::{self, Upload};
+
+const FINE: &str = "GET /fine HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+const FINE_AND_STAY: &str = "GET /fine HTTP/1.1\r\nhost: x\r\n\r\n";
+
+fn impatient() -> HttpConfig {
+    HttpConfig { header_read_timeout_ms: 200, transfer_idle_timeout_ms: 200, ..HttpConfig::default() }
+}
+
+fn fine() -> Router {
+    Router::new().route("/fine", get(|| async { "fine" }))
+}
+
+#[tokio::test]
+async fn a_request_is_answered() {
+    let server = Running::start(fine(), HttpConfig::default()).await;
+    let answer = server.exchange(FINE).await;
+    assert!(answer.starts_with(&status_line(StatusCode::OK)) && answer.ends_with("\r\n\r\nfine"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_connection_that_says_nothing_is_closed() {
+    let server = Running::start(fine(), impatient()).await;
+    for beginning in ["", "P", "PRI * HTTP/2.0\r\n", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"] {
+        let mut stream = server.connect().await;
+        stream.write_all(beginning.as_bytes()).await.expect("sent");
+        let answer = read_to_end(&mut stream).await;
+        assert!(!answer.contains("200"), "{beginning:?}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_head_that_drips_is_cut_off() {
+    let server = Running::start(fine(), impatient()).await;
+    let mut stream = server.connect().await;
+    let began = Instant::now();
+    let mut pause = tokio::time::interval(Duration::from_millis(20));
+    stream.write_all(b"GET /fine HTTP/1.1\r\nx: ").await.expect("sent");
+    while stream.write_all(b"y").await.is_ok() {
+        assert!(began.elapsed() < PATIENCE, "the head may drip for ever");
+        pause.tick().await;
+    }
+}
+
+#[tokio::test]
+async fn a_kept_connection_outlives_the_time_for_a_head() {
+    let server = Running::start(fine(), HttpConfig { header_read_timeout_ms: 50, ..HttpConfig::default() }).await;
+    let mut stream = server.connect().await;
+    stream.write_all(FINE_AND_STAY.as_bytes()).await.expect("sent");
+    read_answer(&mut stream).await;
+    // What is waited for is that nothing happens, so here time itself is the condition.
+    let mut byte = [0];
+    let closed = tokio::time::timeout(Duration::from_millis(300), stream.peek(&mut byte)).await;
+    assert!(closed.is_err(), "{closed:?}");
+    stream.write_all(FINE.as_bytes()).await.expect("sent");
+    assert!(read_to_end(&mut stream).await.ends_with("fine"));
+}
+
+#[tokio::test]
+async fn one_connection_more_waits_for_a_slot() {
+    let server = Running::start(fine(), HttpConfig { max_connections: 2, ..HttpConfig::default() }).await;
+    let (mut one, mut two) = (server.connect().await, server.connect().await);
+    for stream in [&mut one, &mut two] {
+        stream.write_all(FINE_AND_STAY.as_bytes()).await.expect("sent");
+        read_answer(stream).await;
+    }
+    let mut three = server.connect().await;
+    three.write_all(FINE.as_bytes()).await.expect("sent");
+    let mut byte = [0];
+    let early = tokio::time::timeout(Duration::from_millis(200), three.peek(&mut byte)).await;
+    assert!(early.is_err(), "a third connection was served");
+    drop(one);
+    assert!(read_to_end(&mut three).await.ends_with("fine"));
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_is_let_go() {
+    struct Dropped(Arc<Notify>);
+    impl Drop for Dropped {
+        fn drop(&mut self) {
+            self.0.notify_one();
+        }
+    }
+    let gone = Arc::new(Notify::new());
+    let endless = {
+        let gone = Arc::clone(&gone);
+        move || {
+            let guard = Dropped(Arc::clone(&gone));
+            let chunks = futures::stream::repeat_with(move || {
+                let _ = &guard;
+                Ok::<_, Infallible>(Bytes::from_static(&[0; 65_536]))
+            });
+            async { Body::from_stream(chunks) }
+        }
+    };
+    let server = Running::start(Router::new().route("/endless", get(endless)), impatient()).await;
+    let mut stream = server.connect().await;
+    stream.write_all(b"GET /endless HTTP/1.1\r\nhost: x\r\n\r\n").await.expect("sent");
+    tokio::time::timeout(PATIENCE, gone.notified()).await.expect("the answer is given up");
+}
+
+/// Takes uploads and counts their bytes; refuses those that announce too much, without looking at them.
+fn uploads(received: Arc<AtomicUsize>, idle_timeout: Duration) -> Router {
+    use futures::StreamExt as _;
+    let take = |upload: Upload| async move {
+        if upload.content_length.is_some_and(|bytes| bytes > 1_000_000) {
+            let error =
+                drover_app::Error::new(drover_types::ErrorKind::TooLarge, "too_large", "at most 1 000 000 bytes");
+            return Err(problem::Failure::from(error));
+        }
+        let mut body = upload.body;
+        while let Some(chunk) = body.next().await {
+            let chunk = chunk.map_err(|error| drover_app::Error::internal("read the upload", error))?;
+            received.fetch_add(chunk.len(), Ordering::SeqCst);
+        }
+        Ok("stored")
+    };
+    Router::new().route("/object", put(take)).layer(from_fn_with_state(idle_timeout, transfer::guard_upload))
+}
+
+#[tokio::test]
+async fn an_upload_that_stands_still_is_given_up() {
+    let received = Arc::new(AtomicUsize::new(0));
+    let server =
+        Running::start(uploads(Arc::clone(&received), Duration::from_millis(100)), HttpConfig::default()).await;
+    let mut stream = server.connect().await;
+    stream.write_all(b"PUT /object HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\nhalf").await.expect("sent");
+    let answer = read_answer(&mut stream).await;
+    assert!(answer.starts_with(&status_line(StatusCode::INTERNAL_SERVER_ERROR)), "{answer}");
+    assert_eq!(received.load(Ordering::SeqCst), 4);
+}
+
+/// The client writes everything before it reads, as most do: without patience of the server it would see a reset.
+#[tokio::test]
+async fn a_refused_upload_is_told_why() {
+    let server = Running::start(uploads(Arc::default(), PATIENCE), HttpConfig::default()).await;
+    let mut stream = server.connect().await;
+    let size_bytes = 32 * 1024 * 1024;
+    let head = format!("PUT /object HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {size_bytes}\r\n\r\n");
+    stream.write_all(head.as_bytes()).await.expect("sent");
+    let chunk = vec![0; 65_536];
+    for _ in 0..size_bytes / chunk.len() {
+        stream.write_all(&chunk).await.expect("the server still listens");
+    }
+    let answer = read_to_end(&mut stream).await;
+    assert!(answer.contains("at most 1 000 000 bytes"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_shutdown_answers_what_it_began_and_closes_the_rest() {
+    let (entered, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let wait = {
+        let (entered, go_on) = (Arc::clone(&entered), Arc::clone(&go_on));
+        || async move {
+            entered.notify_one();
+            go_on.notified().await;
+            "late"
+        }
+    };
+    let mut server = Running::start(fine().route("/wait", get(wait)), HttpConfig::default()).await;
+    let (mut busy, mut kept) = (server.connect().await, server.connect().await);
+    kept.write_all(FINE_AND_STAY.as_bytes()).await.expect("sent");
+    read_answer(&mut kept).await;
+    busy.write_all(b"GET /wait HTTP/1.1\r\nhost: x\r\n\r\n").await.expect("sent");
+    entered.notified().await;
+
+    server.shutdown.cancel();
+    assert_eq!(read_to_end(&mut kept).await, "", "a connection without a request is closed");
+    assert!(TcpStream::connect(server.address).await.is_err(), "nothing new is accepted");
+    go_on.notify_one();
+    assert!(read_to_end(&mut busy).await.ends_with("late"));
+    tokio::time::timeout(PATIENCE, &mut server.task).await.expect("it ends").expect("without a panic");
+}
+
+#[tokio::test]
+async fn a_shutdown_does_not_wait_for_ever() {
+    let config = HttpConfig { shutdown_grace_ms: 50, ..HttpConfig::default() };
+    let entered = Arc::new(Notify::new());
+    let hang = {
+        let entered = Arc::clone(&entered);
+        || async move {
+            entered.notify_one();
+            std::future::pending::<()>().await;
+        }
+    };
+    let mut server = Running::start(Router::new().route("/hang", get(hang)), config).await;
+    let mut stream = server.connect().await;
+    stream.write_all(b"GET /hang HTTP/1.1\r\nhost: x\r\n\r\n").await.expect("sent");
+    entered.notified().await;
+    server.shutdown.cancel();
+    tokio::time::timeout(PATIENCE, &mut server.task).await.expect("it ends").expect("without a panic");
+    assert_eq!(read_to_end(&mut stream).await, "");
+}

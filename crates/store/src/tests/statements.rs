@@ -1,0 +1,188 @@
+//! Every statement is known here, is valid on both databases, and stays within one tenant.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use drover_db::testing::TestDb;
+use drover_db::{Dialect, on_both, run};
+use drover_types::SessionState;
+use sqlx::{AssertSqlSafe, Executor, SqlSafeStr};
+
+use super::fixture::migrated;
+
+macro_rules! modules {
+    ($($module:ident),+ $(,)?) => { &[$((stringify!($module), crate::$module::STATEMENTS)),+] };
+}
+
+type Statement = (&'static str, &'static str);
+
+const MODULES: &[(&str, &[Statement])] = modules![
+    api_keys,
+    artifacts,
+    counters,
+    dependencies,
+    device_components,
+    device_tokens,
+    devices,
+    enrolment_tokens,
+    firmware,
+    groups,
+    idempotency,
+    logins,
+    objects,
+    offers,
+    release_keys,
+    rollouts,
+    stages,
+    targets,
+    tenants,
+    update_sessions,
+    users,
+];
+
+/// Statements that end in the dialect's lock clause.
+const LOCKING: [&str; 2] = ["drover_store::offers::LOCK", "drover_store::rollouts::LOCK"];
+
+/// Statements that are not limited to one tenant, and why.
+const WITHOUT_TENANT: [(&str, &str); 4] = [
+    ("drover_store::tenants::INSERT", "makes a tenant"),
+    ("drover_store::tenants::BY_NAME", "finds the tenant that a caller names"),
+    ("drover_store::tenants::ALL", "lists tenants"),
+    ("drover_store::rollouts::DUE", "the driver serves the installation; each row says whose it is"),
+];
+
+fn statements() -> impl Iterator<Item = Statement> {
+    MODULES.iter().flat_map(|(_, list)| list.iter().copied())
+}
+
+fn sources() -> Vec<(PathBuf, String)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let files = std::fs::read_dir(folder).expect("the source folder can be read");
+    let paths = files.map(|file| file.expect("an entry can be read").path());
+    let sources: Vec<_> = paths
+        .filter(|path| path.extension().is_some_and(|extension| extension == "rs"))
+        .map(|path| (path.clone(), std::fs::read_to_string(path).expect("a source file can be read")))
+        .collect();
+    assert!(sources.len() > MODULES.len(), "the source folder is not where it was");
+    sources
+}
+
+#[test]
+fn every_module_with_statements_is_listed() {
+    let listed: BTreeSet<String> = MODULES.iter().map(|(name, _)| (*name).to_owned()).collect();
+    let written: BTreeSet<String> = sources()
+        .iter()
+        .filter(|(_, text)| text.contains("\nstatements! {"))
+        .map(|(path, _)| path.file_stem().expect("a file has a name").to_string_lossy().into_owned())
+        .collect();
+    assert_eq!(listed, written);
+}
+
+#[test]
+fn no_statement_bypasses_the_list() {
+    for (path, text) in sources() {
+        for call in ["query", "query_as", "query_scalar", "raw_sql"] {
+            let literal = format!("sqlx::{call}(\"");
+            assert!(!text.contains(&literal), "{}: move the text of {literal}… to statements!", path.display());
+        }
+        let locking = text.matches(".dialect()").count();
+        let module = path.file_stem().expect("a file has a name").to_string_lossy().into_owned();
+        let listed = LOCKING.iter().filter(|name| name.contains(&format!("::{module}::"))).count();
+        assert_eq!(locking, listed, "{}: list statements with a dialect's fragment in LOCKING", path.display());
+    }
+}
+
+#[test]
+fn every_statement_is_limited_to_one_tenant() {
+    for (name, sql) in statements() {
+        if WITHOUT_TENANT.iter().any(|(allowed, _)| *allowed == name) {
+            continue;
+        }
+        let conditions = sql.matches("tenant_id = ").count();
+        // Each table that is read is tied to the tenant on its own.
+        let tables = sql.split_whitespace().filter(|word| matches!(*word, "FROM" | "JOIN")).count();
+        assert!(conditions >= tables, "{name} reads {tables} tables with {conditions} conditions on tenant_id: {sql}");
+        let is_plain_insert = sql.starts_with("INSERT INTO ") && sql.contains("(tenant_id, ") && sql.contains("($1, ");
+        assert!(is_plain_insert || sql.contains("tenant_id = $1"), "{name} does not bind the tenant as $1: {sql}");
+    }
+}
+
+#[test]
+fn every_exemption_still_exists() {
+    let names: BTreeSet<&str> = statements().map(|(name, _)| name).collect();
+    let exempt = WITHOUT_TENANT.iter().map(|(name, _)| *name).chain(LOCKING);
+    for name in exempt {
+        assert!(names.contains(name), "{name} is no statement any more");
+    }
+}
+
+#[test]
+fn every_built_statement_is_limited_to_one_tenant() {
+    let mut built = 0;
+    for (path, text) in sources() {
+        for rest in text.split("QueryBuilder::new(").skip(1) {
+            let sql = rest.split(");").next().unwrap_or_default();
+            let is_bound = rest.split_once(");").is_some_and(|(_, tail)| {
+                let tail = tail.split("fetch_all").next().unwrap_or_default();
+                tail.contains("push_bind(tenant)")
+            });
+            assert!(sql.contains("tenant_id") && is_bound, "{}: {sql}", path.display());
+            built += 1;
+        }
+    }
+    assert!(built >= 5, "only {built} built statements found: this test looks for the wrong text");
+}
+
+#[test]
+fn every_list_of_running_states_is_complete() {
+    let running: BTreeSet<&str> =
+        SessionState::ALL.iter().filter(|state| state.is_in_flight()).map(|state| state.as_str()).collect();
+    let mut lists = 0;
+    let built = sources().into_iter().flat_map(|(path, text)| {
+        let name = path.display().to_string();
+        text.split("IN (").skip(1).map(|list| (name.clone(), list.to_owned())).collect::<Vec<_>>()
+    });
+    for (name, list) in built.filter(|(_, list)| list.starts_with("'offered'")) {
+        let list = list.split(')').next().unwrap_or_default().to_owned();
+        let words: BTreeSet<&str> = list.split('\'').skip(1).step_by(2).collect();
+        assert_eq!(words, running, "{name}");
+        lists += 1;
+    }
+    assert!(lists >= 4, "only {lists} lists found: this test looks for the wrong text");
+}
+
+on_both! {
+    async fn every_statement_is_valid(test: TestDb) {
+        let db = migrated(&test).await;
+        let mut faults = Vec::new();
+        for (name, sql) in statements() {
+            let mut texts = vec![sql.to_owned()];
+            if LOCKING.contains(&name) {
+                texts.push(format!("{sql} {}", db.dialect().for_update()));
+            }
+            for text in texts {
+                if let Err(error) = prepare(db, text).await {
+                    faults.push(format!("{name}: {error}"));
+                }
+            }
+        }
+        assert!(faults.is_empty(), "{}", faults.join("\n"));
+    }
+
+    async fn a_wrong_statement_is_found(test: TestDb) {
+        let db = migrated(&test).await;
+        for wrong in ["SELECT nothing FROM devices WHERE tenant_id = $1", "SELECT id FROM device WHERE tenant_id = $1"] {
+            assert!(prepare(db, wrong.to_owned()).await.is_err(), "{wrong}");
+        }
+    }
+}
+
+#[test]
+fn the_lock_clause_differs() {
+    assert_ne!(Dialect::Sqlite.for_update(), Dialect::Postgres.for_update());
+}
+
+async fn prepare(db: &drover_db::Db, sql: String) -> Result<(), sqlx::Error> {
+    let sql = AssertSqlSafe(sql).into_sql_str();
+    run!(db, |c| c.prepare(sql).await.map(drop))
+}

@@ -1,0 +1,130 @@
+//! Calls to the server's device API.
+
+use std::time::Duration;
+
+use drover_protocol::{
+    CHECK_PATH, CheckReply, HEARTBEAT_PATH, Heartbeat, HeartbeatReply, REGISTER_PATH, RegisterReply, RegisterRequest,
+    ReportReply, STATUS_PATH, StatusReport, VALIDATION_PATH, ValidationReport,
+};
+use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::{AddressError, CallError, server_address};
+
+/// No reply of the server is longer, in bytes.
+const MAX_REPLY_BYTES: usize = 1024 * 1024;
+/// No text of the server is shown at greater length, in characters.
+const MAX_MESSAGE_CHARS: usize = 500;
+const CALL_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The server's device API with one credential: an enrolment token for [`Client::register`], the device's token for
+/// everything else. Cheap to clone.
+#[derive(Clone)]
+pub struct Client {
+    http: reqwest::Client,
+    base: Url,
+    token: String,
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The token stays out of logs.
+        f.debug_struct("Client").field("base", &self.base.as_str()).finish_non_exhaustive()
+    }
+}
+
+impl Client {
+    /// A client of the server at `base`. Make `http` with [`crate::http_client`].
+    pub fn new(http: reqwest::Client, base: &str, token: &str) -> Result<Self, AddressError> {
+        Ok(Self { http, base: server_address(base)?, token: token.to_owned() })
+    }
+
+    /// Introduces the device; the credential is an enrolment token.
+    pub async fn register(&self, request: &RegisterRequest) -> Result<RegisterReply, CallError> {
+        self.post(REGISTER_PATH, request).await
+    }
+
+    /// Asks for work.
+    pub async fn check(&self) -> Result<CheckReply, CallError> {
+        self.call(CHECK_PATH, self.request(Method::GET, CHECK_PATH)).await
+    }
+
+    /// Reports how an update is going.
+    pub async fn status(&self, report: &StatusReport) -> Result<ReportReply, CallError> {
+        self.post(STATUS_PATH, report).await
+    }
+
+    /// Reports how an update ended after its self-test.
+    pub async fn validation(&self, report: &ValidationReport) -> Result<ReportReply, CallError> {
+        self.post(VALIDATION_PATH, report).await
+    }
+
+    /// Says that the device lives and what it runs.
+    pub async fn heartbeat(&self, heartbeat: &Heartbeat) -> Result<HeartbeatReply, CallError> {
+        self.post(HEARTBEAT_PATH, heartbeat).await
+    }
+
+    async fn post<B: Serialize, R: DeserializeOwned>(&self, path: &'static str, body: &B) -> Result<R, CallError> {
+        self.call(path, self.request(Method::POST, path).json(body)).await
+    }
+
+    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        let mut url = self.base.clone();
+        // The server may live below a path of its own.
+        url.set_path(&format!("{}{path}", self.base.path().trim_end_matches('/')));
+        self.http.request(method, url).timeout(CALL_TIMEOUT).bearer_auth(&self.token)
+    }
+
+    async fn call<R: DeserializeOwned>(&self, path: &'static str, request: RequestBuilder) -> Result<R, CallError> {
+        let response = request.send().await.map_err(|source| transport(path, source))?;
+        let status = response.status();
+        let body = read_body(path, response).await?;
+        if status.is_success() {
+            return serde_json::from_slice(&body)
+                .map_err(|error| CallError::Unreadable { path, what: error.to_string() });
+        }
+        let message = problem_text(&body);
+        Err(match status {
+            StatusCode::UNAUTHORIZED => CallError::Unauthenticated { path, message },
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT => {
+                CallError::Unavailable { path, status: status.as_u16(), message }
+            }
+            _ if status.is_server_error() => CallError::Unavailable { path, status: status.as_u16(), message },
+            _ => CallError::Refused { path, status: status.as_u16(), message },
+        })
+    }
+}
+
+fn transport(path: &'static str, source: reqwest::Error) -> CallError {
+    CallError::Transport { path, source: source.without_url() }
+}
+
+async fn read_body(path: &'static str, mut response: Response) -> Result<Vec<u8>, CallError> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|source| transport(path, source))? {
+        if body.len() + chunk.len() > MAX_REPLY_BYTES {
+            return Err(CallError::Unreadable { path, what: format!("it is longer than {MAX_REPLY_BYTES} bytes") });
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+/// The text of a problem document (RFC 9457), or the start of whatever came in its place.
+fn problem_text(body: &[u8]) -> String {
+    #[derive(serde::Deserialize)]
+    struct Problem {
+        #[serde(default)]
+        title: String,
+        #[serde(default)]
+        detail: String,
+    }
+    let text = match serde_json::from_slice::<Problem>(body) {
+        Ok(Problem { title, detail }) if detail.is_empty() => title,
+        Ok(Problem { detail, .. }) => detail,
+        Err(_) => String::from_utf8_lossy(body).into_owned(),
+    };
+    let one_line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_MESSAGE_CHARS).collect();
+    if one_line.trim().is_empty() { "no reason given".to_owned() } else { one_line.trim().to_owned() }
+}
