@@ -4,19 +4,20 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use drover_protocol::{Failure, Offer};
 use drover_trust::{
-    Manifest, PublicKey, VerifyError, check_downgrade, check_preconditions, verify_digest, verify_manifest,
+    DowngradeError, Manifest, PublicKey, VerifyError, check_preconditions, verify_digest, verify_manifest,
 };
 use drover_types::{ComponentName, FailureClass, KeyAlgorithm, Sha256Digest, Version};
 
 use crate::blacklist::Blacklist;
 use crate::failure::failure;
+use crate::slot::Release;
 
 /// What an offer is held against.
 pub(crate) struct Rules<'a> {
     pub(crate) keys: &'a [PublicKey],
     pub(crate) device_type: &'a str,
     pub(crate) is_known: bool,
-    pub(crate) running: Option<&'a Manifest>,
+    pub(crate) running: Option<&'a Release>,
     pub(crate) installed: &'a dyn Fn(&ComponentName) -> Option<Version>,
     pub(crate) blacklist: &'a Blacklist,
     pub(crate) blacklist_after: u32,
@@ -49,7 +50,7 @@ pub(crate) fn admit(offer: &Offer, rules: &Rules<'_>) -> Result<Admitted, Failur
     let manifest = verified.value;
     check_target(offer, rules, &manifest)?;
     let precondition = |code, message: String| failure(FailureClass::Precondition, code, &message);
-    check_downgrade(rules.running, &manifest).map_err(|error| precondition("downgrade", error.to_string()))?;
+    check_floor(rules.running, &manifest).map_err(|error| precondition("downgrade", error.to_string()))?;
     check_preconditions(&manifest, rules.installed).map_err(|error| precondition("precondition", error.to_string()))?;
     let digests: Vec<_> = manifest.artifacts.iter().map(|artifact| artifact.sha256).collect();
     let failures = rules.blacklist.failures(&digests);
@@ -63,6 +64,19 @@ pub(crate) fn admit(offer: &Offer, rules: &Rules<'_>) -> Result<Admitted, Failur
     let needs_bundles = signer.is_none_or(|key| key.algorithm() != KeyAlgorithm::Ed25519);
     check_artifacts(offer, &manifest, rules.keys, needs_bundles)?;
     Ok(Admitted { release: Manifest::digest(&manifest_bytes), manifest })
+}
+
+/// The rule of [`drover_trust::check_downgrade`], on what the slot kept of its signed manifest.
+fn check_floor(running: Option<&Release>, offered: &Manifest) -> Result<(), DowngradeError> {
+    match running {
+        Some(running) if offered.release_counter < running.rollback_floor => Err(DowngradeError {
+            release_counter: offered.release_counter,
+            rollback_floor: running.rollback_floor,
+            offered: offered.version.clone(),
+            running: running.version.clone(),
+        }),
+        _ => Ok(()),
+    }
 }
 
 fn check_target(offer: &Offer, rules: &Rules<'_>, manifest: &Manifest) -> Result<(), Failure> {

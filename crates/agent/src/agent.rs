@@ -1,33 +1,30 @@
 //! The agent: one device, its components and its server.
 
+mod intake;
+
 use std::fs::File;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use drover_protocol::{
-    ComponentReport, Failure, Heartbeat, Offer, RegisterRequest, StatusReport, ValidationOutcome, ValidationReport,
-};
+use drover_protocol::{ComponentReport, Heartbeat, RegisterRequest};
 use drover_trust::PublicKey;
-use drover_types::{Clock, SessionState, Timestamp, Version};
-use drover_uplink::{Client, Report, ReportQueue};
+use drover_types::{Clock, Timestamp};
+use drover_uplink::{Client, ReportQueue};
 use rustix::fs::{FlockOperation, flock};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::admit::{self, Rules};
-use crate::blacklist::Blacklist;
 use crate::config::{Config, DAY, Secret};
 use crate::context::Context;
 use crate::effect::{Effect, EffectObserver};
 use crate::error::AgentError;
 use crate::failure::with_causes;
 use crate::identity::{self, Identity};
-use crate::journal::{self, Step, Update};
-use crate::layout::{Layout, Link};
+use crate::journal;
+use crate::layout::Layout;
 use crate::reporter::Reporter;
-use crate::slot;
-use crate::state::{AgentState, LastUpdate};
+use crate::state::AgentState;
 use crate::transfer::Tries;
 use crate::worker::{Component, Flow, Worker, running};
 
@@ -59,7 +56,7 @@ pub struct Agent {
     next_heartbeat: Option<Timestamp>,
     failed_rounds: u32,
     cancel: CancellationToken,
-    _lock: File,
+    _lock: Lock,
 }
 
 impl Agent {
@@ -249,111 +246,6 @@ impl Agent {
         self.components.iter().map(report).collect()
     }
 
-    /// Accepts or rejects an offer. An accepted one is in the journal.
-    fn take(&mut self, offer: Offer) -> Result<(), AgentError> {
-        let index = self.components.iter().position(|component| component.name == offer.component);
-        if let Some(index) = index
-            && self.runs_already(index, &offer)?
-        {
-            return Ok(());
-        }
-        match (self.admit(index, &offer)?, index) {
-            (Ok(admitted), Some(index)) => {
-                let paths = &self.components[index].paths;
-                let previous = paths.target(Link::Current).map_err(|source| AgentError::io(paths.root(), source))?;
-                let update = Update {
-                    session_id: offer.session_id,
-                    release: admitted.release,
-                    artifacts: admitted.manifest.artifacts.iter().map(|artifact| artifact.sha256).collect(),
-                    previous,
-                    step: Step::Downloading,
-                    attempt: 0,
-                    reported: false,
-                    accepted_at: self.context.clock.now(),
-                    offer,
-                };
-                tracing::info!(session = %update.session_id, version = %update.offer.version, "an offer is accepted");
-                let path = paths.journal();
-                self.context.effect(Effect::WriteJournal, || journal::store(&path, &update))?;
-                self.components[index].tries = Tries::default();
-                self.components[index].update = Some(update);
-                Ok(())
-            }
-            (Err(cause), _) => self.reject(&offer, cause),
-            // Without the component, `admit` refuses.
-            (Ok(_), None) => Ok(()),
-        }
-    }
-
-    /// What runs already needs no update: that is said at once.
-    fn runs_already(&self, index: usize, offer: &Offer) -> Result<bool, AgentError> {
-        let (version, current) = running(&self.components[index].paths);
-        let offered = admit::manifest_bytes(offer).ok().map(|bytes| drover_trust::Manifest::digest(&bytes));
-        if current.is_none() || current != offered {
-            return Ok(false);
-        }
-        let report = ValidationReport {
-            session_id: offer.session_id,
-            outcome: ValidationOutcome::Succeeded,
-            component: offer.component.clone(),
-            version,
-            manifest_sha256: current,
-            failure: None,
-            device_time: Some(self.context.clock.now()),
-        };
-        self.context.reporter.push(&Report::Validation(report), &*self.context.observer)?;
-        Ok(true)
-    }
-
-    fn admit(&self, index: Option<usize>, offer: &Offer) -> Result<Result<admit::Admitted, Failure>, AgentError> {
-        let blacklist = Blacklist::load(&self.context.layout.blacklist())?;
-        let running_manifest = match index.map(|index| &self.components[index].paths) {
-            Some(paths) => match running(paths).1 {
-                Some(release) => Some(slot::read_manifest(paths, release)?),
-                None => None,
-            },
-            None => None,
-        };
-        let installed = |name: &drover_types::ComponentName| -> Option<Version> {
-            let component = self.components.iter().find(|component| component.name == *name)?;
-            running(&component.paths).0
-        };
-        let rules = Rules {
-            keys: &self.keys,
-            device_type: &self.context.config.device_type,
-            is_known: index.is_some(),
-            running: running_manifest.as_ref(),
-            installed: &installed,
-            blacklist: &blacklist,
-            blacklist_after: self.context.config.blacklist_after,
-        };
-        Ok(admit::admit(offer, &rules))
-    }
-
-    fn reject(&self, offer: &Offer, cause: Failure) -> Result<(), AgentError> {
-        tracing::warn!(session = %offer.session_id, code = %cause.code, message = %cause.message, "an offer is rejected");
-        let report = StatusReport {
-            session_id: offer.session_id,
-            state: SessionState::Rejected,
-            progress: 0,
-            failure: Some(cause.clone()),
-            device_time: Some(self.context.clock.now()),
-        };
-        self.context.reporter.push(&Report::Status(report), &*self.context.observer)?;
-        let last = LastUpdate {
-            session_id: offer.session_id,
-            version: offer.version.clone(),
-            state: SessionState::Rejected,
-            failure: Some(cause),
-        };
-        self.publish(|state| {
-            if let Some(component) = state.components.get_mut(&offer.component) {
-                component.last = Some(last);
-            }
-        });
-        Ok(())
-    }
-
     /// Tells whoever watches.
     fn publish(&self, change: impl FnOnce(&mut AgentState)) {
         let queued_reports = self.context.reporter.len();
@@ -368,11 +260,23 @@ impl Agent {
     }
 }
 
-fn lock(layout: &Layout) -> Result<File, AgentError> {
+/// Holds the agent's folder.
+struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing is not enough: a command that is being started right now shares the file until it runs.
+        if let Err(error) = flock(&self.0, FlockOperation::Unlock) {
+            tracing::warn!(%error, "the agent's folder cannot be let go");
+        }
+    }
+}
+
+fn lock(layout: &Layout) -> Result<Lock, AgentError> {
     let path = layout.lock();
     let file = File::create(&path).map_err(|source| AgentError::io(&path, source))?;
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(file),
+        Ok(()) => Ok(Lock(file)),
         Err(rustix::io::Errno::WOULDBLOCK) => Err(AgentError::Locked { path: layout.root().to_owned() }),
         Err(error) => Err(AgentError::io(&path, error.into())),
     }

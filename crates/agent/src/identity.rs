@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{Config, ConfigError};
 use crate::layout::Layout;
+use crate::slot;
 
 const FORMAT: u32 = 1;
 /// No more keys are pinned.
@@ -107,24 +108,35 @@ pub(crate) fn pin_keys(config: &Config, layout: &Layout, offered: &[String]) -> 
         return Ok(());
     }
     let folder = layout.keys();
-    std::fs::create_dir_all(&folder).map_err(|source| IdentityError::io(&folder, source))?;
+    // All of them or none: the folder gets its name when it is complete.
+    let growing = durable::with_suffix(&folder, ".tmp");
+    slot::discard(&growing)
+        .and_then(|()| std::fs::create_dir(&growing))
+        .map_err(|source| IdentityError::io(&growing, source))?;
     for pem in offered.iter().take(MAX_KEYS) {
         match PublicKey::from_pem(pem) {
             Ok(key) => {
-                let path = folder.join(format!("{}.pem", key.fingerprint()));
+                let path = growing.join(format!("{}.pem", key.fingerprint()));
                 durable::replace_file(&path, key.to_pem().as_bytes(), 0o600)
                     .map_err(|source| IdentityError::io(&path, source))?;
             }
             Err(error) => tracing::warn!(%error, "a release key of the server makes no sense and is left out"),
         }
     }
-    Ok(())
+    std::fs::rename(&growing, &folder)
+        .and_then(|()| durable::sync_parent(&folder))
+        .map_err(|source| IdentityError::io(&folder, source))
 }
 
 /// The keys that firmware has to be signed with: the configured ones, else the pinned ones.
 pub(crate) fn release_keys(config: &Config, layout: &Layout) -> Result<Vec<PublicKey>, IdentityError> {
     let files = if config.release_keys.is_empty() { pinned_files(layout)? } else { config.release_keys.clone() };
     files.iter().take(MAX_KEYS).map(|path| read_key(path)).collect()
+}
+
+/// Reads every key file that the configuration names.
+pub fn check_release_keys(config: &Config) -> Result<(), IdentityError> {
+    config.release_keys.iter().try_for_each(|path| read_key(path).map(drop))
 }
 
 fn read_key(path: &Path) -> Result<PublicKey, IdentityError> {

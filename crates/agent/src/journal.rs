@@ -122,6 +122,11 @@ pub(crate) fn load(path: &Path) -> Result<Option<Update>, JournalError> {
     }
 }
 
+/// Reads the journal and leaves it as it is; none when there is none or it makes no sense.
+pub(crate) fn peek(path: &Path) -> Option<Update> {
+    parse(&std::fs::read(path).ok()?).ok()
+}
+
 fn parse(bytes: &[u8]) -> Result<Update, String> {
     let envelope: Envelope = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
     if envelope.format != FORMAT {
@@ -150,4 +155,69 @@ pub(crate) fn store(path: &Path, update: &Update) -> Result<(), JournalError> {
 /// Removes the journal: no update is under way.
 pub(crate) fn remove(path: &Path) -> Result<(), JournalError> {
     durable::remove_file(path).map_err(|source| JournalError { path: path.to_owned(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use drover_types::{ComponentName, FirmwareId, RolloutId, Version};
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::failure::failure;
+
+    fn update() -> Update {
+        let offer = Offer {
+            session_id: UpdateSessionId(Uuid::from_u128(1)),
+            rollout_id: RolloutId(Uuid::from_u128(2)),
+            firmware_id: FirmwareId(Uuid::from_u128(3)),
+            component: ComponentName::main(),
+            version: Version::new(1, 0, 0),
+            manifest: "e30=".to_owned(),
+            manifest_bundle: "{}".to_owned(),
+            artifacts: Vec::new(),
+            expires_at: Timestamp::from_micros(0),
+        };
+        let cause = failure(drover_types::FailureClass::Crash, "watch_failed", "it crashed");
+        Update {
+            session_id: offer.session_id,
+            offer,
+            release: Sha256Digest::from_bytes([1; 32]),
+            artifacts: vec![Sha256Digest::from_bytes([2; 32])],
+            previous: Some(Sha256Digest::from_bytes([3; 32])),
+            step: Step::RollingBack { cause },
+            attempt: 2,
+            reported: false,
+            accepted_at: Timestamp::from_micros(4),
+        }
+    }
+
+    #[test]
+    fn a_journal_comes_back_as_it_was_or_not_at_all() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("journal.json");
+        assert_eq!(load(&path).expect("readable"), None);
+        store(&path, &update()).expect("written");
+        assert_eq!(load(&path).expect("readable"), Some(update()));
+        let good = std::fs::read(&path).expect("there");
+        for position in 0..good.len() {
+            let mut spoiled = good.clone();
+            spoiled[position] ^= 0x11;
+            assert!(parse(&spoiled).is_err() || parse(&spoiled) == Ok(update()), "byte {position}");
+            assert!(parse(&good[..position]).is_err(), "torn at {position}");
+        }
+        std::fs::write(&path, &good[..100]).expect("written");
+        assert_eq!((peek(&path), path.exists()), (None, true));
+        assert_eq!(load(&path).expect("set aside"), None);
+        assert!(!path.exists() && folder.path().join("journal.json.broken").exists());
+    }
+
+    #[test]
+    fn a_field_of_a_later_agent_is_skipped_and_a_later_format_is_not_read() {
+        let mut value = serde_json::to_value(update()).expect("serialisable");
+        value["later"] = serde_json::json!({"x": 1});
+        let sha256 = checksum(&value).expect("serialisable");
+        let envelope = |format| serde_json::to_vec(&Envelope { format, sha256, update: value.clone() }).expect("fine");
+        assert_eq!(parse(&envelope(1)), Ok(update()));
+        assert!(parse(&envelope(2)).unwrap_err().contains("format 2"));
+    }
 }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
-use drover_agent::{Agent, Config, NoObserver, Parts, Secret, read_status};
+use drover_agent::{Agent, AgentError, Config, NoObserver, Parts, Secret, check_release_keys, read_status};
 use drover_types::SystemClock;
 use drover_uplink::http_client;
 use tokio::signal::unix::{SignalKind, signal};
@@ -80,6 +80,7 @@ async fn execute(command: Command) -> Result<(), AnyError> {
         }
         Command::CheckConfig { config } => {
             let config = Config::load(&config)?;
+            check_release_keys(&config)?;
             println!("the configuration is fine: {} component(s), server {}", config.components.len(), config.server);
             Ok(())
         }
@@ -87,7 +88,11 @@ async fn execute(command: Command) -> Result<(), AnyError> {
 }
 
 async fn run(config: Config) -> Result<(), AnyError> {
+    let has_token = config.read_enrolment_token()?.is_some();
     let mut agent = open(config)?;
+    if !agent.is_enrolled() && !has_token {
+        return Err(AgentError::NotEnrolled.into());
+    }
     let cancel = CancellationToken::new();
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;

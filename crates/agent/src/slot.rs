@@ -4,10 +4,10 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
-use drover_trust::{Manifest, ManifestError, sha256};
+use drover_trust::{Manifest, sha256};
 use drover_types::{Sha256Digest, Version};
 use drover_uplink::durable;
-use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::fs::{Advice, CWD, Mode, OFlags, fadvise, openat};
 use serde::{Deserialize, Serialize};
 
 use crate::layout::ComponentPaths;
@@ -51,9 +51,6 @@ pub enum SlotError {
         #[source]
         source: io::Error,
     },
-    /// The manifest in the slot cannot be used.
-    #[error("use the slot: {0}")]
-    Manifest(#[from] ManifestError),
     /// Something in the slot is not what was written there.
     #[error("use the slot: {} is not what was written there", path.display())]
     Altered {
@@ -140,16 +137,6 @@ pub(crate) fn read_release(paths: &ComponentPaths, release: Sha256Digest) -> Opt
     (read.format == FORMAT && read.manifest_sha256 == release).then_some(read)
 }
 
-/// Reads the manifest of a slot.
-pub(crate) fn read_manifest(paths: &ComponentPaths, release: Sha256Digest) -> Result<Manifest, SlotError> {
-    let path = paths.slot(release).join("manifest.json");
-    let bytes = read_small(&path).map_err(|source| SlotError::io(&path, source))?;
-    if sha256(&bytes) != release {
-        return Err(SlotError::Altered { path });
-    }
-    Ok(Manifest::parse(&bytes)?)
-}
-
 /// Reads every file of a slot again and compares it with what was written there.
 pub(crate) fn verify(paths: &ComponentPaths, release: Sha256Digest) -> Result<(), SlotError> {
     verify_folder(&paths.slot(release), release)
@@ -176,13 +163,20 @@ fn verify_folder(folder: &Path, release: Sha256Digest) -> Result<(), SlotError> 
     for file in &files {
         let path = content.join(&file.path);
         let failed = |source| SlotError::io(&path, source);
-        let found = open_file(&path).and_then(|mut opened| unpack::digest_of(&mut opened)).map_err(failed)?;
+        let found = open_file(&path).and_then(digest_on_disk).map_err(failed)?;
         if found != (file.sha256, file.size_bytes) {
             return Err(altered(path));
         }
     }
     let found = count_files(&content).map_err(|source| SlotError::io(&content, source))?;
     if found == files.len() { Ok(()) } else { Err(altered(content)) }
+}
+
+/// The digest of what the disk has, not of what memory remembers of it.
+fn digest_on_disk(mut file: File) -> io::Result<(Sha256Digest, u64)> {
+    // Only advice: where it is not taken, the digest is of what memory has.
+    fadvise(&file, 0, None, Advice::DontNeed).ok();
+    unpack::digest_of(&mut file)
 }
 
 /// Everything below that is no folder.
@@ -202,7 +196,7 @@ fn count_files(folder: &Path) -> io::Result<usize> {
     Ok(count)
 }
 
-/// Removes a file, a link or a whole slot. A slot stops being whole first, so that a cut leaves nothing that looks good.
+/// Removes a file, a link or a slot. A slot stops being whole first: a cut leaves nothing that looks good.
 pub(crate) fn discard(path: &Path) -> io::Result<()> {
     match std::fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),

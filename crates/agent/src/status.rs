@@ -28,7 +28,7 @@ pub fn read_status(config: &Config) -> Result<String, AgentError> {
         let old = paths.target(Link::Old).map_err(|source| AgentError::io(paths.root(), source))?;
         let way_back = if old.is_some() { ", with a way back" } else { "" };
         lines.push(format!("component  {name}: runs {version}{way_back}"));
-        if let Some(update) = journal::load(&paths.journal())? {
+        if let Some(update) = journal::peek(&paths.journal()) {
             let state = state_of(&update.step);
             lines.push(format!(
                 "           update to {}: {state} (session {})",

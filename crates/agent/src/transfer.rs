@@ -21,7 +21,7 @@ use crate::worker::{Flow, Worker, read_manifest};
 const MAX_FRUITLESS_TRIES: u32 = 5;
 /// So many new addresses in a row may bring nothing new.
 const MAX_FRESH_ADDRESSES: u32 = 3;
-const PROGRESS_INTERVAL: Duration = Duration::from_secs(2);
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
 
 /// What was tried since something last got better. Forgotten on restart.
 #[derive(Debug, Clone, Copy, Default)]

@@ -1,16 +1,17 @@
 //! The driver: does what [`crate::next::next`] says, journal first.
 
+mod telling;
+
 use std::ffi::OsStr;
 use std::time::Duration;
 
-use drover_protocol::{Directive, Failure, StatusReport, ValidationOutcome, ValidationReport};
+use drover_protocol::{Directive, Failure};
 use drover_trust::Manifest;
-use drover_types::{ComponentName, FailureClass, SessionState};
-use drover_uplink::{Client, Report};
+use drover_types::{ComponentName, FailureClass, SessionState, Sha256Digest, Version};
+use drover_uplink::Client;
 use tokio_util::sync::CancellationToken;
 
 use crate::admit;
-use crate::blacklist::Blacklist;
 use crate::config::ComponentConfig;
 use crate::context::Context;
 use crate::effect::Effect;
@@ -20,8 +21,8 @@ use crate::journal::{self, Outcome, Step, Update};
 use crate::layout::{ComponentPaths, Link};
 use crate::next::{Action, Ending, begin_test, conclude, next};
 use crate::reporter::ReportError;
-use crate::slot::{self, SlotError};
-use crate::state::{LastUpdate, UpdateState};
+use crate::slot::{self, Release, SlotError};
+use crate::state::LastUpdate;
 use crate::transfer::Tries;
 use crate::world;
 
@@ -124,7 +125,7 @@ impl Worker<'_> {
         Ok(Flow::Go)
     }
 
-    fn point(&self, effect: Effect, link: Link, release: drover_types::Sha256Digest) -> Result<Flow, AgentError> {
+    fn point(&self, effect: Effect, link: Link, release: Sha256Digest) -> Result<Flow, AgentError> {
         let paths = &self.component.paths;
         self.context
             .effect(effect, || paths.point(link, release))
@@ -143,8 +144,9 @@ impl Worker<'_> {
 
     pub(crate) fn conclude(&mut self, update: &Update, ending: Ending) -> Result<Flow, AgentError> {
         if let Ending::Failed(cause) | Ending::Refuted(cause) = &ending {
-            tracing::warn!(session = %update.session_id, component = %self.component.name, version = %update.offer.version,
-                code = %cause.code, message = %cause.message, "the update did not work");
+            let Failure { code, message, .. } = cause;
+            let (session, component) = (update.session_id, &self.component.name);
+            tracing::warn!(%session, %component, %code, %message, "the update did not work");
         }
         self.record(conclude(update, ending))
     }
@@ -201,7 +203,7 @@ impl Worker<'_> {
             Ok(_) => {}
             Err(ReportError::Call(error)) if error.is_temporary() => {
                 if self.context.clock.now() >= update.offer.expires_at {
-                    tracing::info!(session = %update.session_id, "the offer has expired: waiting for the server's word");
+                    tracing::info!(session = %update.session_id, "the offer has expired: the server is waited for");
                     return Ok(Flow::Wait(self.component.tries.next_wait(self.context)));
                 }
                 tracing::info!(session = %update.session_id, %error, "offline: going on, the offer has not expired");
@@ -248,28 +250,6 @@ impl Worker<'_> {
         self.conclude(&update, Ending::Reactivated)
     }
 
-    fn report_end(&mut self, update: &Update) -> Result<Flow, AgentError> {
-        let Step::Ended { outcome } = &update.step else { return Ok(Flow::Go) };
-        let context = self.context;
-        if let Outcome::RolledBack { .. } = outcome {
-            let path = context.layout.blacklist();
-            context.effect(Effect::Blacklist, || {
-                let mut blacklist = Blacklist::load(&path)?;
-                blacklist.count(&update.artifacts, update.session_id, update.accepted_at);
-                blacklist.store(&path)
-            })?;
-        }
-        match outcome {
-            Outcome::Succeeded => self.push_validation(update, ValidationOutcome::Succeeded, None)?,
-            Outcome::RolledBack { cause } => {
-                self.push_validation(update, ValidationOutcome::RolledBack, Some(cause.clone()))?;
-            }
-            Outcome::Failed { cause } => self.push_status(update, SessionState::Failed, 0, Some(cause.clone()))?,
-            Outcome::Cancelled => self.push_status(update, SessionState::Cancelled, 0, None)?,
-        }
-        self.conclude(update, Ending::Reported)
-    }
-
     fn forget(&mut self, update: &Update) -> Result<Flow, AgentError> {
         let path = self.component.paths.journal();
         self.context.effect(Effect::RemoveJournal, || journal::remove(&path))?;
@@ -281,60 +261,6 @@ impl Worker<'_> {
         self.component.update = None;
         self.component.tries = Tries::default();
         Ok(Flow::Go)
-    }
-
-    pub(crate) fn push_status(
-        &self,
-        update: &Update,
-        state: SessionState,
-        progress: u8,
-        failure: Option<Failure>,
-    ) -> Result<(), AgentError> {
-        let device_time = Some(self.context.clock.now());
-        let report = StatusReport { session_id: update.session_id, state, progress, failure, device_time };
-        Ok(self.context.reporter.push(&Report::Status(report), &*self.context.observer)?)
-    }
-
-    fn push_validation(
-        &self,
-        update: &Update,
-        outcome: ValidationOutcome,
-        failure: Option<Failure>,
-    ) -> Result<(), AgentError> {
-        let (version, manifest_sha256) = running(&self.component.paths);
-        let report = ValidationReport {
-            session_id: update.session_id,
-            outcome,
-            component: self.component.name.clone(),
-            version,
-            manifest_sha256,
-            failure,
-            device_time: Some(self.context.clock.now()),
-        };
-        Ok(self.context.reporter.push(&Report::Validation(report), &*self.context.observer)?)
-    }
-
-    pub(crate) async fn flush(&self, update: &Update) -> Result<Option<Directive>, ReportError> {
-        self.context.reporter.flush(self.client, Some(update.session_id), &*self.context.observer).await
-    }
-
-    /// Tells whoever watches.
-    fn publish(&self, update: &Update, ended: Option<LastUpdate>) {
-        let (version, manifest_sha256) = running(&self.component.paths);
-        let queued_reports = self.context.reporter.len();
-        self.context.state.send_modify(|state| {
-            let component = state.components.entry(self.component.name.clone()).or_default();
-            (component.version, component.manifest_sha256) = (version, manifest_sha256);
-            let progress = component.update.as_ref().map_or(0, |update| update.progress);
-            component.update = ended.is_none().then(|| UpdateState {
-                session_id: update.session_id,
-                version: update.offer.version.clone(),
-                state: state_of(&update.step),
-                progress,
-            });
-            component.last = ended.or(component.last.take());
-            state.queued_reports = queued_reports;
-        });
     }
 
     /// The environment of the commands of a release.
@@ -352,14 +278,18 @@ impl Worker<'_> {
     }
 }
 
-/// What a component runs.
-pub(crate) fn running(paths: &ComponentPaths) -> (Option<drover_types::Version>, Option<drover_types::Sha256Digest>) {
+/// What a component runs, as its slot says.
+pub(crate) fn running_release(paths: &ComponentPaths) -> Option<Release> {
     let current = paths.target(Link::Current).unwrap_or_else(|error| {
         tracing::warn!(%error, "CURRENT cannot be read");
         None
     });
-    let release = current.and_then(|current| slot::read_release(paths, current));
-    release.map(|release| (release.version, release.manifest_sha256)).unzip()
+    slot::read_release(paths, current?)
+}
+
+/// The version that a component runs and the digest of its manifest.
+pub(crate) fn running(paths: &ComponentPaths) -> (Option<Version>, Option<Sha256Digest>) {
+    running_release(paths).map(|release| (release.version, release.manifest_sha256)).unzip()
 }
 
 /// The signed manifest in the journal. It was verified when the offer was accepted; its digest names the slot.
@@ -381,7 +311,6 @@ fn slot_failure(error: &SlotError) -> Failure {
         SlotError::Unpack(error) => error.code(),
         SlotError::Io { source, .. } if is_full(source) => (FailureClass::Space, "no_space"),
         SlotError::Io { .. } => (FailureClass::Install, "write_failed"),
-        SlotError::Manifest(_) => (FailureClass::Verification, "manifest_not_trusted"),
         SlotError::Altered { .. } => (FailureClass::Verification, "slot_altered"),
     };
     failure(class, code, &with_causes(error))

@@ -65,6 +65,7 @@ pub struct DeviceUpdate {
 /// Which devices.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub struct DeviceFilter {
     /// Items per page, 1 to 500; 50 when not given.
     pub limit: Option<u32>,

@@ -20,6 +20,7 @@ pub struct StoredObject {
 /// Which objects.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub struct ObjectFilter {
     /// Items per page, 1 to 500; 50 when not given.
     pub limit: Option<u32>,

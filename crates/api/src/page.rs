@@ -18,6 +18,7 @@ pub struct Page<T> {
 /// Which page.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub struct PageQuery {
     /// Items per page, 1 to 500; 50 when not given.
     #[param(minimum = 1, maximum = 500)]

@@ -191,6 +191,7 @@ pub struct RolloutRollback {
 /// Which rollouts.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub struct RolloutFilter {
     /// Items per page, 1 to 500; 50 when not given.
     pub limit: Option<u32>,

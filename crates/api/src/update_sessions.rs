@@ -51,6 +51,7 @@ pub struct UpdateSession {
 /// Which update sessions.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub struct UpdateSessionFilter {
     /// Items per page, 1 to 500; 50 when not given.
     pub limit: Option<u32>,

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 /// How the binary mounts the commands.
 #[derive(Debug, Parser)]
-#[command(name = "drover")]
+#[command(name = "drover", version, propagate_version = true)]
 struct Cli {
     #[command(flatten)]
     global: GlobalArgs,

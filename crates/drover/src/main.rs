@@ -14,7 +14,7 @@ use clap::{Parser, Subcommand};
 
 /// Drover runs fleets of vehicles, robots and other connected devices.
 #[derive(Debug, Parser)]
-#[command(name = "drover", version, propagate_version = true, max_term_width = 100)]
+#[command(name = "drover", version, max_term_width = 100)]
 struct Arguments {
     #[command(flatten)]
     global: drover_cli::GlobalArgs,
@@ -47,5 +47,15 @@ async fn main() -> ExitCode {
         Command::Migrate(args) => error::exit(migrate::run(&args).await),
         Command::Openapi => error::exit(openapi::print()),
         Command::Operator(command) => drover_cli::run_to_exit(command, &global).await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_holds_together() {
+        super::Arguments::command().debug_assert();
     }
 }

@@ -116,7 +116,7 @@ mod tests {
         assert_eq!(found(&[(API_KEY, "abc")]).as_deref(), Some("abc"));
         assert_eq!(found(&[(API_KEY, "key"), (header::AUTHORIZATION, "Bearer abc")]).as_deref(), Some("abc"));
         for none in [(header::AUTHORIZATION, "Basic abc"), (header::AUTHORIZATION, "Bearer "), (API_KEY, "")] {
-            assert_eq!(found(&[none.clone()]), None, "{none:?}");
+            assert_eq!(found(std::slice::from_ref(&none)), None, "{none:?}");
         }
         assert_eq!(found(&[]), None);
     }

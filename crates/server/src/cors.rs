@@ -32,5 +32,5 @@ pub(crate) fn layer(origins: Vec<HeaderValue>) -> CorsLayer {
             name("ratelimit-reset"),
             request_id::HEADER,
         ])
-        .max_age(Duration::from_secs(600))
+        .max_age(Duration::from_mins(10))
 }

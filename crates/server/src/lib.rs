@@ -27,3 +27,6 @@ mod transfer;
 pub use config::{ConfigError, HttpConfig};
 pub use openapi::openapi;
 pub use serve::{ServeError, serve};
+
+#[cfg(test)]
+mod tests;

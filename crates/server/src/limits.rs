@@ -21,7 +21,7 @@ use crate::problem::{Failure, Result};
 const ADDRESSES_MAX: usize = 100_000;
 
 /// How often accounts that are full again are forgotten.
-const FORGET_EVERY: Duration = Duration::from_secs(60);
+const FORGET_EVERY: Duration = Duration::from_mins(1);
 
 /// The limits of one server.
 pub(crate) struct Limits {
@@ -45,7 +45,7 @@ impl Limits {
     /// Counts an update check. Only devices are counted: nobody else gets further than this.
     pub(crate) fn count_check(&self, caller: &Caller) -> Result<Option<Standing>> {
         match (&self.check, &caller.actor) {
-            (Some(limiter), Actor::Device { id, .. }) => limiter.count(*id, "update checks of this device").map(Some),
+            (Some(limiter), Actor::Device { id, .. }) => limiter.count(id, "update checks of this device").map(Some),
             _ => Ok(None),
         }
     }
@@ -53,9 +53,9 @@ impl Limits {
     /// Counts a request without a valid credential.
     pub(crate) fn count_stranger(&self, address: IpAddr) -> Result<()> {
         let Some(limiter) = &self.strangers else { return Ok(()) };
-        let known = limiter.limiter.len() < ADDRESSES_MAX;
+        let known = limiter.accounts.len() < ADDRESSES_MAX;
         let account = if known { account_of(address) } else { IpAddr::V6(Ipv6Addr::UNSPECIFIED) };
-        limiter.count(account, "requests without a valid credential from this address").map(drop)
+        limiter.count(&account, "requests without a valid credential from this address").map(drop)
     }
 
     /// Forgets those who have not called for a while, until the server shuts down.
@@ -67,12 +67,12 @@ impl Limits {
 
     fn forget(&self) {
         if let Some(check) = &self.check {
-            check.limiter.retain_recent();
-            check.limiter.shrink_to_fit();
+            check.accounts.retain_recent();
+            check.accounts.shrink_to_fit();
         }
         if let Some(strangers) = &self.strangers {
-            strangers.limiter.retain_recent();
-            strangers.limiter.shrink_to_fit();
+            strangers.accounts.retain_recent();
+            strangers.accounts.shrink_to_fit();
         }
     }
 }
@@ -81,14 +81,14 @@ impl Limits {
 fn account_of(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64))),
-        v4 => v4,
+        v4 @ IpAddr::V4(_) => v4,
     }
 }
 
 /// An account per key: full at first, one request costs one, refilled evenly.
 struct Limiter<K: Hash + Eq + Clone, C: Clock = DefaultClock> {
     per_minute: u32,
-    limiter: RateLimiter<K, DashMapStateStore<K>, C, StateInformationMiddleware>,
+    accounts: RateLimiter<K, DashMapStateStore<K>, C, StateInformationMiddleware>,
     clock: C,
 }
 
@@ -103,13 +103,13 @@ pub(crate) struct Standing {
 
 impl<K: Hash + Eq + Clone, C: Clock + Clone> Limiter<K, C> {
     fn new(per_minute: NonZeroU32, clock: C) -> Self {
-        let limiter = RateLimiter::dashmap_with_clock(Quota::per_minute(per_minute), clock.clone()).with_middleware();
-        Self { per_minute: per_minute.get(), limiter, clock }
+        let accounts = RateLimiter::dashmap_with_clock(Quota::per_minute(per_minute), clock.clone()).with_middleware();
+        Self { per_minute: per_minute.get(), accounts, clock }
     }
 
-    fn count(&self, key: K, what: &str) -> Result<Standing> {
+    fn count(&self, key: &K, what: &str) -> Result<Standing> {
         let limit = self.per_minute;
-        let refused = match self.limiter.check_key(&key) {
+        let refused = match self.accounts.check_key(key) {
             Ok(left) => {
                 let remaining = left.remaining_burst_capacity();
                 let reset_s = (u64::from(limit.saturating_sub(remaining)) * 60).div_ceil(u64::from(limit));
@@ -117,7 +117,8 @@ impl<K: Hash + Eq + Clone, C: Clock + Clone> Limiter<K, C> {
             }
             Err(refused) => refused,
         };
-        let reset_s = refused.wait_time_from(self.clock.now()).as_secs_f64().ceil().max(1.0) as u64;
+        let wait_ms = refused.wait_time_from(self.clock.now()).as_millis();
+        let reset_s = u64::try_from(wait_ms.div_ceil(1_000)).unwrap_or(u64::MAX).max(1);
         let detail = format!("more than {limit} {what} in a minute; try again in {reset_s} s");
         let failure = Failure::from(Error::new(ErrorKind::RateLimited, "rate_limited", detail));
         Err(failure.with_standing(Standing { limit, remaining: 0, reset_s }))

@@ -15,12 +15,16 @@ use crate::{health, http, router};
 
 /// The document that describes this version of the API: what `openapi/v1.json` holds.
 pub fn openapi() -> OpenApi {
-    OpenApiRouter::with_openapi(skeleton())
+    let mut document = OpenApiRouter::with_openapi(skeleton())
         .merge(router::quick_routes())
         .merge(router::transfer_routes())
         .merge(http::blob_routes())
         .merge(health::routes())
-        .into_openapi()
+        .into_openapi();
+    // The router's mark for "all that follows" is not part of a path template.
+    let paths = std::mem::take(&mut document.paths.paths);
+    document.paths.paths = paths.into_iter().map(|(path, item)| (path.replace("{*", "{"), item)).collect();
+    document
 }
 
 /// What is not said by any single call.

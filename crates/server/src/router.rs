@@ -38,10 +38,12 @@ pub(crate) fn build(server: Server, config: &HttpConfig) -> Result<Router, Confi
         .layer(DefaultBodyLimit::disable())
         .layer(from_fn_with_state(config.transfer_idle_timeout(), transfer::guard_upload));
     let api = quick.merge(transfer).layer(map_response(never_store));
+    // Only until the bytes begin to flow; then the connection looks after them.
+    let blobs = Router::from(http::blob_routes()).layer(from_fn_with_state(config.request_timeout(), limit_time));
     let probes = Router::from(health::routes()).layer(from_fn_with_state(config.request_timeout(), limit_time));
     let routes = Router::new()
         .merge(api)
-        .merge(Router::from(http::blob_routes()))
+        .merge(blobs)
         .merge(probes)
         .merge(openapi::route())
         .fallback(nothing_here)

@@ -5,7 +5,9 @@ macro_rules! statements {
     ($( $(#[$meta:meta])* $name:ident = $sql:expr; )+) => {
         $( $(#[$meta])* const $name: &str = $sql; )+
         #[cfg(test)]
-        pub(crate) const STATEMENTS: &[(&str, &str)] = &[$( (concat!(module_path!(), "::", stringify!($name)), $name) ),+];
+        pub(crate) const STATEMENTS: &[(&str, &str)] = &[$(
+            (concat!(module_path!(), "::", stringify!($name)), $name)
+        ),+];
     };
 }
 pub(crate) use statements;

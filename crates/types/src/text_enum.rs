@@ -20,7 +20,6 @@ macro_rules! text_enum {
     ) => {
         $(#[$meta])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
-        #[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
         pub enum $name { $( $(#[$vmeta])* #[serde(rename = $text)] $variant ),+ }
 
         impl $name {
@@ -52,9 +51,34 @@ macro_rules! text_enum {
         }
 
         $crate::text_enum::sql_as_text!($name);
+        $crate::text_enum::schema_of_words!($name, $noun);
     };
 }
 pub(crate) use text_enum;
+
+/// Describes the enum by its words. The derive of `utoipa` does not see them: to it they are hidden in the macro.
+macro_rules! schema_of_words {
+    ($name:ident, $noun:literal) => {
+        #[cfg(feature = "utoipa")]
+        impl utoipa::PartialSchema for $name {
+            fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
+                utoipa::openapi::ObjectBuilder::new()
+                    .schema_type(utoipa::openapi::schema::Type::String)
+                    .description(Some($noun))
+                    .enum_values(Some(Self::ALL.iter().map(|value| value.as_str())))
+                    .into()
+            }
+        }
+
+        #[cfg(feature = "utoipa")]
+        impl utoipa::ToSchema for $name {
+            fn name() -> std::borrow::Cow<'static, str> {
+                stringify!($name).into()
+            }
+        }
+    };
+}
+pub(crate) use schema_of_words;
 
 /// Lets a type that implements `Display` and `FromStr` be a text column in both databases.
 macro_rules! sql_as_text {

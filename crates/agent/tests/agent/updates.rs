@@ -325,3 +325,60 @@ async fn cut_off_again_and_again_while_it_tests_it_goes_back() {
     assert_eq!(report.failure.expect("a reason").code, "interrupted");
     device.assert_clean(1);
 }
+
+#[tokio::test]
+async fn a_download_that_is_cut_off_goes_on_after_a_restart() {
+    let (server, key) = (Server::start().await, new_key());
+    let device = device_with_one(&server, &key).await;
+    let noise: String =
+        (0..300_000_u32).map(|n| char::from(b'a' + n.wrapping_mul(2_654_435_761).to_be_bytes()[1] % 26)).collect();
+    server.offer(&firmware(&key, "2.0.0", 2, &noise), 2);
+    let size_bytes = server.facts().blobs["2.0.0.tar.gz"].len();
+    server.facts().cut_blobs_at = Some(size_bytes / 2);
+    let half = u8::try_from(size_bytes / 2 * 100 / size_bytes).expect("a share");
+    let mut agent = device.agent(&server.address);
+    agent.tick().await.expect("it waits for the rest");
+    let mut state = agent.subscribe();
+    let update = state.borrow_and_update().components.values().next().and_then(|main| main.update.clone());
+    assert_eq!(update.map(|update| (update.state, update.progress)), Some((SessionState::Downloading, half)));
+    drop(agent);
+    server.facts().cut_blobs_at = None;
+    settle(&mut device.agent(&server.address)).await;
+    assert_eq!(server.facts().last_start, Some(size_bytes / 2));
+    assert_eq!(device.app(), Some(noise));
+    device.assert_clean(2);
+}
+
+#[tokio::test]
+async fn components_are_updated_one_by_one_and_depend_on_each_other() {
+    let (server, key) = (Server::start().await, new_key());
+    let device = Device::new();
+    server.facts().release_keys = vec![key.public_key().to_pem()];
+    let mut config = device.config(&server.address);
+    let main = config.components.values().next().expect("main").clone();
+    let arm: drover_types::ComponentName = "arm".parse().expect("a name");
+    config.components.insert(arm.clone(), main);
+    let mut agent = open(config, Arc::new(drover_agent::NoObserver));
+    let packed = &firmware(&key, "1.0.0", 1, "arm").blobs[0].1;
+    let needs_main = drover_trust::Dependency {
+        component: drover_types::ComponentName::main(),
+        min_version: version("1.0.0"),
+        below_version: None,
+    };
+    let offered = firmware_of(&key, "1.0.0", 1, packed, |manifest| {
+        manifest.component = arm.clone();
+        manifest.dependencies = vec![needs_main];
+    });
+    server.offer(&offered, 1);
+    settle(&mut agent).await;
+    assert_eq!(server.facts().statuses.pop().and_then(|report| report.failure).expect("a reason").code, "precondition");
+    server.offer(&firmware(&key, "1.0.0", 1, "one"), 2);
+    settle(&mut agent).await;
+    server.offer(&offered, 3);
+    settle(&mut agent).await;
+    let arm_app = device.data_dir().join("components/arm/CURRENT/root/app");
+    assert_eq!(std::fs::read_to_string(arm_app).expect("there"), "arm");
+    assert_eq!(device.app().as_deref(), Some("one"));
+    let last = server.facts().heartbeats.pop().expect("it lives");
+    assert!(last.components.iter().all(|component| component.version == Some(version("1.0.0"))), "{last:?}");
+}

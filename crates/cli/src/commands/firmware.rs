@@ -26,7 +26,7 @@ const PACK_EXAMPLE: &str = "Example:
 #[derive(Debug, Subcommand)]
 pub enum FirmwareCommand {
     /// Write archive, digest and manifest into a folder
-    #[command(after_help = PACK_EXAMPLE)]
+    #[command(after_help = PACK_EXAMPLE, disable_version_flag = true)]
     Pack(Box<PackArgs>),
     /// Sign a packed folder: manifest.json.bundle and one bundle per artifact
     Sign {
@@ -42,6 +42,7 @@ pub enum FirmwareCommand {
         folder: PathBuf,
     },
     /// List firmware
+    #[command(disable_version_flag = true)]
     List(FirmwareListArgs),
     /// Show one firmware
     Show {

@@ -1,5 +1,6 @@
 -- Times are UTC microseconds, digests lower-case hexadecimal SHA-256, JSON is stored and never queried.
 -- Every key and every reference starts with tenant_id.
+-- Text that is sorted has COLLATE "C": the order of bytes, as SQLite has it, whatever the locale of the server.
 
 CREATE TABLE tenants (
     id UUID NOT NULL,
@@ -106,7 +107,7 @@ CREATE INDEX device_tokens_by_device ON device_tokens (tenant_id, device_id);
 CREATE TABLE device_components (
     tenant_id UUID NOT NULL,
     device_id UUID NOT NULL,
-    component TEXT NOT NULL,
+    component TEXT COLLATE "C" NOT NULL,
     version TEXT,
     version_key BYTEA,
     manifest_sha256 TEXT,
@@ -194,7 +195,7 @@ CREATE INDEX firmware_artifacts_by_sha256 ON firmware_artifacts (tenant_id, sha2
 -- Names for content: what can be presigned.
 CREATE TABLE objects (
     tenant_id UUID NOT NULL REFERENCES tenants (id),
-    name TEXT NOT NULL,
+    name TEXT COLLATE "C" NOT NULL,
     size_bytes BIGINT NOT NULL,
     sha256 TEXT NOT NULL,
     firmware_id UUID,
@@ -262,7 +263,7 @@ CREATE TABLE update_sessions (
     rollout_id UUID NOT NULL,
     stage BIGINT NOT NULL,
     device_id UUID NOT NULL,
-    component TEXT NOT NULL,
+    component TEXT COLLATE "C" NOT NULL,
     firmware_id UUID NOT NULL,
     from_version TEXT,
     from_firmware_id UUID,
@@ -295,8 +296,8 @@ CREATE TABLE rollout_counters (
     tenant_id UUID NOT NULL,
     rollout_id UUID NOT NULL,
     stage BIGINT NOT NULL,
-    state TEXT NOT NULL,
-    failure_class TEXT NOT NULL,
+    state TEXT COLLATE "C" NOT NULL,
+    failure_class TEXT COLLATE "C" NOT NULL,
     sessions BIGINT NOT NULL,
     PRIMARY KEY (tenant_id, rollout_id, stage, state, failure_class),
     FOREIGN KEY (tenant_id, rollout_id) REFERENCES rollouts (tenant_id, id) ON DELETE CASCADE

@@ -30,7 +30,7 @@ async fn heartbeat(
     Ok(Reply(app.heartbeat(&caller, body).await?))
 }
 
-/// The same under the device's own path
+/// Say that the device lives, under the device's own path
 #[utoipa::path(post, path = "/api/v1/devices/{id}/status", tag = "device side", params(("id" = DeviceId, Path)),
     request_body = Heartbeat, responses((status = 200, body = HeartbeatReply), WriteProblems))]
 async fn device_status(

@@ -7,7 +7,8 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use drover_app::{
-    App, BlobRequest, Error, RangeDecision, RangeRequest, ServedBlob, attachment, content_range, unsatisfied_range,
+    App, BlobRequest, ByteStream, Error, RangeDecision, RangeRequest, ServedBlob, attachment, content_range,
+    unsatisfied_range,
 };
 use drover_types::ErrorKind;
 use utoipa_axum::router::OpenApiRouter;
@@ -73,7 +74,10 @@ fn answer(blob: ServedBlob) -> Result<Response> {
         RangeDecision::NotModified => (StatusCode::NOT_MODIFIED, None, None),
         RangeDecision::NotSatisfiable => return Ok(unsatisfiable(whole_bytes)),
     };
-    let mut response = Response::new(blob.body.map_or_else(Body::empty, Body::from_stream));
+    // A stream also when there are no bytes: for an empty body axum would write a length of zero, which 304 and HEAD
+    // would say about the object.
+    let nothing = || Box::pin(futures::stream::empty()) as ByteStream;
+    let mut response = Response::new(Body::from_stream(blob.body.unwrap_or_else(nothing)));
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));

@@ -14,22 +14,22 @@ fn limiter(per_minute: u32) -> (Limiter<u8, FakeRelativeClock>, FakeRelativeCloc
 fn ten_at_once_then_one_every_six_seconds() {
     let (limiter, clock) = limiter(10);
     for left in (0..10).rev() {
-        assert_eq!(limiter.count(1, "calls").expect("let through").remaining, left);
+        assert_eq!(limiter.count(&1, "calls").expect("let through").remaining, left);
     }
-    assert!(limiter.count(1, "calls").is_err());
-    assert!(limiter.count(2, "calls").is_ok(), "another key has an account of its own");
+    assert!(limiter.count(&1, "calls").is_err());
+    assert!(limiter.count(&2, "calls").is_ok(), "another key has an account of its own");
     clock.advance(Duration::from_secs(5));
-    assert!(limiter.count(1, "calls").is_err());
+    assert!(limiter.count(&1, "calls").is_err());
     clock.advance(Duration::from_secs(1));
-    assert!(limiter.count(1, "calls").is_ok());
-    assert!(limiter.count(1, "calls").is_err());
+    assert!(limiter.count(&1, "calls").is_ok());
+    assert!(limiter.count(&1, "calls").is_err());
 }
 
 #[test]
 fn a_refusal_tells_when_to_come_back() {
     let (limiter, _clock) = limiter(1);
-    limiter.count(1, "calls").expect("the first one");
-    let response = limiter.count(1, "calls").expect_err("the second one").into_response();
+    limiter.count(&1, "calls").expect("the first one");
+    let response = limiter.count(&1, "calls").expect_err("the second one").into_response();
     assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
     for (header, value) in
         [("retry-after", "60"), ("ratelimit-limit", "1"), ("ratelimit-remaining", "0"), ("ratelimit-reset", "60")]
@@ -42,13 +42,13 @@ fn a_refusal_tells_when_to_come_back() {
 fn accounts_that_are_full_again_are_forgotten() {
     let (limiter, clock) = limiter(60);
     for key in 0..100 {
-        limiter.count(key, "calls").expect("let through");
+        limiter.count(&key, "calls").expect("let through");
     }
-    limiter.limiter.retain_recent();
-    assert_eq!(limiter.limiter.len(), 100);
+    limiter.accounts.retain_recent();
+    assert_eq!(limiter.accounts.len(), 100);
     clock.advance(Duration::from_secs(2));
-    limiter.limiter.retain_recent();
-    assert_eq!(limiter.limiter.len(), 0);
+    limiter.accounts.retain_recent();
+    assert_eq!(limiter.accounts.len(), 0);
 }
 
 fn device(number: u128) -> Caller {

@@ -70,8 +70,23 @@ fn every_parameter_is_where_it_says() {
         for parameter in operation["parameters"].as_array().into_iter().flatten() {
             let in_path = parameter["in"] == "path";
             let field = parameter["name"].as_str().expect("a name");
-            let in_template = path.contains(&format!("{{{field}}}")) || path.contains(&format!("{{*{field}}}"));
+            let in_template = path.contains(&format!("{{{field}}}"));
             assert_eq!(in_path, in_template, "{name}: {field} is in {}", parameter["in"]);
+        }
+    }
+}
+
+/// As they are on the wire, not as they are in the code.
+#[test]
+fn enums_are_described_by_their_words() {
+    let document = document();
+    let state = &document["components"]["schemas"]["RolloutState"]["enum"];
+    let words: Vec<_> = drover_types::RolloutState::ALL.iter().map(|state| state.as_str()).collect();
+    assert_eq!(*state, serde_json::json!(words));
+    for (name, schema) in document["components"]["schemas"].as_object().expect("schemas") {
+        for word in schema["enum"].as_array().into_iter().flatten() {
+            let word = word.as_str().expect("a word");
+            assert!(!word.contains(|c: char| c.is_ascii_uppercase()), "{name}: {word}");
         }
     }
 }

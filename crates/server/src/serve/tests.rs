@@ -32,6 +32,24 @@ async fn a_request_is_answered() {
     assert!(answer.starts_with(&status_line(StatusCode::OK)) && answer.ends_with("\r\n\r\nfine"), "{answer}");
 }
 
+/// HTTP/2 without TLS, as gRPC-minded proxies speak it to what is behind them.
+#[tokio::test]
+async fn a_request_in_http_2_is_answered() {
+    use tokio::io::AsyncReadExt as _;
+    const SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
+    // One frame of headers that ends the stream 1: GET http / and the authority `x`, by the table of RFC 7541.
+    const HEADERS: &[u8] = &[0, 0, 6, 1, 5, 0, 0, 0, 1, 0x82, 0x86, 0x84, 0x41, 1, b'x'];
+    let server = Running::start(Router::new().route("/", get(|| async { "fine" })), HttpConfig::default()).await;
+    let mut stream = server.connect().await;
+    let request = [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", SETTINGS, HEADERS].concat();
+    stream.write_all(&request).await.expect("sent");
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"fine") {
+        let read = tokio::time::timeout(PATIENCE, stream.read_buf(&mut answer)).await;
+        assert_ne!(read.expect("an answer").expect("read"), 0, "closed after {answer:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_connection_that_says_nothing_is_closed() {
     let server = Running::start(fine(), impatient()).await;
@@ -102,7 +120,7 @@ async fn a_client_that_does_not_read_is_let_go() {
             let guard = Dropped(Arc::clone(&gone));
             let chunks = futures::stream::repeat_with(move || {
                 let _ = &guard;
-                Ok::<_, Infallible>(Bytes::from_static(&[0; 65_536]))
+                Ok::<_, Infallible>(Bytes::from(vec![0; 65_536]))
             });
             async { Body::from_stream(chunks) }
         }

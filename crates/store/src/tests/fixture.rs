@@ -168,7 +168,12 @@ impl<'t> Scope<'t> {
     }
 
     /// Tells the device of a pending session.
-    pub(super) async fn offer(&self, id: UpdateSessionId, from: Option<&FirmwareRow>, next_action_at: Timestamp) -> bool {
+    pub(super) async fn offer(
+        &self,
+        id: UpdateSessionId,
+        from: Option<&FirmwareRow>,
+        next_action_at: Timestamp,
+    ) -> bool {
         let offer = offer_from(from, next_action_at);
         commit!(self.db, |tx| update_sessions::offer(tx, self.tenant, id, &offer, at(70)))
     }

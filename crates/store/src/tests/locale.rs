@@ -48,7 +48,7 @@ async fn english() -> String {
 async fn names_in_pages(acme: Scope<'_>) -> Vec<String> {
     let (mut names, mut after) = (Vec::new(), None);
     loop {
-        let page = objects::page(acme.db, acme.tenant, after.as_deref(), 3).await.expect("a page can be read");
+        let page = objects::page(acme.db, acme.tenant, after.as_deref(), None, 3).await.expect("a page can be read");
         let Some(last) = page.last() else { return names };
         after = Some(last.name.clone());
         names.extend(page.into_iter().map(|object| object.name));
@@ -58,8 +58,7 @@ async fn names_in_pages(acme: Scope<'_>) -> Vec<String> {
 async fn text_sorts_by_bytes(test: TestDb) {
     let acme = acme(&test).await;
     for name in NAMES.iter().rev() {
-        let object =
-            ObjectRow { name: (*name).to_owned(), size_bytes: 1, sha256: digest(1), created_at: at(1) };
+        let object = ObjectRow { name: (*name).to_owned(), size_bytes: 1, sha256: digest(1), created_at: at(1) };
         assert!(commit!(acme.db, |tx| objects::insert(tx, acme.tenant, &object, None)));
     }
     assert_eq!(names_in_pages(acme).await, NAMES);

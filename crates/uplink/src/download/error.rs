@@ -73,7 +73,10 @@ pub enum DownloadError {
         resumed: bool,
     },
     /// The disk is full. What came is kept.
-    #[error("download: no space left for {} ({received_bytes} of {expected_bytes} bytes written); free some space", path.display())]
+    #[error(
+        "download: no space left for {} ({received_bytes} of {expected_bytes} bytes written); free some space",
+        path.display()
+    )]
     Space {
         /// The file.
         path: PathBuf,

@@ -1,7 +1,7 @@
 use super::*;
 
 const PATIENCE: Patience =
-    Patience { head: Duration::from_secs(10), keep_alive: Duration::from_secs(75), stalled: Duration::from_secs(60) };
+    Patience { head: Duration::from_secs(10), keep_alive: Duration::from_secs(75), stalled: Duration::from_mins(1) };
 
 fn after(activity: &Activity, seconds: u64) -> Option<Overdue> {
     activity.state().overdue(PATIENCE, Instant::now() + Duration::from_secs(seconds))

@@ -1,0 +1,119 @@
+//! What becomes of an offer: accepted into the journal, rejected, or done already.
+
+use drover_protocol::{Failure, Offer, StatusReport, ValidationOutcome, ValidationReport};
+use drover_trust::Manifest;
+use drover_types::{ComponentName, SessionState, Version};
+use drover_uplink::Report;
+
+use super::Agent;
+use crate::admit::{self, Rules};
+use crate::blacklist::Blacklist;
+use crate::effect::Effect;
+use crate::error::AgentError;
+use crate::journal::{self, Step, Update};
+use crate::layout::Link;
+use crate::state::LastUpdate;
+use crate::transfer::Tries;
+use crate::worker::{running, running_release};
+
+impl Agent {
+    /// Accepts or rejects an offer. An accepted one is in the journal.
+    pub(super) fn take(&mut self, offer: Offer) -> Result<(), AgentError> {
+        let index = self.components.iter().position(|component| component.name == offer.component);
+        if let Some(index) = index
+            && self.runs_already(index, &offer)?
+        {
+            return Ok(());
+        }
+        match (self.admit(index, &offer)?, index) {
+            (Ok(admitted), Some(index)) => {
+                let paths = &self.components[index].paths;
+                let previous = paths.target(Link::Current).map_err(|source| AgentError::io(paths.root(), source))?;
+                let update = Update {
+                    session_id: offer.session_id,
+                    release: admitted.release,
+                    artifacts: admitted.manifest.artifacts.iter().map(|artifact| artifact.sha256).collect(),
+                    previous,
+                    step: Step::Downloading,
+                    attempt: 0,
+                    reported: false,
+                    accepted_at: self.context.clock.now(),
+                    offer,
+                };
+                tracing::info!(session = %update.session_id, version = %update.offer.version, "an offer is accepted");
+                let path = paths.journal();
+                self.context.effect(Effect::WriteJournal, || journal::store(&path, &update))?;
+                self.components[index].tries = Tries::default();
+                self.components[index].update = Some(update);
+                Ok(())
+            }
+            (Err(cause), _) => self.reject(&offer, cause),
+            // Without the component, `admit` refuses.
+            (Ok(_), None) => Ok(()),
+        }
+    }
+
+    /// What runs already needs no update: that is said at once.
+    fn runs_already(&self, index: usize, offer: &Offer) -> Result<bool, AgentError> {
+        let (version, current) = running(&self.components[index].paths);
+        let offered = admit::manifest_bytes(offer).ok().map(|bytes| Manifest::digest(&bytes));
+        if current.is_none() || current != offered {
+            return Ok(false);
+        }
+        let report = ValidationReport {
+            session_id: offer.session_id,
+            outcome: ValidationOutcome::Succeeded,
+            component: offer.component.clone(),
+            version,
+            manifest_sha256: current,
+            failure: None,
+            device_time: Some(self.context.clock.now()),
+        };
+        self.context.reporter.push(&Report::Validation(report), &*self.context.observer)?;
+        Ok(true)
+    }
+
+    fn admit(&self, index: Option<usize>, offer: &Offer) -> Result<Result<admit::Admitted, Failure>, AgentError> {
+        let blacklist = Blacklist::load(&self.context.layout.blacklist())?;
+        let running_release = index.and_then(|index| running_release(&self.components[index].paths));
+        let installed = |name: &ComponentName| -> Option<Version> {
+            let component = self.components.iter().find(|component| component.name == *name)?;
+            running(&component.paths).0
+        };
+        let rules = Rules {
+            keys: &self.keys,
+            device_type: &self.context.config.device_type,
+            is_known: index.is_some(),
+            running: running_release.as_ref(),
+            installed: &installed,
+            blacklist: &blacklist,
+            blacklist_after: self.context.config.blacklist_after,
+        };
+        Ok(admit::admit(offer, &rules))
+    }
+
+    fn reject(&self, offer: &Offer, cause: Failure) -> Result<(), AgentError> {
+        let Failure { code, message, .. } = &cause;
+        tracing::warn!(session = %offer.session_id, %code, %message, "an offer is rejected");
+        let report = StatusReport {
+            session_id: offer.session_id,
+            state: SessionState::Rejected,
+            progress: 0,
+            failure: Some(cause.clone()),
+            device_time: Some(self.context.clock.now()),
+        };
+        self.context.reporter.push(&Report::Status(report), &*self.context.observer)?;
+        let last = LastUpdate {
+            session_id: offer.session_id,
+            version: offer.version.clone(),
+            state: SessionState::Rejected,
+            failure: Some(cause),
+        };
+        self.publish(|state| {
+            if let Some(component) = state.components.get_mut(&offer.component) {
+                component.last = Some(last);
+            }
+        });
+        Ok(())
+    }
+}

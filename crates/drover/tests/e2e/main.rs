@@ -1,0 +1,39 @@
+//! The main job with the real programs: `drover serve`, `drover-agent` and the command line, killed on purpose.
+
+mod agent;
+mod operator;
+mod server;
+mod story;
+mod wait;
+
+use server::Profile;
+
+#[tokio::test]
+async fn an_agent_killed_in_mid_download_and_mid_install_ends_with_the_right_bytes_local() {
+    story::killed_twice(Profile::Local).await;
+}
+
+#[tokio::test]
+async fn an_agent_killed_in_mid_download_and_mid_install_ends_with_the_right_bytes_cluster() {
+    story::killed_twice(Profile::Cluster).await;
+}
+
+#[tokio::test]
+async fn a_bad_release_is_rolled_back_by_the_agent_and_the_server_killed_meanwhile_goes_on_local() {
+    story::bad_release_and_killed_server(Profile::Local).await;
+}
+
+#[tokio::test]
+async fn a_bad_release_is_rolled_back_by_the_agent_and_the_server_killed_meanwhile_goes_on_cluster() {
+    story::bad_release_and_killed_server(Profile::Cluster).await;
+}
+
+#[tokio::test]
+async fn source_000s_curl_works_word_for_word() {
+    story::presign_with_curl().await;
+}
+
+#[tokio::test]
+async fn mixes_of_back_ends_that_nobody_tests_are_refused() {
+    story::refused_mixes().await;
+}

@@ -1,0 +1,157 @@
+//! Devices, what they run, and their groups.
+
+use drover_db::testing::TestDb;
+use drover_db::{is_foreign_key_violation, on_both, unique_violation};
+use drover_types::{DeviceId, DeviceStatus, GroupId, RolloutState};
+
+use super::fixture::{Scope, acme, at, commit, component, digest, refused, uuid};
+use crate::devices::{Filter, NewDevice};
+use crate::{device_components, device_tokens, devices, groups, rollouts, update_sessions};
+
+async fn ids(acme: Scope<'_>, filter: Filter, limit: i64) -> Vec<DeviceId> {
+    let page = devices::page(acme.db, acme.tenant, &filter, limit).await.unwrap();
+    page.into_iter().map(|row| row.id).collect()
+}
+
+on_both! {
+    async fn a_device_comes_back_as_it_was(test: TestDb) {
+        let acme = acme(&test).await;
+        let id = acme.device(10, 77).await;
+        let found = devices::get(acme.db, acme.tenant, id).await.unwrap().unwrap();
+        assert_eq!((found.id, found.hardware_id.as_str(), found.device_type.as_str()), (id, "hw-10", "robot"));
+        assert_eq!((found.status, found.metadata.as_str(), found.agent_version), (DeviceStatus::Idle, "{}", None));
+        assert_eq!((found.last_seen_at, found.created_at, found.updated_at), (Some(at(10)), at(10), at(10)));
+        let found = devices::by_hardware_id(acme.db, acme.tenant, "hw-10").await.unwrap().unwrap();
+        assert_eq!(found.id, id);
+        assert!(devices::by_hardware_id(acme.db, acme.tenant, "HW-10").await.unwrap().is_none());
+
+        let twin = NewDevice { id: DeviceId(uuid(11)), hardware_id: "hw-10", device_type: "car", bucket: 0 };
+        let error = refused!(acme.db, |tx| devices::insert(tx, acme.tenant, twin, at(11)));
+        assert_eq!(unique_violation(&error).as_deref(), Some("devices_tenant_id_hardware_id_key"));
+    }
+
+    async fn devices_in_filtered_pages(test: TestDb) {
+        let acme = acme(&test).await;
+        let one = acme.device(10, 0).await;
+        let two = acme.device(11, 0).await;
+        let car = acme.device_of_type(12, "car", 0).await;
+        commit!(acme.db, |tx| devices::set_status(tx, acme.tenant, two, DeviceStatus::Failed, at(20)));
+        let group = acme.group(20, &[one, car]).await;
+        assert_eq!(ids(acme, Filter::default(), 2).await, [car, two]);
+        assert_eq!(ids(acme, Filter { after: Some(two), ..Filter::default() }, 2).await, [one]);
+        let robots = Filter { device_type: Some("robot".to_owned()), ..Filter::default() };
+        assert_eq!(ids(acme, robots.clone(), 9).await, [two, one]);
+        assert_eq!(ids(acme, Filter { status: Some(DeviceStatus::Failed), ..Filter::default() }, 9).await, [two]);
+        assert_eq!(ids(acme, Filter { hardware_id: Some("hw-12".to_owned()), ..Filter::default() }, 9).await, [car]);
+        assert_eq!(ids(acme, Filter { group: Some(group), ..Filter::default() }, 9).await, [car, one]);
+        assert_eq!(ids(acme, Filter { group: Some(group), ..robots }, 9).await, [one]);
+    }
+
+    async fn a_device_changes(test: TestDb) {
+        let acme = acme(&test).await;
+        let id = acme.device(10, 0).await;
+        commit!(acme.db, |tx| devices::set_metadata(tx, acme.tenant, id, "{\"a\":1}", at(20)));
+        commit!(acme.db, |tx| devices::set_status(tx, acme.tenant, id, DeviceStatus::Updating, at(30)));
+        commit!(acme.db, |tx| devices::set_status(tx, acme.tenant, id, DeviceStatus::Updating, at(40)));
+        commit!(acme.db, |tx| devices::seen(tx, acme.tenant, id, Some("0.1.0"), at(50)));
+        commit!(acme.db, |tx| devices::seen(tx, acme.tenant, id, None, at(60)));
+        let found = devices::get(acme.db, acme.tenant, id).await.unwrap().unwrap();
+        assert_eq!((found.metadata.as_str(), found.status), ("{\"a\":1}", DeviceStatus::Updating));
+        assert_eq!((found.agent_version.as_deref(), found.last_seen_at), (Some("0.1.0"), Some(at(60))));
+        assert_eq!(found.updated_at, at(30), "neither a sign of life nor the same status is a change");
+    }
+
+    async fn what_hangs_on_a_device_goes_with_it(test: TestDb) {
+        let acme = acme(&test).await;
+        let (id, other) = (acme.device(10, 0).await, acme.device(11, 0).await);
+        let group = acme.group(20, &[id, other]).await;
+        acme.runs(id, "main", "1.0.0", None).await;
+        commit!(acme.db, |tx| device_tokens::insert(tx, acme.tenant, uuid(30), id, digest(1), at(30)));
+        let new = acme.firmware(12, "1.1.0").await;
+        let rollout = acme.rollout(40, &new, RolloutState::Active).await;
+        let session = acme.pending(50, rollout, id, new.id).await;
+
+        assert!(commit!(acme.db, |tx| devices::delete(tx, acme.tenant, id)));
+        assert!(!commit!(acme.db, |tx| devices::delete(tx, acme.tenant, id)));
+        assert!(devices::get(acme.db, acme.tenant, id).await.unwrap().is_none());
+        assert!(device_tokens::get(acme.db, acme.tenant, uuid(30)).await.unwrap().is_none());
+        assert!(device_components::of_device(acme.db, acme.tenant, id).await.unwrap().is_empty());
+        assert!(groups::of_device(acme.db, acme.tenant, id).await.unwrap().is_empty());
+        assert!(update_sessions::counted_of_device(acme.db, acme.tenant, id).await.unwrap().is_empty());
+        assert!(update_sessions::get(acme.db, acme.tenant, session).await.unwrap().is_none());
+        assert_eq!(groups::get(acme.db, acme.tenant, group).await.unwrap().unwrap().device_count, 1);
+    }
+
+    async fn components_know_our_firmware_by_its_manifest(test: TestDb) {
+        let acme = acme(&test).await;
+        let (id, other) = (acme.device(10, 0).await, acme.device(11, 0).await);
+        let ours = acme.firmware(12, "1.2.0").await;
+        acme.runs(id, "main", "1.2.0", Some(ours.manifest_sha256)).await;
+        acme.runs(id, "ecu", "0.9.0", Some(digest(99))).await;
+        acme.runs(other, "main", "1.0.0", None).await;
+        let main = device_components::get(acme.db, acme.tenant, id, &component("main")).await.unwrap().unwrap();
+        assert_eq!((main.device_id, main.version, main.firmware_id), (id, Some(ours.version), Some(ours.id)));
+        assert_eq!((main.manifest_sha256, main.reported_at), (Some(digest(12)), at(50)));
+        let all = device_components::of_device(acme.db, acme.tenant, id).await.unwrap();
+        assert_eq!(all.iter().map(|row| (row.component.as_str(), row.firmware_id)).collect::<Vec<_>>(),
+            [("ecu", None), ("main", Some(ours.id))]);
+        let both = device_components::of_devices(acme.db, acme.tenant, &[other, id]).await.unwrap();
+        assert_eq!(both.iter().map(|row| row.device_id).collect::<Vec<_>>(), [id, id, other]);
+        assert!(device_components::of_devices(acme.db, acme.tenant, &[]).await.unwrap().is_empty());
+
+        // Whatever is reported later replaces it, down to nothing at all.
+        let main = component("main");
+        commit!(acme.db, |tx| device_components::upsert(tx, acme.tenant, id, &main, None, None, at(60)));
+        let found = device_components::get(acme.db, acme.tenant, id, &main).await.unwrap().unwrap();
+        assert_eq!((found.version, found.manifest_sha256, found.firmware_id), (None, None, None));
+        assert_eq!(found.reported_at, at(60));
+        assert!(device_components::get(acme.db, acme.tenant, other, &component("ecu")).await.unwrap().is_none());
+    }
+
+    async fn groups_and_their_members(test: TestDb) {
+        let acme = acme(&test).await;
+        let (one, two) = (acme.device(10, 0).await, acme.device(11, 0).await);
+        let group = acme.group(20, &[one]).await;
+        let second = acme.group(21, &[two, one]).await;
+        assert!(commit!(acme.db, |tx| groups::add(tx, acme.tenant, group, one)), "it is there already");
+        assert!(!commit!(acme.db, |tx| groups::add(tx, acme.tenant, group, DeviceId(uuid(99)))), "unknown device");
+        let pairs = |rows: Vec<groups::MemberRow>| -> Vec<_> {
+            rows.into_iter().map(|row| (row.device_id, row.group_id)).collect()
+        };
+        let found = groups::of_device(acme.db, acme.tenant, one).await.unwrap();
+        assert_eq!(pairs(found), [(one, group), (one, second)]);
+        let found = groups::of_devices(acme.db, acme.tenant, &[two, one]).await.unwrap();
+        assert_eq!(pairs(found), [(one, group), (one, second), (two, second)]);
+        assert!(groups::of_devices(acme.db, acme.tenant, &[]).await.unwrap().is_empty());
+
+        let page = groups::page(acme.db, acme.tenant, None, 1).await.unwrap();
+        assert_eq!((page[0].id, page[0].device_count, page.len()), (second, 2, 1));
+        let page = groups::page(acme.db, acme.tenant, Some(second), 9).await.unwrap();
+        assert_eq!((page[0].id, page[0].device_count, page.len()), (group, 1, 1));
+
+        assert!(commit!(acme.db, |tx| groups::remove(tx, acme.tenant, second, one)));
+        assert!(!commit!(acme.db, |tx| groups::remove(tx, acme.tenant, second, one)));
+        commit!(acme.db, |tx| groups::leave_all(tx, acme.tenant, two));
+        assert!(groups::of_device(acme.db, acme.tenant, two).await.unwrap().is_empty());
+    }
+
+    async fn a_group_is_renamed_and_removed(test: TestDb) {
+        let acme = acme(&test).await;
+        let (group, other) = (acme.group(20, &[]).await, acme.group(21, &[]).await);
+        assert!(commit!(acme.db, |tx| groups::update(tx, acme.tenant, group, "eu", "Europe", at(30))));
+        assert!(!commit!(acme.db, |tx| groups::update(tx, acme.tenant, GroupId(uuid(99)), "x", "", at(30))));
+        let found = groups::get(acme.db, acme.tenant, group).await.unwrap().unwrap();
+        assert_eq!((found.name.as_str(), found.description.as_str()), ("eu", "Europe"));
+        assert_eq!((found.created_at, found.updated_at), (at(20), at(30)));
+        let error = refused!(acme.db, |tx| groups::update(tx, acme.tenant, other, "eu", "", at(31)));
+        assert_eq!(unique_violation(&error).as_deref(), Some("device_groups_tenant_id_name_key"));
+
+        let new = acme.firmware(12, "1.0.0").await;
+        let rollout = acme.rollout(40, &new, RolloutState::Draft).await;
+        assert!(commit!(acme.db, |tx| rollouts::add_group(tx, acme.tenant, rollout, group)));
+        let error = refused!(acme.db, |tx| groups::delete(tx, acme.tenant, group));
+        assert!(is_foreign_key_violation(&error), "{error}");
+        assert!(commit!(acme.db, |tx| groups::delete(tx, acme.tenant, other)));
+        assert!(!commit!(acme.db, |tx| groups::delete(tx, acme.tenant, other)));
+    }
+}

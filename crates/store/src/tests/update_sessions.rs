@@ -1,0 +1,237 @@
+//! Update sessions change by compare-and-set; a component has one running session at a time.
+
+use drover_db::testing::TestDb;
+use drover_db::{on_both, unique_violation};
+use drover_types::{
+    ComponentName, DeviceId, FailureClass, RolloutId, RolloutState, SessionState, Timestamp, UpdateSessionId,
+};
+
+use super::fixture::{Scope, acme, at, commit, component, offer_from, refused, uuid};
+use crate::devices::{self, NewDevice};
+use crate::firmware::FirmwareRow;
+use crate::update_sessions::{self as sessions, Chosen, INSERT_ROWS_MAX, Move, PendingStage, UpdateSessionRow};
+
+/// An active rollout of firmware 2.0.0, and firmware 1.0.0.
+async fn with_rollout(acme: Scope<'_>) -> (RolloutId, FirmwareRow, FirmwareRow) {
+    let (old, new) = (acme.firmware(4, "1.0.0").await, acme.firmware(5, "2.0.0").await);
+    (acme.rollout(200, &new, RolloutState::Active).await, new, old)
+}
+
+async fn get(acme: Scope<'_>, id: UpdateSessionId) -> UpdateSessionRow {
+    sessions::get(acme.db, acme.tenant, id).await.unwrap().unwrap()
+}
+
+fn ids(rows: &[UpdateSessionRow]) -> Vec<UpdateSessionId> {
+    rows.iter().map(|row| row.id).collect()
+}
+
+async fn due(acme: Scope<'_>, rollout: RolloutId, now: Timestamp, limit: i64) -> Vec<UpdateSessionId> {
+    let rows = sessions::due(acme.db, acme.tenant, rollout, now, limit).await.unwrap();
+    rows.into_iter().map(|row| row.id).collect()
+}
+
+on_both! {
+    async fn a_session_from_choice_to_success(test: TestDb) {
+        let acme = acme(&test).await;
+        let (rollout, new, old) = with_rollout(acme).await;
+        let device = acme.device(10, 0).await;
+        let id = acme.pending(300, rollout, device, new.id).await;
+        let row = get(acme, id).await;
+        assert_eq!((row.id, row.rollout_id, row.stage, row.device_id), (id, rollout, 0, device));
+        assert_eq!((row.hardware_id.as_str(), row.component), ("hw-10", ComponentName::main()));
+        assert_eq!((row.firmware_id, row.version, row.state), (new.id, new.version, SessionState::Pending));
+        assert_eq!((row.from_version, row.from_firmware_id, row.progress), (None, None, 0));
+        assert_eq!((row.started_at, row.completed_at, row.created_at), (None, None, at(300)));
+
+        assert!(acme.offer(id, Some(&old), at(90)).await);
+        assert!(!acme.offer(id, Some(&old), at(90)).await, "it was offered already");
+        let row = get(acme, id).await;
+        assert_eq!((row.state, row.started_at), (SessionState::Offered, Some(at(70))));
+        assert_eq!((row.from_version, row.from_firmware_id), (Some(old.version), Some(old.id)));
+
+        let step = SessionState::Downloading;
+        let next = Move { from: SessionState::Offered, to: step, progress: 40, failure: None, next_action_at: Some(at(95)) };
+        assert!(commit!(acme.db, |tx| sessions::change_state(tx, acme.tenant, id, &next, at(80))));
+        assert!(!commit!(acme.db, |tx| sessions::change_state(tx, acme.tenant, id, &next, at(81))));
+        assert!(commit!(acme.db, |tx| sessions::touch(tx, acme.tenant, id, step, 60, at(99), at(82))));
+        assert!(!commit!(acme.db, |tx| sessions::touch(tx, acme.tenant, id, SessionState::Offered, 9, at(1), at(83))));
+        let row = get(acme, id).await;
+        assert_eq!((row.state, row.progress, row.completed_at), (step, 60, None));
+        assert_eq!(sessions::next_due(acme.db, acme.tenant, rollout).await.unwrap(), Some(at(99)));
+
+        assert!(acme.change(id, step, SessionState::Succeeded).await);
+        assert_eq!(get(acme, id).await.completed_at, Some(at(80)));
+        assert_eq!(sessions::next_due(acme.db, acme.tenant, rollout).await.unwrap(), None);
+    }
+
+    async fn a_failure_keeps_its_reason(test: TestDb) {
+        let acme = acme(&test).await;
+        let (rollout, new, _) = with_rollout(acme).await;
+        let device = acme.device(10, 0).await;
+        let id = acme.pending(300, rollout, device, new.id).await;
+        assert!(acme.offer(id, None, at(90)).await);
+        let failure = Some((FailureClass::SelfTest, "exit_1".to_owned(), "the self-test ended with 1".to_owned()));
+        let end = Move { from: SessionState::Offered, to: SessionState::RolledBack, progress: 90, failure, next_action_at: None };
+        assert!(commit!(acme.db, |tx| sessions::change_state(tx, acme.tenant, id, &end, at(80))));
+        let row = get(acme, id).await;
+        assert_eq!((row.failure_class, row.failure_code.as_deref()), (Some(FailureClass::SelfTest), Some("exit_1")));
+        assert_eq!(row.failure_message.as_deref(), Some("the self-test ended with 1"));
+        let counted = sessions::counted_of_device(acme.db, acme.tenant, device).await.unwrap();
+        let found: Vec<_> = counted.iter().map(|row| (row.rollout_id, row.stage, row.state, row.failure_class)).collect();
+        assert_eq!(found, [(rollout, 0, SessionState::RolledBack, Some(FailureClass::SelfTest))]);
+    }
+
+    async fn of_parallel_changes_one_wins(test: TestDb) {
+        let acme = acme(&test).await;
+        let (rollout, new, _) = with_rollout(acme).await;
+        let device = acme.device(10, 0).await;
+        let id = acme.pending(300, rollout, device, new.id).await;
+        let mut offers = tokio::task::JoinSet::new();
+        for _ in 0..12 {
+            let (db, tenant) = (acme.db.clone(), acme.tenant);
+            offers.spawn(async move {
+                let offer = offer_from(None, at(90));
+                db.write(move |tx| Box::pin(async move { sessions::offer(tx, tenant, id, &offer, at(70)).await })).await
+            });
+        }
+        let answers = offers.join_all().await;
+        assert_eq!(answers.into_iter().filter(|answer| *answer.as_ref().unwrap()).count(), 1);
+    }
+
+    async fn a_component_has_one_running_session(test: TestDb) {
+        let acme = acme(&test).await;
+        let (rollout, new, _) = with_rollout(acme).await;
+        let other = acme.rollout(201, &new, RolloutState::Active).await;
+        let third = acme.rollout(202, &new, RolloutState::Active).await;
+        let device = acme.device(10, 0).await;
+        let first = acme.pending(300, rollout, device, new.id).await;
+        let second = acme.pending(301, other, device, new.id).await;
+        let ecu = UpdateSessionId(uuid(302));
+        let stage = PendingStage { rollout: third, stage: 0, component: component("ecu") };
+        let chosen = [Chosen { id: ecu, device, firmware: new.id }];
+        commit!(acme.db, |tx| sessions::insert_pending(tx, acme.tenant, &stage, &chosen, at(70)));
+        assert!(acme.offer(first, None, at(90)).await);
+        assert!(acme.offer(ecu, None, at(90)).await, "another component is free");
+
+        let path: Vec<_> = SessionState::ALL.iter().copied().filter(|state| state.is_in_flight()).collect();
+        for step in path.windows(2) {
+            let offer = offer_from(None, at(90));
+            let error = refused!(acme.db, |tx| sessions::offer(tx, acme.tenant, second, &offer, at(70)));
+            let name = unique_violation(&error);
+            assert_eq!(name.as_deref(), Some("update_sessions_tenant_id_device_id_component_key"), "{}", step[0]);
+            assert!(acme.change(first, step[0], step[1]).await);
+        }
+        assert_eq!(sessions::count_in_flight(acme.db, acme.tenant, device, new.id).await.unwrap(), 2);
+        let targets = sessions::targets_of_devices(acme.db, acme.tenant, &[device]).await.unwrap();
+        assert_eq!(targets.iter().map(|row| (row.device_id, row.version.to_string())).collect::<Vec<_>>(),
+            [(device, "2.0.0".to_owned()), (device, "2.0.0".to_owned())]);
+        assert!(sessions::targets_of_devices(acme.db, acme.tenant, &[]).await.unwrap().is_empty());
+
+        assert!(acme.change(first, SessionState::Validating, SessionState::Succeeded).await);
+        assert_eq!(sessions::count_in_flight(acme.db, acme.tenant, device, new.id).await.unwrap(), 1);
+        assert!(acme.offer(second, None, at(90)).await, "the first one ended");
+        assert_eq!(sessions::count_in_flight(acme.db, acme.tenant, device, FirmwareRow { ..new }.id).await.unwrap(), 2);
+    }
+
+    async fn a_device_is_in_a_rollout_once(test: TestDb) {
+        let acme = acme(&test).await;
+        let (rollout, new, _) = with_rollout(acme).await;
+        let device = acme.device(10, 0).await;
+        acme.pending(300, rollout, device, new.id).await;
+        let stage = PendingStage { rollout, stage: 1, component: ComponentName::main() };
+        let twin = [Chosen { id: UpdateSessionId(uuid(301)), device, firmware: new.id }];
+        let error = refused!(acme.db, |tx| sessions::insert_pending(tx, acme.tenant, &stage, &twin, at(70)));
+        assert_eq!(unique_violation(&error).as_deref(), Some("update_sessions_tenant_id_rollout_id_device_id_key"));
+        commit!(acme.db, |tx| sessions::insert_pending(tx, acme.tenant, &stage, &[], at(70)));
+    }
+
+    async fn a_full_batch_is_one_statement(test: TestDb) {
+        let acme = acme(&test).await;
+        let (rollout, new, _) = with_rollout(acme).await;
+        let mut chosen = Vec::new();
+        let mut tx = acme.db.begin().await.unwrap();
+        for n in (1_000..).take(INSERT_ROWS_MAX) {
+            let (id, hardware_id) = (DeviceId(uuid(n)), format!("hw-{n}"));
+            let device = NewDevice { id, hardware_id: &hardware_id, device_type: "robot", bucket: 0 };
+            devices::insert(&mut tx, acme.tenant, device, at(1)).await.unwrap();
+            chosen.push(Chosen { id: UpdateSessionId(uuid(n + 10_000)), device: id, firmware: new.id });
+        }
+        let stage = PendingStage { rollout, stage: 0, component: ComponentName::main() };
+        sessions::insert_pending(&mut tx, acme.tenant, &stage, &chosen, at(2)).await.unwrap();
+        tx.commit().await.unwrap();
+        let all = sessions::of_rollout(acme.db, acme.tenant, rollout, None, None, 9_999).await.unwrap();
+        assert_eq!(ids(&all), chosen.iter().map(|one| one.id).collect::<Vec<_>>());
+    }
+
+    async fn sessions_in_pages(test: TestDb) {
+        let acme = acme(&test).await;
+        let (rollout, new, _) = with_rollout(acme).await;
+        let ends = [
+            (10, None),
+            (11, Some(SessionState::Succeeded)),
+            (12, Some(SessionState::Failed)),
+            (13, Some(SessionState::RolledBack)),
+            (14, Some(SessionState::Rejected)),
+            (15, Some(SessionState::TimedOut)),
+            (16, Some(SessionState::Cancelled)),
+            (17, Some(SessionState::Skipped)),
+        ];
+        let mut all = Vec::new();
+        for (n, end) in ends {
+            let device = acme.device(n, 0).await;
+            let id = acme.pending(n + 300, rollout, device, new.id).await;
+            if let Some(end) = end {
+                assert!(acme.change(id, SessionState::Pending, end).await);
+            }
+            all.push(id);
+        }
+        let page = sessions::of_rollout(acme.db, acme.tenant, rollout, None, None, 3).await.unwrap();
+        assert_eq!(ids(&page), all[..3]);
+        let page = sessions::of_rollout(acme.db, acme.tenant, rollout, None, Some(all[2]), 99).await.unwrap();
+        assert_eq!(ids(&page), all[3..]);
+        let state = Some(SessionState::Succeeded);
+        let page = sessions::of_rollout(acme.db, acme.tenant, rollout, state, None, 99).await.unwrap();
+        assert_eq!(ids(&page), all[1..2]);
+        let page = sessions::failures(acme.db, acme.tenant, rollout, None, 99).await.unwrap();
+        assert_eq!(ids(&page), all[2..6]);
+        let page = sessions::failures(acme.db, acme.tenant, rollout, Some(all[3]), 1).await.unwrap();
+        assert_eq!(ids(&page), all[4..5]);
+
+        let device = DeviceId(uuid(10));
+        let mut newest_first = vec![all[0]];
+        for n in [201, 202] {
+            let other = acme.rollout(n, &new, RolloutState::Active).await;
+            newest_first.insert(0, acme.pending(n + 300, other, device, new.id).await);
+        }
+        let page = sessions::of_device(acme.db, acme.tenant, device, None, 2).await.unwrap();
+        assert_eq!(ids(&page), newest_first[..2]);
+        let page = sessions::of_device(acme.db, acme.tenant, device, Some(newest_first[1]), 2).await.unwrap();
+        assert_eq!(ids(&page), newest_first[2..]);
+    }
+
+    async fn the_driver_sees_what_is_due_and_what_waits(test: TestDb) {
+        let acme = acme(&test).await;
+        let (rollout, new, _) = with_rollout(acme).await;
+        let mut all = Vec::new();
+        for n in [10, 11, 12, 13] {
+            let device = acme.device(n, 0).await;
+            all.push(acme.pending(n + 300, rollout, device, new.id).await);
+        }
+        assert!(due(acme, rollout, at(9_999), 9).await.is_empty(), "pending sessions are never due");
+        assert_eq!(sessions::next_due(acme.db, acme.tenant, rollout).await.unwrap(), None);
+        for (id, second) in [(all[0], 95), (all[1], 90), (all[2], 99)] {
+            assert!(acme.offer(id, None, at(second)).await);
+        }
+        assert_eq!(due(acme, rollout, at(95), 9).await, [all[1], all[0]]);
+        assert_eq!(due(acme, rollout, at(95), 1).await, [all[1]]);
+        assert_eq!(sessions::next_due(acme.db, acme.tenant, rollout).await.unwrap(), Some(at(90)));
+        let row = sessions::due(acme.db, acme.tenant, rollout, at(90), 1).await.unwrap().remove(0);
+        assert_eq!((row.device_id, row.stage, row.state), (DeviceId(uuid(11)), 0, SessionState::Offered));
+        assert_eq!(row.next_action_at, Some(at(90)));
+
+        assert!(acme.change(all[1], SessionState::Offered, SessionState::Downloading).await);
+        let waiting = sessions::waiting(acme.db, acme.tenant, rollout, 9).await.unwrap();
+        assert_eq!(waiting.iter().map(|row| row.id).collect::<Vec<_>>(), [all[0], all[2], all[3]]);
+        assert_eq!(sessions::waiting(acme.db, acme.tenant, rollout, 2).await.unwrap().len(), 2);
+    }
+}

@@ -1,0 +1,3 @@
+//! The API over real HTTP, on both profiles: a file per noun.
+
+mod groups;
