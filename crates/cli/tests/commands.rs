@@ -58,11 +58,10 @@ fn the_command_line_is_sound() {
 fn what_does_not_go_together_is_refused() {
     let pack =
         ["drover", "firmware", "pack", "dir", "--name", "a", "--version", "1.0.0", "--device-type", "t", "--out", "o"];
-    assert!(Cli::try_parse_from(pack).is_err(), "a counter is required");
     let with = |extra: &[&str]| Cli::try_parse_from(pack.iter().chain(extra).copied().collect::<Vec<_>>());
     assert!(with(&["--release-counter", "7"]).is_ok());
-    assert!(with(&["--counter-from-version"]).is_ok());
-    assert!(with(&["--counter-from-version", "--release-counter", "7"]).is_err());
+    assert!(with(&[]).is_ok(), "the counter follows from the version");
+    assert!(with(&["--release-counter", "-1"]).is_err());
     assert!(Cli::try_parse_from(["drover", "device", "set", "d"]).is_err(), "nothing to change");
     assert!(Cli::try_parse_from(["drover", "rollout", "create", "--firmware", "x", "--stage", "0"]).is_err());
 }
@@ -288,7 +287,7 @@ async fn pack_sign_publish_continues_after_a_break_and_refuses_foreign_keys() {
     std::fs::create_dir(path("build")).expect("made");
     std::fs::write(path("build/run"), "#!/bin/sh\n").expect("written");
     let (build, out, key) = (path("build"), path("out"), path("release.key"));
-    let names = ["--name", "app", "--version", "1.2.3", "--device-type", "robot", "--counter-from-version"];
+    let names = ["--name", "app", "--version", "1.2.3", "--device-type", "robot"];
     let pack = [&["firmware", "pack", &build, "--out", &out][..], &names].concat();
     drover(home.path(), &pack).await.expect("packed");
     drover(home.path(), &["key", "generate", &key]).await.expect("a key");

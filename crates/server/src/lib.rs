@@ -1,7 +1,7 @@
 //! HTTP: the REST API, the device API, limits and the `OpenAPI` document.
 //!
 //! A handler extracts, calls one use case of [`drover_app::App`], and wraps the answer. Whatever goes wrong leaves as
-//! `application/problem+json` ([`problem`](crate::problem) renders it in one place). `http/` has a file per noun of
+//! `application/problem+json` (`problem.rs` renders it, in one place). `http/` has a file per noun of
 //! the REST API, `device/` one per call that devices make.
 
 mod caller;

@@ -30,17 +30,17 @@ pub(crate) fn transfer_routes() -> OpenApiRouter<Server> {
 
 /// The whole service.
 pub(crate) fn build(server: Server, config: &HttpConfig) -> Result<Router, ConfigError> {
-    let quick = Router::from(quick_routes())
-        .layer(DefaultBodyLimit::max(JSON_MAX_BYTES))
-        .layer(from_fn_with_state(config.request_timeout(), limit_time));
-    // Their size is bounded by the use case, which knows what was announced, and while it is counted.
-    let transfer = Router::from(transfer_routes())
-        .layer(DefaultBodyLimit::disable())
-        .layer(from_fn_with_state(config.transfer_idle_timeout(), transfer::guard_upload));
-    let api = quick.merge(transfer).layer(map_response(never_store));
+    let in_time = from_fn_with_state(config.request_timeout(), limit_time);
+    let quick = Router::from(quick_routes()).layer(DefaultBodyLimit::max(JSON_MAX_BYTES)).layer(in_time.clone());
+    // Their size is bounded by the use case, which knows what was announced and counts what arrives.
+    let transfer = Router::from(transfer_routes()).layer(DefaultBodyLimit::disable());
+    let api = quick
+        .merge(transfer)
+        .layer(from_fn_with_state(config.transfer_idle_timeout(), transfer::guard_body))
+        .layer(map_response(never_store));
     // Only until the bytes begin to flow; then the connection looks after them.
-    let blobs = Router::from(http::blob_routes()).layer(from_fn_with_state(config.request_timeout(), limit_time));
-    let probes = Router::from(health::routes()).layer(from_fn_with_state(config.request_timeout(), limit_time));
+    let blobs = Router::from(http::blob_routes()).layer(in_time.clone());
+    let probes = Router::from(health::routes()).layer(in_time);
     let routes = Router::new()
         .merge(api)
         .merge(blobs)

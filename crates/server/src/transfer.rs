@@ -1,4 +1,4 @@
-//! Bodies of any length: uploads may take as long as they move.
+//! Bodies of requests: uploads may take as long as they move, and who is refused learns why.
 
 use std::convert::Infallible;
 use std::io;
@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::body::{Body, BodyDataStream, Bytes};
+use axum::body::{Body, BodyDataStream, Bytes, HttpBody as _};
 use axum::extract::{FromRequest, Request, State};
 use axum::http::header;
 use axum::middleware::Next;
@@ -38,8 +38,11 @@ impl<S: Send + Sync> FromRequest<S> for Upload {
     }
 }
 
-/// Guards the body of an upload.
-pub(crate) async fn guard_upload(State(idle_timeout): State<Duration>, request: Request, next: Next) -> Response {
+/// Guards the body of a request.
+pub(crate) async fn guard_body(State(idle_timeout): State<Duration>, request: Request, next: Next) -> Response {
+    if request.body().is_end_stream() {
+        return next.run(request).await;
+    }
     let (parts, body) = request.into_parts();
     let waits_for_continue = parts.headers.contains_key(header::EXPECT);
     let guarded = GuardedBody {

@@ -86,3 +86,40 @@ async fn it_enrols_updates_shows_it_and_ends_when_told() {
         std::os::unix::fs::MetadataExt::mode(&device.data_dir().join("identity.json").metadata().expect("there"));
     assert_eq!(mode & 0o777, 0o600);
 }
+
+#[tokio::test]
+async fn killed_in_mid_download_it_goes_on_where_it_was() {
+    let (server, key) = (Server::start().await, new_key());
+    server.facts().release_keys = vec![key.public_key().to_pem()];
+    let letter = |n: u32| char::from(b'a' + n.wrapping_mul(2_654_435_761).to_be_bytes()[1] % 26);
+    let noise: String = (0..900_000_u32).map(letter).collect();
+    let offered = firmware(&key, "1.0.0", 1, &noise);
+    let artifact = offered.manifest.artifacts[0].sha256;
+    server.offer(&offered, 1);
+    let device = Device::new();
+    let start = |more: &str| {
+        let config = configure(&device, &server.address, &format!("enrolment_token = 'x'\n{more}"));
+        agent().args(["run", "--config", &config]).stderr(Stdio::null()).spawn().expect("started")
+    };
+    let mut slow = start("throttle_bytes_per_s = 1000");
+    let part = device.data_dir().join(format!("downloads/main/{artifact}.part"));
+    let size_of = |path: &std::path::Path| path.metadata().map_or(0, |metadata| metadata.len());
+    let started = Instant::now();
+    while size_of(&part) == 0 {
+        assert!(started.elapsed() < PATIENCE, "nothing was downloaded");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    slow.kill().expect("it runs");
+    slow.wait().expect("it ended");
+    let kept = usize::try_from(size_of(&part)).expect("small");
+    assert!(device.app().is_none() && kept > 0);
+    let mut fast = start("");
+    while device.app().is_none() || server.facts().validations.is_empty() {
+        assert!(started.elapsed() < PATIENCE, "nothing was installed");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    fast.kill().expect("it runs");
+    fast.wait().expect("it ended");
+    assert_eq!(server.facts().last_start, Some(kept));
+    assert_eq!(device.app(), Some(noise));
+}

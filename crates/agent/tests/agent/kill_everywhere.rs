@@ -84,6 +84,8 @@ struct Expected {
     slots: usize,
     outcome: ValidationOutcome,
     version: Option<&'static str>,
+    /// What was activated, each as often as it takes: what was refuted never comes back.
+    activated: &'static [&'static str],
 }
 
 /// Kills the agent at every look while it installs `offered` on a copy of `base`.
@@ -104,6 +106,10 @@ async fn kill_at_every_look(base: Option<&Device>, key: &PrivateKey, offered: &F
         settle(&mut device.agent(&server.address)).await;
         assert_eq!(device.app().as_deref(), expected.app, "killed at look {kill_at}");
         device.assert_clean(expected.slots);
+        let mut activated = device.activated();
+        assert!(activated.len() <= expected.activated.len() + 1, "killed at look {kill_at}: {activated:?}");
+        activated.dedup();
+        assert_eq!(activated, expected.activated, "killed at look {kill_at}");
         let validations = std::mem::take(&mut server.facts().validations);
         assert!(!validations.is_empty(), "killed at look {kill_at}: the outcome is not reported");
         for report in validations {
@@ -122,8 +128,13 @@ async fn kill_at_every_look(base: Option<&Device>, key: &PrivateKey, offered: &F
 async fn a_first_installation_survives_a_kill_anywhere() {
     let key = new_key();
     let offered = firmware(&key, "2.0.0", 2, "two");
-    let expected =
-        Expected { app: Some("two"), slots: 1, outcome: ValidationOutcome::Succeeded, version: Some("2.0.0") };
+    let expected = Expected {
+        app: Some("two"),
+        slots: 1,
+        outcome: ValidationOutcome::Succeeded,
+        version: Some("2.0.0"),
+        activated: &["2.0.0"],
+    };
     kill_at_every_look(None, &key, &offered, &expected).await;
 }
 
@@ -132,8 +143,13 @@ async fn an_update_survives_a_kill_anywhere() {
     let key = new_key();
     let base = device_with_one(&Server::start().await, &key).await;
     let offered = firmware(&key, "2.0.0", 2, "two");
-    let expected =
-        Expected { app: Some("two"), slots: 2, outcome: ValidationOutcome::Succeeded, version: Some("2.0.0") };
+    let expected = Expected {
+        app: Some("two"),
+        slots: 2,
+        outcome: ValidationOutcome::Succeeded,
+        version: Some("2.0.0"),
+        activated: &["2.0.0"],
+    };
     kill_at_every_look(Some(&base), &key, &offered, &expected).await;
 }
 
@@ -142,8 +158,13 @@ async fn a_bad_update_goes_back_whenever_it_is_killed() {
     let key = new_key();
     let base = device_with_one(&Server::start().await, &key).await;
     let offered = firmware(&key, "2.0.0", 2, "bad");
-    let expected =
-        Expected { app: Some("one"), slots: 1, outcome: ValidationOutcome::RolledBack, version: Some("1.0.0") };
+    let expected = Expected {
+        app: Some("one"),
+        slots: 1,
+        outcome: ValidationOutcome::RolledBack,
+        version: Some("1.0.0"),
+        activated: &["2.0.0", "1.0.0"],
+    };
     kill_at_every_look(Some(&base), &key, &offered, &expected).await;
 }
 
@@ -151,6 +172,7 @@ async fn a_bad_update_goes_back_whenever_it_is_killed() {
 async fn a_bad_first_installation_leaves_nothing_whenever_it_is_killed() {
     let key = new_key();
     let offered = firmware(&key, "2.0.0", 2, "bad");
-    let expected = Expected { app: None, slots: 0, outcome: ValidationOutcome::RolledBack, version: None };
+    let expected =
+        Expected { app: None, slots: 0, outcome: ValidationOutcome::RolledBack, version: None, activated: &["2.0.0"] };
     kill_at_every_look(None, &key, &offered, &expected).await;
 }

@@ -18,7 +18,6 @@ use crate::run::Context;
 /// What to pack, and what the manifest says.
 #[derive(Debug, Args)]
 #[command(group(ArgGroup::new("content").required(true).multiple(true).args(["inputs", "raw"])))]
-#[command(group(ArgGroup::new("counter").required(true).args(["release_counter", "counter_from_version"])))]
 pub struct PackArgs {
     /// Folders, whose content is packed, and files: together the root of one archive
     #[arg(value_name = "DIR_OR_FILE")]
@@ -38,12 +37,9 @@ pub struct PackArgs {
     /// The component it is for
     #[arg(long, default_value = "main")]
     component: ComponentName,
-    /// Rises with every release of this component, whatever the version says
+    /// Rises with every release of this component; MAJOR * 10^10 + MINOR * 10^5 + PATCH when not given
     #[arg(long, value_name = "N")]
     release_counter: Option<u64>,
-    /// Take the counter from the version: MAJOR * 10^10 + MINOR * 10^5 + PATCH
-    #[arg(long)]
-    counter_from_version: bool,
     /// The lowest release counter that devices may be sent back to from here
     #[arg(long, value_name = "N", default_value_t = 0)]
     rollback_floor: u64,

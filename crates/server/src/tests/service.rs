@@ -68,6 +68,30 @@ async fn it_serves_on_loopback_until_it_is_told_to_stop() {
     assert!(ended.is_ok(), "{ended:?}");
 }
 
+/// Most clients write all they have before they read.
+#[tokio::test]
+async fn who_is_refused_learns_why_also_with_a_large_body() {
+    use tokio::io::AsyncWriteExt as _;
+    let service = Service::start().await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("an address");
+    let task =
+        tokio::spawn(crate::serve(service.app.clone(), HttpConfig::default(), listener, service.shutdown.clone()));
+    let body = vec![b' '; 8 << 20];
+    for call in ["POST /api/v1/groups", "PUT /api/v1/objects/large.bin"] {
+        let mut stream = tokio::net::TcpStream::connect(address).await.expect("a connection");
+        let length = body.len();
+        let head = format!("{call} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n");
+        stream.write_all(head.as_bytes()).await.expect("sent");
+        stream.write_all(&body).await.expect("the server still listens");
+        let answer = read_to_end(&mut stream).await;
+        assert!(answer.starts_with("HTTP/1.1 401"), "{call}: {answer}");
+    }
+    service.shutdown.cancel();
+    let ended = tokio::time::timeout(PATIENCE, task).await.expect("it ends").expect("without a panic");
+    assert!(ended.is_ok(), "{ended:?}");
+}
+
 #[tokio::test]
 async fn it_does_not_serve_the_network() {
     let service = Service::start().await;

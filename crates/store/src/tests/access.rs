@@ -1,6 +1,5 @@
 //! Users, their logins, and keys and tokens of every kind.
 
-use drover_db::testing::TestDb;
 use drover_db::{Writer, on_both, unique_violation};
 use drover_types::{ApiKeyId, EnrolmentTokenId, KeyAlgorithm, LoginId, ReleaseKeyId, UserId};
 use tokio::task::JoinSet;

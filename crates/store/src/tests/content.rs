@@ -1,6 +1,5 @@
 //! Firmware, its artifacts, and names for content.
 
-use drover_db::testing::TestDb;
 use drover_db::{is_foreign_key_violation, on_both, unique_violation};
 use drover_types::{FirmwareId, FirmwareState, RolloutState};
 
@@ -15,7 +14,7 @@ fn artifact(name: &str, content: u8) -> ArtifactRow {
         name: name.to_owned(),
         size_bytes: 100,
         sha256: digest(content),
-        bundle: (content % 2 == 0).then(|| "{}".to_owned()),
+        bundle: content.is_multiple_of(2).then(|| "{}".to_owned()),
         uploaded_at: None,
     }
 }
@@ -131,6 +130,22 @@ on_both! {
         assert!(objects::get(acme.db, acme.tenant, "APP/1").await.unwrap().is_none());
         assert!(commit!(acme.db, |tx| objects::insert(tx, acme.tenant, &object("app/2", 1), None)));
         assert_eq!(objects::uses_of_content(acme.db, acme.tenant, digest(1)).await.unwrap(), 2);
+    }
+
+    async fn names_in_pages_by_prefix(test: TestDb) {
+        let acme = acme(&test).await;
+        for name in ["app/2", "app/1", "app", "a%p/1", "App/1", "apq", "app/10"] {
+            assert!(commit!(acme.db, |tx| objects::insert(tx, acme.tenant, &object(name, 1), None)));
+        }
+        let names = async |after, prefix, limit| -> Vec<String> {
+            let page = objects::page(acme.db, acme.tenant, after, prefix, limit).await.unwrap();
+            page.into_iter().map(|row| row.name).collect()
+        };
+        assert_eq!(names(None, Some("app/"), 9).await, ["app/1", "app/10", "app/2"]);
+        assert_eq!(names(None, Some("app/"), 2).await, ["app/1", "app/10"]);
+        assert_eq!(names(Some("app/10"), Some("app/"), 2).await, ["app/2"]);
+        assert_eq!(names(None, Some("a%"), 9).await, ["a%p/1"], "a prefix is text, not a pattern");
+        assert_eq!(names(Some("app/2"), None, 9).await, ["apq"]);
     }
 
     async fn what_hangs_on_a_firmware_goes_with_it(test: TestDb) {

@@ -1,6 +1,5 @@
 //! Devices, what they run, and their groups.
 
-use drover_db::testing::TestDb;
 use drover_db::{is_foreign_key_violation, on_both, unique_violation};
 use drover_types::{DeviceId, DeviceStatus, GroupId, RolloutState};
 

@@ -1,7 +1,6 @@
 //! A key is taken once, and everybody else learns for what.
 
 use drover_db::on_both;
-use drover_db::testing::TestDb;
 use tokio::task::JoinSet;
 
 use super::fixture::{acme, at, commit, digest, uuid};

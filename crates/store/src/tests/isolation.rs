@@ -1,7 +1,6 @@
 //! Two tenants with the same ids, names and hardware ids never meet.
 
 use drover_db::on_both;
-use drover_db::testing::TestDb;
 use drover_types::{
     ApiKeyId, ComponentName, DeviceId, DeviceStatus, FirmwareId, GroupId, RolloutId, RolloutState, SessionState,
     StageState, UpdateSessionId,

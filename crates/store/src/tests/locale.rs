@@ -14,7 +14,7 @@ const NAMES: [&str; 8] = ["A/1", "B", "a", "a-b", "a.b", "a/b", "a_b", "ab"];
 const COMPONENTS: [&str; 5] = ["a", "a-b", "a1", "a_b", "ab"];
 
 /// The columns of text that a statement orders by or compares in order.
-const ORDERED: [(&str, &str); 5] = [
+pub(super) const ORDERED: [(&str, &str); 5] = [
     ("device_components", "component"),
     ("objects", "name"),
     ("rollout_counters", "failure_class"),

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use drover_db::on_both;
-use drover_db::testing::TestDb;
 use drover_types::{DeviceId, RolloutId, RolloutKind, RolloutState, SessionState, StageState, UpdateSessionId};
 
 use super::fixture::{Scope, acme, at, commit, component, new_rollout, uuid};

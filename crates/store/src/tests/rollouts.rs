@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use drover_db::testing::TestDb;
 use drover_db::{on_both, unique_violation};
 use drover_types::{FailureClass, RolloutId, RolloutKind, RolloutState, SessionState, Timestamp};
 

@@ -1,6 +1,5 @@
 //! Stages open, choose their devices, and change state by compare-and-set.
 
-use drover_db::testing::TestDb;
 use drover_db::{on_both, unique_violation};
 use drover_types::{DeviceId, RolloutId, RolloutState, StageState};
 

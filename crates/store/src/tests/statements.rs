@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use drover_db::testing::TestDb;
 use drover_db::{Dialect, on_both, run};
 use drover_types::SessionState;
 use sqlx::{AssertSqlSafe, Executor, SqlSafeStr};
 
+use super::catalogue::{Catalogue, Kind};
 use super::fixture::migrated;
+use super::locale::ORDERED;
 
 macro_rules! modules {
     ($($module:ident),+ $(,)?) => { &[$((stringify!($module), crate::$module::STATEMENTS)),+] };
@@ -149,6 +150,33 @@ fn every_list_of_running_states_is_complete() {
         lists += 1;
     }
     assert!(lists >= 4, "only {lists} lists found: this test looks for the wrong text");
+}
+
+/// `PostgreSQL` sorts text by the locale of the server unless the column says otherwise, see `locale.rs`.
+#[tokio::test]
+async fn every_text_that_is_sorted_is_known() {
+    let test = drover_db::testing::TestDb::sqlite().await;
+    let catalogue = Catalogue::read(migrated(&test).await).await;
+    let texts: BTreeSet<&str> = catalogue
+        .tables
+        .values()
+        .flat_map(|table| &table.columns)
+        .filter(|column| column.kind == Kind::Text)
+        .map(|column| column.name.as_str())
+        .collect();
+    let known: BTreeSet<&str> = ORDERED.iter().map(|(_, name)| *name).collect();
+    let sources = sources();
+    let lists = sources.iter().flat_map(|(_, text)| text.split("ORDER BY ").skip(1));
+    let mut sorted = BTreeSet::new();
+    for list in lists {
+        let list = list.split(['"', ')']).next().unwrap_or_default();
+        let list = list.split("LIMIT").next().unwrap_or_default();
+        // What a CASE looks at is compared, not sorted.
+        let cases = list.split("CASE ").map(|part| part.split_once(" END").map_or(part, |(_, rest)| rest));
+        let words = cases.flat_map(|part| part.split(|c: char| !c.is_alphanumeric() && c != '_'));
+        sorted.extend(words.filter(|word| texts.contains(word)));
+    }
+    assert_eq!(sorted, known);
 }
 
 on_both! {

@@ -1,7 +1,6 @@
 //! Which devices a rollout may take.
 
 use drover_db::on_both;
-use drover_db::testing::TestDb;
 use drover_types::{DeviceId, RolloutId, RolloutState, SessionState};
 use uuid::Uuid;
 

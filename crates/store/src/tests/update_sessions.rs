@@ -1,6 +1,5 @@
 //! Update sessions change by compare-and-set; a component has one running session at a time.
 
-use drover_db::testing::TestDb;
 use drover_db::{on_both, unique_violation};
 use drover_types::{
     ComponentName, DeviceId, FailureClass, RolloutId, RolloutState, SessionState, Timestamp, UpdateSessionId,
