@@ -8,19 +8,33 @@
 //! 1. A *draft* does nothing. Started, it is *scheduled* until its first stage's start time, then *active*.
 //! 2. A *waiting* stage opens once every earlier stage is done and its own start time has come. While it is *opening*
 //!    the driver chooses its devices, up to the stage's cumulative share, and offers nothing; then it is *running*.
-//! 3. Only a running stage of an active rollout offers: [`offer_slots`] says how many more sessions may be in flight.
-//! 4. A session that is silent for too long is timed out, in every state of the rollout. That is a failure.
-//! 5. The **failure gate** looks from `min_sample` ended sessions on (or when all of the stage ended). The **success
-//!    gate** looks when all ended. A gate that trips fails the stage and pauses, cancels or rolls back the rollout.
-//! 6. A stage whose gates held *soaks*, then has *passed*. A stage in which no session ended by itself (it is
-//!    empty, or all were skipped or called off) passes at once. After the last one the rollout is *completed*.
-//! 7. *Paused*, nothing new is offered, opened, judged or passed; sessions in flight finish. A person who resumes a
-//!    rollout after a gate has overridden that gate: the failed stage offers its waiting sessions again, its gates look no
-//!    more, and once all of it ended, without a soak, it counts as passed.
-//! 8. *Cancelled*, waiting and merely offered sessions are called off; those in flight finish or time out.
-//! 9. *Rolling back* does the same first. Then the devices that succeeded are taken back by a rollout of their own, made
-//!    once; when that reached an end, or there is nothing to take back, the rollout is *rolled back*.
-//! 10. A rollout of kind *rollback* has no gates: taking back goes on whatever fails, and completes when all ended.
+//! 3. Devices come when they come, some after weeks. A stage does not wait for all of them: it is *satisfied* once at
+//!    least one session succeeded and, of all sessions that were not cancelled or skipped, the share
+//!    `success_threshold`. It *soaks*, then has *passed*, though some sessions are pending or in flight:
+//!    *stragglers*. A stage in which no session ended by itself (it is empty, or all were skipped or called off)
+//!    passes at once.
+//! 4. Stragglers go on: while the rollout is active, all stages offer that are running, soaking or passed, or failed
+//!    and overridden. [`offer_slots`] says how many more sessions may be in flight; 0 when a gate would trip.
+//! 5. A session that is silent for too long is timed out, in every state of the rollout. That is a failure.
+//! 6. The **failure gate** looks at the current stage while it is running or soaking, from `min_sample` ended sessions
+//!    on (or when all of the stage ended), and in the same way at the passed stages, whose stragglers may fail. The
+//!    **success gate** looks at the current stage when all of it ended. A gate that trips fails the *current* stage,
+//!    whichever stage it is about, and pauses, cancels or rolls back the rollout. Once all stages passed, gates look no
+//!    more. (After a pass the failure gate can trip only if `rollback_threshold` is at most 1 − `success_threshold`.)
+//! 7. While the current stage is waiting or opening there is none to fail. A gate about a passed stage then cancels or
+//!    rolls back just the rollout; one that pauses lets nothing be offered and trips once the stage is running. It
+//!    would otherwise trip again whenever a person resumes, as nothing tells that they did.
+//! 8. *Paused*, nothing new is offered, opened, judged or passed; sessions in flight finish. A person who resumes a
+//!    rollout after a gate has overridden the gates of the failed stage and of all before it: they look no more, so a
+//!    gate pauses a rollout at most once per stage. The failed stage offers its waiting sessions again, and the next one
+//!    may open, without a soak, once the share `success_threshold` of it ended, whichever way.
+//! 9. The rollout is *completed* when all stages are done and all sessions ended, stragglers included. Devices that
+//!    never come keep it active; a person may cancel it.
+//! 10. *Cancelled*, waiting and merely offered sessions are called off; those in flight finish or time out.
+//! 11. *Rolling back* does the same first. Then the devices that succeeded are taken back by a rollout of their own, made
+//!     once; when that reached an end, or there is nothing to take back, the rollout is *rolled back*.
+//! 12. A rollout of kind *rollback* has no gates: taking back goes on whatever fails, and passes its stage when all
+//!     ended.
 //!
 //! # What the driver owes the planner
 //!
@@ -32,6 +46,7 @@
 //!   a rollout that is winding down.
 
 mod decision;
+mod gate;
 mod plan;
 mod policy;
 mod policy_check;

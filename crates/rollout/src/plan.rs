@@ -5,6 +5,7 @@ use std::time::Duration;
 use drover_types::{BreachAction, RolloutKind, RolloutState, StageState, Timestamp};
 
 use crate::decision::Decision;
+use crate::gate::{breach, may_stop};
 use crate::policy::Policy;
 use crate::snapshot::{MAX_DUE_SESSIONS, Snapshot, StageCounts, StageSnapshot};
 
@@ -48,12 +49,13 @@ pub fn next_tick(policy: &Policy, snapshot: &Snapshot, now: Timestamp) -> Option
     let at = match snapshot.state {
         RolloutState::Scheduled => policy.stages[0].start_time,
         RolloutState::Active => {
-            let (index, stage) = current_stage(snapshot)?;
-            let is_waiting_only =
-                stage.counts.all_ended() && breach(policy, snapshot.kind, index, &stage.counts).is_none();
+            let (index, stage) = snapshot.current_stage(policy.success_threshold)?;
+            if stop(policy, snapshot).is_some() {
+                return None;
+            }
             match stage.state {
                 StageState::Waiting => policy.stages[index].start_time,
-                StageState::Soaking if is_waiting_only => stage.soak_until,
+                StageState::Soaking if is_satisfied(policy, snapshot.kind, &stage.counts) => stage.soak_until,
                 _ => None,
             }
         }
@@ -62,25 +64,21 @@ pub fn next_tick(policy: &Policy, snapshot: &Snapshot, now: Timestamp) -> Option
     at.filter(|time| *time > now)
 }
 
-/// How many more sessions may be in flight now, never more than the current stage has pending. 0 unless the rollout is
-/// active and the current stage is running with its gates intact, or failed and a person went on regardless.
+/// How many more sessions may be in flight now: never more than the cap leaves room for, nor than are pending in the
+/// stages that offer, those that are running, soaking or passed and those that failed when a person went on regardless.
+/// 0 unless the rollout is active and all gates hold.
 pub fn offer_slots(policy: &Policy, snapshot: &Snapshot) -> u64 {
-    if snapshot.state != RolloutState::Active || !stages_match(policy, snapshot) {
+    let is_offering = snapshot.state == RolloutState::Active && stages_match(policy, snapshot);
+    if !is_offering || breach(policy, snapshot).is_some() {
         return 0;
     }
-    let Some((index, stage)) = current_stage(snapshot) else {
-        return 0;
-    };
-    let may_offer = match stage.state {
-        StageState::Running => breach(policy, snapshot.kind, index, &stage.counts).is_none(),
-        StageState::Failed => true,
-        StageState::Waiting | StageState::Opening | StageState::Soaking | StageState::Passed => false,
-    };
-    if !may_offer {
-        return 0;
-    }
+    let offering = snapshot.stages.iter().filter(|stage| match stage.state {
+        StageState::Running | StageState::Soaking | StageState::Passed | StageState::Failed => true,
+        StageState::Waiting | StageState::Opening => false,
+    });
+    let pending: u64 = offering.map(|stage| stage.counts.pending).sum();
     let cap = policy.max_in_flight.map_or(u64::MAX, u64::from);
-    stage.counts.pending.min(cap.saturating_sub(snapshot.in_flight()))
+    pending.min(cap.saturating_sub(snapshot.in_flight()))
 }
 
 /// A snapshot of another policy proves nothing: without this, one without stages would be complete.
@@ -90,11 +88,6 @@ fn stages_match(policy: &Policy, snapshot: &Snapshot) -> bool {
 
 fn is_start_reached(policy: &Policy, stage: usize, now: Timestamp) -> bool {
     policy.stages[stage].start_time.is_none_or(|start| start <= now)
-}
-
-/// The first stage that is not done, and its index.
-fn current_stage(snapshot: &Snapshot) -> Option<(usize, &StageSnapshot)> {
-    snapshot.stages.iter().enumerate().find(|(_, stage)| !stage.is_done())
 }
 
 fn time_outs(snapshot: &Snapshot, now: Timestamp) -> Option<Decision> {
@@ -109,22 +102,29 @@ fn call_off(snapshot: &Snapshot) -> Option<Decision> {
 }
 
 fn plan_active(policy: &Policy, snapshot: &Snapshot, now: Timestamp) -> Vec<Decision> {
-    let Some((index, stage)) = current_stage(snapshot) else {
-        return vec![Decision::Complete];
+    let Some((index, stage)) = snapshot.current_stage(policy.success_threshold) else {
+        return if snapshot.all_ended() { vec![Decision::Complete] } else { Vec::new() };
     };
-    match stage.state {
-        StageState::Waiting if is_start_reached(policy, index, now) => vec![Decision::OpenStage { stage: index }],
-        StageState::Running | StageState::Soaking => match breach(policy, snapshot.kind, index, &stage.counts) {
-            Some(reason) => stop(policy.on_breach, index, reason),
-            None => advance(policy, index, stage, now).into_iter().collect(),
-        },
-        StageState::Waiting | StageState::Opening | StageState::Passed | StageState::Failed => Vec::new(),
+    if let Some(decisions) = stop(policy, snapshot) {
+        return decisions;
     }
+    let next = match stage.state {
+        StageState::Waiting => is_start_reached(policy, index, now).then_some(Decision::OpenStage { stage: index }),
+        StageState::Running | StageState::Soaking => advance(policy, snapshot.kind, index, stage, now),
+        StageState::Opening | StageState::Passed | StageState::Failed => None,
+    };
+    next.into_iter().collect()
 }
 
-/// The next step of a running or soaking stage whose gates hold.
-fn advance(policy: &Policy, index: usize, stage: &StageSnapshot, now: Timestamp) -> Option<Decision> {
-    if !stage.counts.all_ended() {
+/// The next step of a running or soaking stage while all gates hold.
+fn advance(
+    policy: &Policy,
+    kind: RolloutKind,
+    index: usize,
+    stage: &StageSnapshot,
+    now: Timestamp,
+) -> Option<Decision> {
+    if !is_satisfied(policy, kind, &stage.counts) {
         return None;
     }
     let pass = Decision::PassStage { stage: index };
@@ -139,41 +139,29 @@ fn advance(policy: &Policy, index: usize, stage: &StageSnapshot, now: Timestamp)
     Some(Decision::SoakStage { stage: index, until: now.plus(Duration::from_millis(soak_ms)) })
 }
 
-/// Why a gate of the stage trips; none while both hold.
-fn breach(policy: &Policy, kind: RolloutKind, index: usize, counts: &StageCounts) -> Option<String> {
-    let (ended, failed) = (counts.ended(), counts.failed);
-    if kind == RolloutKind::Rollback || ended == 0 {
+/// Whether a stage whose gates hold needs nothing more to soak and pass. Of a stage that ended, the gates have said
+/// enough; taking back waits for everyone.
+fn is_satisfied(policy: &Policy, kind: RolloutKind, counts: &StageCounts) -> bool {
+    let is_enough = kind == RolloutKind::Update && counts.is_enough(counts.succeeded, policy.success_threshold);
+    counts.all_ended() || is_enough
+}
+
+/// What a gate that trips now does; none when none trips. The rollout is stopped before the stage is marked: a failed
+/// stage in an active rollout would read as overridden by a person.
+fn stop(policy: &Policy, snapshot: &Snapshot) -> Option<Vec<Decision>> {
+    let (index, stage) = snapshot.current_stage(policy.success_threshold)?;
+    if !may_stop(policy.on_breach, stage.state) {
         return None;
     }
-    let name = &policy.stages[index].name;
-    let is_sample_enough = ended >= u64::from(policy.min_sample) || counts.all_ended();
-    if is_sample_enough && counts.failure_share() >= policy.rollback_threshold {
-        let limit = percent(policy.rollback_threshold);
-        let share = percent(counts.failure_share());
-        return Some(format!("stage {name:?}: {failed} of {ended} devices failed ({share}); the limit is {limit}"));
-    }
-    if counts.all_ended() && counts.success_share() < policy.success_threshold {
-        let needed = percent(policy.success_threshold);
-        let (share, succeeded) = (percent(counts.success_share()), counts.succeeded);
-        return Some(format!("stage {name:?}: {succeeded} of {ended} devices succeeded ({share}); needed {needed}"));
-    }
-    None
-}
-
-/// At most two decimals, none that says nothing.
-fn percent(share: f64) -> String {
-    let text = format!("{:.2}", share * 100.0);
-    format!("{} %", text.trim_end_matches('0').trim_end_matches('.'))
-}
-
-/// Stops the rollout, then marks the stage: a failed stage in an active rollout would read as overridden by a person.
-fn stop(on_breach: BreachAction, stage: usize, reason: String) -> Vec<Decision> {
-    let fail = Decision::FailStage { stage, reason: reason.clone() };
-    match on_breach {
-        BreachAction::Pause => vec![Decision::Pause { reason }, fail],
-        BreachAction::Cancel => vec![Decision::Cancel { reason }, fail, Decision::CallOffWaiting],
-        BreachAction::Rollback => vec![Decision::BeginRollback { reason }, fail, Decision::CallOffWaiting],
-    }
+    let reason = breach(policy, snapshot)?;
+    let may_fail = stage.state.may_become(StageState::Failed);
+    let fail = may_fail.then(|| Decision::FailStage { stage: index, reason: reason.clone() });
+    let (first, last) = match policy.on_breach {
+        BreachAction::Pause => (Decision::Pause { reason }, None),
+        BreachAction::Cancel => (Decision::Cancel { reason }, Some(Decision::CallOffWaiting)),
+        BreachAction::Rollback => (Decision::BeginRollback { reason }, Some(Decision::CallOffWaiting)),
+    };
+    Some([Some(first), fail, last].into_iter().flatten().collect())
 }
 
 fn plan_rolling_back(snapshot: &Snapshot) -> Option<Decision> {

@@ -10,12 +10,13 @@ use serde::{Deserialize, Serialize};
 pub struct Policy {
     /// 1 to 50 stages; the percentages rise strictly and the last is 100.
     pub stages: Vec<StagePolicy>,
-    /// The share of a stage's ended sessions (succeeded or failed, not cancelled or skipped) that must have succeeded
-    /// for the stage to pass, 0 to 1. 0.95 when left out.
+    /// The share of a stage's sessions that must have succeeded for the stage to pass, 0 to 1, and one at least.
+    /// Sessions that are pending or in flight count against it; those cancelled or skipped do not count. A stage that
+    /// passed does not wait for the rest. 0.95 when left out: one vehicle in twenty may be out of reach for weeks.
     #[serde(default = "default_success_threshold")]
     pub success_threshold: f64,
-    /// The share of the current stage's ended sessions that failed at or above which the failure gate trips, above
-    /// 0 and up to 1. 0.2 when left out.
+    /// The share of the ended sessions of a stage, the current or a passed one, that failed at or above which the
+    /// failure gate trips, above 0 and up to 1. 0.2 when left out.
     #[serde(default = "default_rollback_threshold")]
     pub rollback_threshold: f64,
     /// How many sessions of the stage must have ended before the failure gate looks, at least 1; a stage with fewer is
@@ -45,7 +46,7 @@ pub struct StagePolicy {
     /// The stage opens no earlier than this; at once when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start_time: Option<Timestamp>,
-    /// Milliseconds to wait after success before the stage passes, up to 90 days; 0 when left out.
+    /// Milliseconds to wait after enough success before the stage passes, up to 90 days; 0 when left out.
     #[serde(default)]
     pub soak_ms: u64,
 }

@@ -32,6 +32,11 @@ impl Snapshot {
     pub fn all_ended(&self) -> bool {
         self.stages.iter().all(|stage| stage.counts.all_ended())
     }
+
+    /// The first stage that is not done, and its index.
+    pub(crate) fn current_stage(&self, success_threshold: f64) -> Option<(usize, &StageSnapshot)> {
+        self.stages.iter().enumerate().find(|(_, stage)| !stage.is_done(success_threshold))
+    }
 }
 
 /// A stage at one moment.
@@ -46,11 +51,14 @@ pub struct StageSnapshot {
 }
 
 impl StageSnapshot {
-    /// The stage needs nothing more: it passed, or it failed, a person went on and all of it ended.
-    pub(crate) const fn is_done(&self) -> bool {
+    /// The next stage need not wait for this one: it passed, or it failed, a person went on and enough of it ended,
+    /// whichever way. Done or not, it may have stragglers.
+    fn is_done(&self, success_threshold: f64) -> bool {
         match self.state {
             StageState::Passed => true,
-            StageState::Failed => self.counts.all_ended(),
+            StageState::Failed => {
+                self.counts.all_ended() || self.counts.is_enough(self.counts.ended(), success_threshold)
+            }
             StageState::Waiting | StageState::Opening | StageState::Running | StageState::Soaking => false,
         }
     }
@@ -79,18 +87,24 @@ impl StageCounts {
         self.succeeded.saturating_add(self.failed)
     }
 
+    /// Sessions that the success threshold is a share of: all but those cancelled or skipped.
+    pub const fn counted(&self) -> u64 {
+        self.pending.saturating_add(self.in_flight).saturating_add(self.ended())
+    }
+
     /// All sessions.
     pub const fn total(&self) -> u64 {
-        self.pending
-            .saturating_add(self.in_flight)
-            .saturating_add(self.ended())
-            .saturating_add(self.cancelled)
-            .saturating_add(self.skipped)
+        self.counted().saturating_add(self.cancelled).saturating_add(self.skipped)
     }
 
     /// Nothing is pending or in flight.
     pub const fn all_ended(&self) -> bool {
         self.pending == 0 && self.in_flight == 0
+    }
+
+    /// Whether `sessions`, some of [`Self::counted`], are one at least and that share of them.
+    pub(crate) fn is_enough(&self, sessions: u64, threshold: f64) -> bool {
+        sessions > 0 && share(sessions, self.counted()).is_some_and(|share| share >= threshold)
     }
 
     /// The share of [`Self::ended`] that failed, 0 to 1; 0 when none ended.
@@ -129,7 +143,7 @@ mod tests {
     #[test]
     fn gates_judge_neither_cancelled_nor_skipped_sessions() {
         let counts = StageCounts { pending: 1, in_flight: 2, succeeded: 7, failed: 3, cancelled: 5, skipped: 9 };
-        assert_eq!((counts.ended(), counts.total()), (10, 27));
+        assert_eq!((counts.ended(), counts.counted(), counts.total()), (10, 13, 27));
         assert!(counts.failure_share() >= 0.3 && counts.failure_share() <= 0.3);
         assert!(counts.success_share() >= 0.7 && counts.success_share() <= 0.7);
     }

@@ -288,7 +288,8 @@ CREATE INDEX update_sessions_by_state ON update_sessions (tenant_id, state);
 CREATE INDEX update_sessions_by_rollout ON update_sessions (tenant_id, rollout_id, state, id);
 CREATE INDEX update_sessions_by_next_action ON update_sessions (tenant_id, rollout_id, next_action_at);
 -- A component of a device is updated by one session at a time.
-CREATE UNIQUE INDEX update_sessions_tenant_id_device_id_component_key ON update_sessions (tenant_id, device_id, component)
+CREATE UNIQUE INDEX update_sessions_tenant_id_device_id_component_key
+    ON update_sessions (tenant_id, device_id, component)
     WHERE state IN ('offered', 'downloading', 'downloaded', 'installing', 'rebooting', 'validating');
 
 -- Sessions per stage, state and failure class ('' for none), kept in the transaction of each transition.

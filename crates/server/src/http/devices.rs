@@ -42,7 +42,8 @@ async fn device_view(State(app): State<Arc<App>>, caller: Caller, Path(id): Path
 }
 
 /// Change a device's metadata and groups
-#[utoipa::path(put, path = "/api/v1/devices/{id}", tag = "devices", params(("id" = DeviceId, Path)), request_body = DeviceUpdate,
+#[utoipa::path(put, path = "/api/v1/devices/{id}", tag = "devices",
+    params(("id" = DeviceId, Path)), request_body = DeviceUpdate,
     responses((status = 200, body = Device), WriteProblems))]
 async fn device_update(
     State(app): State<Arc<App>>,

@@ -34,7 +34,8 @@ async fn enrolment_token_list(
 }
 
 /// Make an enrolment token; it is shown this once
-#[utoipa::path(post, path = "/api/v1/enrolment-tokens", tag = "credentials", params(Idempotency), request_body = EnrolmentTokenCreate,
+#[utoipa::path(post, path = "/api/v1/enrolment-tokens", tag = "credentials",
+    params(Idempotency), request_body = EnrolmentTokenCreate,
     responses((status = 201, body = EnrolmentTokenCreated), WriteProblems))]
 async fn enrolment_token_create(
     State(app): State<Arc<App>>,
@@ -47,7 +48,8 @@ async fn enrolment_token_create(
 }
 
 /// Revoke an enrolment token, at once and for ever
-#[utoipa::path(delete, path = "/api/v1/enrolment-tokens/{id}", tag = "credentials", params(("id" = EnrolmentTokenId, Path)),
+#[utoipa::path(delete, path = "/api/v1/enrolment-tokens/{id}", tag = "credentials",
+    params(("id" = EnrolmentTokenId, Path)),
     responses((status = 204), WriteProblems))]
 async fn enrolment_token_revoke(
     State(app): State<Arc<App>>,

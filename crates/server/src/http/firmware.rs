@@ -99,7 +99,9 @@ struct DownloadQuery {
 /// were offered.
 #[utoipa::path(get, path = "/api/v1/firmware/{id}/download", tag = "firmware",
     params(("id" = FirmwareId, Path), DownloadQuery),
-    responses((status = 307, description = "The bytes are at this address", headers(("Location" = String))), ReadProblems))]
+    responses(
+        (status = 307, description = "The bytes are at this address", headers(("Location" = String))),
+        ReadProblems))]
 async fn firmware_download(
     State(app): State<Arc<App>>,
     caller: Caller,

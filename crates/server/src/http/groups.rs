@@ -56,7 +56,8 @@ async fn group_view(State(app): State<Arc<App>>, caller: Caller, Path(id): Path<
 }
 
 /// Change a group's name and description
-#[utoipa::path(put, path = "/api/v1/groups/{id}", tag = "groups", params(("id" = GroupId, Path)), request_body = GroupWrite,
+#[utoipa::path(put, path = "/api/v1/groups/{id}", tag = "groups",
+    params(("id" = GroupId, Path)), request_body = GroupWrite,
     responses((status = 200, body = Group), WriteProblems))]
 async fn group_update(
     State(app): State<Arc<App>>,
@@ -76,7 +77,8 @@ async fn group_delete(State(app): State<Arc<App>>, caller: Caller, Path(id): Pat
 }
 
 /// Put devices into a group: all of them, or none when one does not exist
-#[utoipa::path(post, path = "/api/v1/groups/{id}/devices", tag = "groups", params(("id" = GroupId, Path)), request_body = GroupMembers,
+#[utoipa::path(post, path = "/api/v1/groups/{id}/devices", tag = "groups",
+    params(("id" = GroupId, Path)), request_body = GroupMembers,
     responses((status = 200, body = Group), WriteProblems))]
 async fn group_add(
     State(app): State<Arc<App>>,

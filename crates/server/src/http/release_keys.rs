@@ -32,7 +32,8 @@ async fn release_key_list(
 }
 
 /// Add a release key
-#[utoipa::path(post, path = "/api/v1/release-keys", tag = "credentials", params(Idempotency), request_body = ReleaseKeyCreate,
+#[utoipa::path(post, path = "/api/v1/release-keys", tag = "credentials",
+    params(Idempotency), request_body = ReleaseKeyCreate,
     responses((status = 201, body = ReleaseKey), WriteProblems))]
 async fn release_key_create(
     State(app): State<Arc<App>>,

@@ -69,7 +69,8 @@ async fn rollout_view(
 }
 
 /// Change a rollout: its name at any time, all else while it is a draft
-#[utoipa::path(put, path = "/api/v1/rollouts/{id}", tag = "rollouts", params(("id" = RolloutId, Path)), request_body = RolloutUpdate,
+#[utoipa::path(put, path = "/api/v1/rollouts/{id}", tag = "rollouts",
+    params(("id" = RolloutId, Path)), request_body = RolloutUpdate,
     responses((status = 200, body = Rollout), WriteProblems))]
 async fn rollout_update(
     State(app): State<Arc<App>>,
@@ -125,7 +126,8 @@ async fn rollout_cancel(
 }
 
 /// Stop a rollout and take updated devices back to what they ran before
-#[utoipa::path(post, path = "/api/v1/rollouts/{id}/rollback", tag = "rollouts", params(("id" = RolloutId, Path)), request_body = Option<RolloutRollback>,
+#[utoipa::path(post, path = "/api/v1/rollouts/{id}/rollback", tag = "rollouts",
+    params(("id" = RolloutId, Path)), request_body = Option<RolloutRollback>,
     responses((status = 200, body = Rollout), WriteProblems))]
 async fn rollout_rollback(
     State(app): State<Arc<App>>,
@@ -148,7 +150,8 @@ async fn rollout_metrics(
 }
 
 /// Devices on which a rollout failed, newest first
-#[utoipa::path(get, path = "/api/v1/rollouts/{id}/failures", tag = "rollouts", params(("id" = RolloutId, Path), PageQuery),
+#[utoipa::path(get, path = "/api/v1/rollouts/{id}/failures", tag = "rollouts",
+    params(("id" = RolloutId, Path), PageQuery),
     responses((status = 200, body = Page<UpdateSession>), ReadProblems))]
 async fn rollout_failures(
     State(app): State<Arc<App>>,
@@ -160,7 +163,8 @@ async fn rollout_failures(
 }
 
 /// A rollout's update sessions
-#[utoipa::path(get, path = "/api/v1/rollouts/{id}/sessions", tag = "rollouts", params(("id" = RolloutId, Path), UpdateSessionFilter),
+#[utoipa::path(get, path = "/api/v1/rollouts/{id}/sessions", tag = "rollouts",
+    params(("id" = RolloutId, Path), UpdateSessionFilter),
     responses((status = 200, body = Page<UpdateSession>), ReadProblems))]
 async fn rollout_sessions(
     State(app): State<Arc<App>>,

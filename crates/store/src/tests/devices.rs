@@ -127,6 +127,7 @@ on_both! {
         assert_eq!((page[0].id, page[0].device_count, page.len()), (second, 2, 1));
         let page = groups::page(acme.db, acme.tenant, Some(second), 9).await.unwrap();
         assert_eq!((page[0].id, page[0].device_count, page.len()), (group, 1, 1));
+        assert_eq!(groups::get(acme.db, acme.tenant, group).await.unwrap().unwrap().device_count, 1);
 
         assert!(commit!(acme.db, |tx| groups::remove(tx, acme.tenant, second, one)));
         assert!(!commit!(acme.db, |tx| groups::remove(tx, acme.tenant, second, one)));

@@ -28,7 +28,8 @@ async fn english() -> String {
     let url = std::env::var(POSTGRES_VARIABLE).unwrap_or_else(|_| panic!("{POSTGRES_VARIABLE} is not set"));
     let mut server = PgConnection::connect(&url).await.expect("the server is there");
     let (version, has_icu): (i32, bool) = sqlx::query_as(
-        "SELECT current_setting('server_version_num')::int, EXISTS (SELECT 1 FROM pg_collation WHERE collprovider = 'i')",
+        "SELECT current_setting('server_version_num')::int, \
+         EXISTS (SELECT 1 FROM pg_collation WHERE collprovider = 'i')",
     )
     .fetch_one(&mut server)
     .await

@@ -113,10 +113,7 @@ on_both! {
         let (db, tenant) = (acme.db.clone(), acme.tenant);
         let mut pause = tokio::spawn(async move {
             let change = StateChange { from: RolloutState::Active, to: RolloutState::Paused, reason: None };
-            let work = async move |tx: &mut drover_db::Tx| rollouts::set_state(tx, tenant, rollout, &change, at(300)).await;
-            let mut tx = db.begin().await.unwrap();
-            assert!(work(&mut tx).await.unwrap());
-            tx.commit().await.unwrap();
+            assert!(commit!(db, |tx| rollouts::set_state(tx, tenant, rollout, &change, at(300))));
         });
         let early = tokio::time::timeout(Duration::from_millis(300), &mut pause).await;
         assert!(early.is_err(), "the pause overtook the offer");

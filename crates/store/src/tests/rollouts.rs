@@ -224,13 +224,13 @@ on_both! {
         let (db, tenant) = (acme.db.clone(), acme.tenant);
         let mut pause = tokio::spawn(async move {
             let change = StateChange { from: RolloutState::Active, to: RolloutState::Paused, reason: None };
-            db.write(move |tx| Box::pin(async move { rollouts::set_state(tx, tenant, id, &change, at(300)).await })).await
+            commit!(db, |tx| rollouts::set_state(tx, tenant, id, &change, at(300)))
         });
         let early = tokio::time::timeout(Duration::from_millis(300), &mut pause).await;
         assert!(early.is_err(), "the state changed under the lock");
         assert_eq!(rollouts::lock(&mut tx, acme.tenant, id).await.unwrap(), Some(0));
         tx.commit().await.unwrap();
-        assert!(pause.await.unwrap().unwrap());
+        assert!(pause.await.unwrap());
         let mut tx = acme.db.begin().await.unwrap();
         assert_eq!(rollouts::lock(&mut tx, acme.tenant, id).await.unwrap(), Some(1));
     }

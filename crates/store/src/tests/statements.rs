@@ -199,7 +199,9 @@ on_both! {
 
     async fn a_wrong_statement_is_found(test: TestDb) {
         let db = migrated(&test).await;
-        for wrong in ["SELECT nothing FROM devices WHERE tenant_id = $1", "SELECT id FROM device WHERE tenant_id = $1"] {
+        let wrong_column = "SELECT nothing FROM devices WHERE tenant_id = $1";
+        let wrong_table = "SELECT id FROM device WHERE tenant_id = $1";
+        for wrong in [wrong_column, wrong_table] {
             assert!(prepare(db, wrong.to_owned()).await.is_err(), "{wrong}");
         }
     }

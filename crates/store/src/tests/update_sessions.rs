@@ -49,7 +49,13 @@ on_both! {
         assert_eq!((row.from_version, row.from_firmware_id), (Some(old.version), Some(old.id)));
 
         let step = SessionState::Downloading;
-        let next = Move { from: SessionState::Offered, to: step, progress: 40, failure: None, next_action_at: Some(at(95)) };
+        let next = Move {
+            from: SessionState::Offered,
+            to: step,
+            progress: 40,
+            failure: None,
+            next_action_at: Some(at(95)),
+        };
         assert!(commit!(acme.db, |tx| sessions::change_state(tx, acme.tenant, id, &next, at(80))));
         assert!(!commit!(acme.db, |tx| sessions::change_state(tx, acme.tenant, id, &next, at(81))));
         assert!(commit!(acme.db, |tx| sessions::touch(tx, acme.tenant, id, step, 60, at(99), at(82))));
@@ -70,13 +76,15 @@ on_both! {
         let id = acme.pending(300, rollout, device, new.id).await;
         assert!(acme.offer(id, None, at(90)).await);
         let failure = Some((FailureClass::SelfTest, "exit_1".to_owned(), "the self-test ended with 1".to_owned()));
-        let end = Move { from: SessionState::Offered, to: SessionState::RolledBack, progress: 90, failure, next_action_at: None };
+        let (from, to) = (SessionState::Offered, SessionState::RolledBack);
+        let end = Move { from, to, progress: 90, failure, next_action_at: None };
         assert!(commit!(acme.db, |tx| sessions::change_state(tx, acme.tenant, id, &end, at(80))));
         let row = get(acme, id).await;
         assert_eq!((row.failure_class, row.failure_code.as_deref()), (Some(FailureClass::SelfTest), Some("exit_1")));
         assert_eq!(row.failure_message.as_deref(), Some("the self-test ended with 1"));
         let counted = sessions::counted_of_device(acme.db, acme.tenant, device).await.unwrap();
-        let found: Vec<_> = counted.iter().map(|row| (row.rollout_id, row.stage, row.state, row.failure_class)).collect();
+        let found: Vec<_> =
+            counted.iter().map(|row| (row.rollout_id, row.stage, row.state, row.failure_class)).collect();
         assert_eq!(found, [(rollout, 0, SessionState::RolledBack, Some(FailureClass::SelfTest))]);
     }
 
@@ -129,7 +137,7 @@ on_both! {
         assert!(acme.change(first, SessionState::Validating, SessionState::Succeeded).await);
         assert_eq!(sessions::count_in_flight(acme.db, acme.tenant, device, new.id).await.unwrap(), 1);
         assert!(acme.offer(second, None, at(90)).await, "the first one ended");
-        assert_eq!(sessions::count_in_flight(acme.db, acme.tenant, device, FirmwareRow { ..new }.id).await.unwrap(), 2);
+        assert_eq!(sessions::count_in_flight(acme.db, acme.tenant, device, new.id).await.unwrap(), 2);
     }
 
     async fn a_device_is_in_a_rollout_once(test: TestDb) {
