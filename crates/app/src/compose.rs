@@ -14,7 +14,7 @@ use crate::passwords::PasswordHasher;
 use crate::{App, Random, Settings};
 
 /// How long to wait for another node that changes the schema.
-const MIGRATION_LOCK_TIMEOUT: Duration = Duration::from_secs(60);
+const MIGRATION_LOCK_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// Where everything is.
 #[derive(Debug, Clone)]

@@ -47,8 +47,8 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             poll_interval: Duration::from_secs(30),
-            offer_ttl: Duration::from_secs(6 * 3600),
-            login_ttl: Duration::from_secs(12 * 3600),
+            offer_ttl: Duration::from_hours(6),
+            login_ttl: Duration::from_hours(12),
             upload_max_bytes: 64 << 30,
             presign_keys: PresignKeys::default(),
         }

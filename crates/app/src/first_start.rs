@@ -70,7 +70,8 @@ impl App {
     }
 
     fn draw_letter(&self) -> char {
-        let index = usize::try_from(self.draw(PASSWORD_LETTERS.len() as u32)).unwrap_or(0);
+        let letters = u32::try_from(PASSWORD_LETTERS.len()).unwrap_or(u32::MAX);
+        let index = usize::try_from(self.draw(letters)).unwrap_or(0);
         char::from(PASSWORD_LETTERS[index])
     }
 }

@@ -14,7 +14,8 @@ impl App {
     pub async fn object_list(&self, caller: &Caller, query: &ObjectFilter) -> Result<Page<StoredObject>> {
         let tenant = caller.authorize(Action::ReadFleet)?;
         let paging: Paging<String> = Paging::new(query.limit, query.cursor.as_deref())?;
-        let rows = objects::page(&self.db, tenant, paging.after.as_deref(), query.prefix.as_deref(), paging.rows()).await?;
+        let rows =
+            objects::page(&self.db, tenant, paging.after.as_deref(), query.prefix.as_deref(), paging.rows()).await?;
         Ok(paging.page(rows, |row| row.name.clone(), view))
     }
 

@@ -13,7 +13,7 @@ pub(crate) fn from_request(body: &RolloutCreate) -> Result<Policy> {
     let mut policy = Policy { stages: stages(&body.stages)?, ..defaults()? };
     merge(
         &mut policy,
-        RolloutUpdate {
+        &RolloutUpdate {
             success_threshold: body.success_threshold,
             rollback_threshold: body.rollback_threshold,
             min_sample: body.min_sample,
@@ -27,12 +27,12 @@ pub(crate) fn from_request(body: &RolloutCreate) -> Result<Policy> {
 }
 
 /// The policy with a draft's changes, checked.
-pub(crate) fn with_update(mut policy: Policy, body: RolloutUpdate) -> Result<Policy> {
+pub(crate) fn with_update(mut policy: Policy, body: &RolloutUpdate) -> Result<Policy> {
     merge(&mut policy, body)?;
     checked(policy)
 }
 
-fn merge(policy: &mut Policy, body: RolloutUpdate) -> Result<()> {
+fn merge(policy: &mut Policy, body: &RolloutUpdate) -> Result<()> {
     if let Some(new) = &body.stages {
         policy.stages = stages(new)?;
     }

@@ -125,7 +125,7 @@ impl App {
         }
         validate::at_most("target_groups", body.target_groups.as_deref().unwrap_or_default(), GROUPS_MAX)?;
         let row = self.rollout_row(tenant, id).await?;
-        let policy = rollout_policy::with_update(rollout_policy::parse(&row.policy)?, body.clone())?;
+        let policy = rollout_policy::with_update(rollout_policy::parse(&row.policy)?, &body)?;
         let json = rollout_policy::to_json(&policy)?;
         let changes_plan = json != row.policy || body.target_groups.is_some();
         self.writer

@@ -1,5 +1,6 @@
 //! How a program that failed says so.
 
+use std::fmt::Write as _;
 use std::io::Write as _;
 use std::process::ExitCode;
 
@@ -59,7 +60,8 @@ pub(crate) fn exit(result: Result<(), RunError>) -> ExitCode {
     while let Some(error) = cause {
         let message = error.to_string();
         if !told.contains(&message) {
-            text.push_str(&format!("\n  because: {message}"));
+            // Writing to a text does not fail.
+            let _ = write!(text, "\n  because: {message}");
             told.push_str(&message);
         }
         cause = error.source();

@@ -6,7 +6,8 @@ use crate::error::RunError;
 
 /// Prints the description of the REST API.
 pub(crate) fn print() -> Result<(), RunError> {
-    let mut text = serde_json::to_string_pretty(&drover_server::openapi())
+    let mut text = drover_server::openapi()
+        .to_pretty_json()
         .map_err(|error| RunError::Setting(format!("the API cannot be described: {error}")))?;
     text.push('\n');
     std::io::stdout().write_all(text.as_bytes()).map_err(RunError::io("print the description"))

@@ -3,7 +3,7 @@
 mod config;
 
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 pub(crate) use config::ServeArgs;
 use drover_app::compose::Backends;
@@ -44,23 +44,22 @@ pub(crate) fn make_private(folder: &Path) -> Result<(), RunError> {
     made.map_err(RunError::io(format!("make the data folder {}", folder.display())))
 }
 
-fn print_welcome(
-    public_url: &str,
-    data: &PathBuf,
-    first_start: Option<&drover_app::FirstStart>,
-) -> Result<(), RunError> {
-    let mut text = format!("drover {} serves {public_url}\n", env!("CARGO_PKG_VERSION"));
-    text.push_str(&format!("  data      {}\n", data.display()));
-    if let Some(first) = first_start {
-        text.push_str(&format!(
-            "\nThis is the first start. Keep these; they are not shown again:\n  \
-             user      {}\n  password  {}\n  enrolment token for devices\n            {}\n\n\
-             Next: drover login --server {public_url} --username {}\n",
-            first.username, first.password, first.enrolment_token, first.username
-        ));
-    }
+fn print_welcome(public_url: &str, data: &Path, first_start: Option<&drover_app::FirstStart>) -> Result<(), RunError> {
+    let version = env!("CARGO_PKG_VERSION");
+    let secrets = first_start.map(|first| secrets(public_url, first)).unwrap_or_default();
+    let text = format!("drover {version} serves {public_url}\n  data      {}\n{secrets}", data.display());
     let mut out = std::io::stdout();
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(RunError::io("print the address"))
+}
+
+/// What the first start made, for the only time.
+fn secrets(public_url: &str, first: &drover_app::FirstStart) -> String {
+    let drover_app::FirstStart { username, password, enrolment_token } = first;
+    format!(
+        "\nThis is the first start. Keep these; they are not shown again:\n  \
+         user      {username}\n  password  {password}\n  enrolment token for devices\n            \
+         {enrolment_token}\n\nNext: drover login --server {public_url} --username {username}\n"
+    )
 }
 
 /// Cancels `stop` on SIGINT and SIGTERM.

@@ -8,10 +8,9 @@
 //! 1. A *draft* does nothing. Started, it is *scheduled* until its first stage's start time, then *active*.
 //! 2. A *waiting* stage opens once every earlier stage is done and its own start time has come. While it is *opening*
 //!    the driver chooses its devices, up to the stage's cumulative share, and offers nothing; then it is *running*.
-//! 3. Devices come when they come, some after weeks. A stage does not wait for all of them: it is *satisfied* once at
-//!    least one session succeeded and, of all sessions that were not cancelled or skipped, the share
-//!    `success_threshold`. It *soaks*, then has *passed*, though some sessions are pending or in flight:
-//!    *stragglers*. A stage in which no session ended by itself (it is empty, or all were skipped or called off)
+//! 3. Devices come when they come, some after weeks. A stage does not wait for all of them: it is *satisfied* once the
+//!    share `success_threshold` of its sessions succeeded, leaving out those cancelled or skipped, and one at least. It
+//!    *soaks*, then has *passed*, though some sessions, its *stragglers*, are pending or in flight. A stage in which no session ended by itself (it is empty, or all were skipped or called off)
 //!    passes at once.
 //! 4. Stragglers go on: while the rollout is active, all stages offer that are running, soaking or passed, or failed
 //!    and overridden. [`offer_slots`] says how many more sessions may be in flight; 0 when a gate would trip.

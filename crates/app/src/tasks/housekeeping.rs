@@ -8,10 +8,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{App, Error, Result};
 
-const INTERVAL: Duration = Duration::from_secs(3_600);
+const INTERVAL: Duration = Duration::from_hours(1);
 
 /// How long a creating request may be repeated.
-const IDEMPOTENCY_TTL: Duration = Duration::from_secs(24 * 3_600);
+const IDEMPOTENCY_TTL: Duration = Duration::from_hours(24);
 
 /// Tenants per round; the next round begins with the same ones, and each is quick.
 const TENANTS_MAX: i64 = 10_000;

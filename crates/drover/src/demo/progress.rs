@@ -69,6 +69,6 @@ fn line(rollout: &Rollout) -> String {
 }
 
 fn bar(done: u64, total: u64) -> String {
-    let filled = if total == 0 { 0 } else { usize::try_from(done * 20 / total).unwrap_or(20) };
+    let filled = (done * 20).checked_div(total).map_or(0, |filled| usize::try_from(filled).unwrap_or(20));
     format!("[{}{}]", "#".repeat(filled), ".".repeat(20 - filled))
 }

@@ -24,7 +24,7 @@ use crate::error::RunError;
 pub(super) const DEVICES: usize = 20;
 
 /// No step takes this long on any machine that works.
-const STEP_TIMEOUT: Duration = Duration::from_secs(120);
+const STEP_TIMEOUT: Duration = Duration::from_mins(2);
 
 /// Pause between two looks at the server.
 const LOOK_INTERVAL: Duration = Duration::from_millis(150);
@@ -76,10 +76,10 @@ impl<'a> Scenario<'a> {
         let back = self.way_back(bad.id).await?;
 
         let rollouts = vec![
-            self.outcome("v1.0.0 everywhere", &initial),
-            self.outcome("v1.1.0 in stages", &good),
-            self.outcome("v1.2.0 stops itself", &bad),
-            self.outcome("the way back to v1.1.0", &back),
+            outcome("v1.0.0 everywhere", &initial),
+            outcome("v1.1.0 in stages", &good),
+            outcome("v1.2.0 stops itself", &bad),
+            outcome("the way back to v1.1.0", &back),
         ];
         let sessions = self.sessions(bad.id).await?;
         Ok(Summary::new(rollouts, self.devices(&sessions).await?, begun.elapsed()))
@@ -118,7 +118,7 @@ impl<'a> Scenario<'a> {
             max_in_flight: None,
             session_timeout_ms: Some(60_000),
         };
-        Ok(self.client.create_rollout(&body).await.map_err(demo_error("create a rollout"))?)
+        self.client.create_rollout(&body).await.map_err(demo_error("create a rollout"))
     }
 
     async fn roll_out(&self, firmware: &Firmware, percentages: &[u8]) -> Result<Rollout, RunError> {
@@ -177,10 +177,6 @@ impl<'a> Scenario<'a> {
         Ok(page.items.into_iter().map(|session| (session.hardware_id.clone(), session)).collect())
     }
 
-    fn outcome(&self, what: &str, rollout: &Rollout) -> RolloutOutcome {
-        RolloutOutcome { what: what.to_owned(), status: rollout.status, counts: rollout.counts.clone() }
-    }
-
     /// What the server believes and what really lies on each device.
     async fn devices(&self, bad: &BTreeMap<String, UpdateSession>) -> Result<Vec<DeviceOutcome>, RunError> {
         let filter = DeviceFilter { device_type: Some(DEVICE_TYPE.to_owned()), ..DeviceFilter::default() };
@@ -218,6 +214,10 @@ impl<'a> Scenario<'a> {
             tokio::time::sleep(LOOK_INTERVAL).await;
         }
     }
+}
+
+fn outcome(what: &str, rollout: &Rollout) -> RolloutOutcome {
+    RolloutOutcome { what: what.to_owned(), status: rollout.status, counts: rollout.counts.clone() }
 }
 
 fn demo_error<E: std::fmt::Display>(what: &str) -> impl FnOnce(E) -> RunError {

@@ -40,7 +40,7 @@ impl Agent {
     /// Starts the program.
     pub(crate) fn run(&mut self) {
         let program = Path::new(env!("CARGO_BIN_EXE_drover")).with_file_name("drover-agent");
-        assert!(program.exists(), "{program:?} is not built: cargo build --workspace, or `make test`");
+        assert!(program.exists(), "{} is not built: cargo build --workspace, or `make test`", program.display());
         let log = std::fs::OpenOptions::new().create(true).append(true).open(self.folder.join("agent.log"));
         let process = Command::new(program)
             .args(["run", "--config"])

@@ -33,7 +33,7 @@ async fn source_000s_curl_works_word_for_word() {
     story::presign_with_curl().await;
 }
 
-#[tokio::test]
-async fn mixes_of_back_ends_that_nobody_tests_are_refused() {
-    story::refused_mixes().await;
+#[test]
+fn mixes_of_back_ends_that_nobody_tests_are_refused() {
+    story::refused_mixes();
 }

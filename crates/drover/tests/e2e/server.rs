@@ -64,7 +64,7 @@ impl Server {
         let password = until("the first password", async || field(&output, "password  ")).await;
         let enrolment_token = until("the enrolment token", async || token(&output)).await;
         // The same address after a restart: devices have it in their configuration.
-        arguments[1] = url.trim_start_matches("http://").to_owned();
+        url.trim_start_matches("http://").clone_into(&mut arguments[1]);
         let folder = folder.to_owned();
         Self { process, folder, arguments, url, password, enrolment_token, _database: database }
     }

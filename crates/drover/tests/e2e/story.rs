@@ -124,7 +124,7 @@ pub(crate) async fn presign_with_curl() {
 }
 
 /// Each refusal names what would be accepted.
-pub(crate) async fn refused_mixes() {
+pub(crate) fn refused_mixes() {
     let folder = TempDir::new().expect("a temporary folder");
     for (database, blobs) in [("postgres://localhost/x", "file:/tmp/x"), ("sqlite:x.db", "s3://bucket")] {
         let output = drover(folder.path())

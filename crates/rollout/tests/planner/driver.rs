@@ -23,11 +23,13 @@ pub(crate) enum Person {
     RollsBack,
 }
 
-/// Drives the rollout to its end, with a person who acts at some ticks. Fails when it does not end.
+/// Drives the rollout until it ended, or until it rests because nobody shows up who could be offered something, with a
+/// person who acts at some ticks. Fails when it does neither.
 pub(crate) fn run(world: &mut World, person: &[(u32, Person)]) {
     let (mut paused_ticks, mut child_ticks) = (0, 0);
     let last_act = person.iter().map(|(tick, _)| *tick).max().unwrap_or(0);
     for tick in 0..TICKS_MAX {
+        world.tick = tick;
         for (_, act) in person.iter().filter(|(at, _)| *at == tick) {
             world.obey(*act);
         }
@@ -45,6 +47,10 @@ pub(crate) fn run(world: &mut World, person: &[(u32, Person)]) {
         world.let_devices_work();
         world.check_limits();
         if tick > last_act && world.state.is_final() && world.is_drained() {
+            return;
+        }
+        if tick > last_act && world.is_at_rest() {
+            world.check_rest();
             return;
         }
         world.now = world.now.plus(TICK);
@@ -107,19 +113,25 @@ impl World {
         }
     }
 
+    /// Devices ask for work while there are slots; those out of reach do not.
     fn offer(&mut self) {
-        for _ in 0..offer_slots(&self.policy, &self.snapshot()) {
-            assert_eq!(self.state, RolloutState::Active);
-            assert!(!self.is_stopped_by_gate, "offered past a tripped gate");
-            let Some(index) = self.sessions.iter().position(|s| s.state == SessionState::Pending) else {
-                panic!("slots without pending sessions");
-            };
-            let stage = self.sessions[index].stage;
-            let is_overridden = self.stages[stage].0 == StageState::Failed;
-            assert!(is_overridden || self.stages[stage].0 == StageState::Running);
-            assert!(is_overridden || !self.is_breached(stage), "offered past a gate");
-            self.sessions[index].state = SessionState::Offered;
-            self.sessions[index].next_action_at = self.now.plus(Duration::from_millis(self.policy.session_timeout_ms));
+        let slots = offer_slots(&self.policy, &self.snapshot());
+        if slots == 0 {
+            return;
+        }
+        assert_eq!(self.state, RolloutState::Active);
+        assert!(!self.is_stopped_by_gate && !self.is_any_gate_tripped(), "offered past a tripped gate");
+        let deadline = self.now.plus(Duration::from_millis(self.policy.session_timeout_ms));
+        let (stages, tick) = (&self.stages, self.tick);
+        let is_offered = |s: &&mut Session| {
+            s.state == SessionState::Pending && !matches!(stages[s.stage].0, StageState::Waiting | StageState::Opening)
+        };
+        let mut offered: Vec<_> = self.sessions.iter_mut().filter(is_offered).collect();
+        assert!(slots <= offered.len() as u64, "slots without pending sessions");
+        offered.retain(|session| session.device.asks_at(tick));
+        for session in offered.into_iter().take(usize::try_from(slots).unwrap()) {
+            session.state = SessionState::Offered;
+            session.next_action_at = deadline;
         }
     }
 
@@ -145,6 +157,17 @@ impl World {
     }
 }
 
+impl Device {
+    /// Whether the device is in reach at that tick.
+    fn asks_at(self, tick: u32) -> bool {
+        match self {
+            Self::Away(until, _) => until <= tick,
+            Self::Absent => false,
+            Self::Ends(..) | Self::Silent { .. } | Self::Late(_) => true,
+        }
+    }
+}
+
 impl Session {
     /// The state that the device reports now, if it reports one.
     fn next_report(&self) -> Option<SessionState> {
@@ -154,6 +177,7 @@ impl Session {
                 let is_installing = self.age > 0 && state == SessionState::Offered;
                 if is_over { Some(end) } else { is_installing.then_some(SessionState::Installing) }
             }
+            (Device::Away(_, end), state) if state.is_in_flight() => Some(end),
             (Device::Silent { after_switch: true }, SessionState::Offered) => Some(SessionState::Validating),
             (Device::Late(end), SessionState::TimedOut) => Some(end),
             _ => None,

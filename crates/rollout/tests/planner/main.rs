@@ -5,5 +5,7 @@ mod any_snapshot;
 mod driver;
 mod examples;
 mod policy;
+mod rules;
 mod simulation;
+mod stragglers;
 mod world;

@@ -12,6 +12,10 @@ use crate::any::session_id;
 pub(crate) enum Device {
     /// It ends so, this many ticks after the offer.
     Ends(SessionState, u32),
+    /// It is out of reach for so many ticks, then ends so.
+    Away(u32, SessionState),
+    /// It never shows up.
+    Absent,
     /// It falls silent at once, or after the switch.
     Silent { after_switch: bool },
     /// It falls silent and, once given up on, says that it ended so.
@@ -39,6 +43,9 @@ pub(crate) struct World {
     pub(crate) sessions: Vec<Session>,
     pub(crate) child: Option<RolloutState>,
     pub(crate) now: Timestamp,
+    pub(crate) tick: u32,
+    /// How often a gate paused the rollout.
+    pub(crate) gate_pauses: usize,
     /// A gate tripped and nobody went on since.
     pub(crate) is_stopped_by_gate: bool,
 }
@@ -46,9 +53,19 @@ pub(crate) struct World {
 impl World {
     pub(crate) fn new(policy: Policy, kind: RolloutKind, devices: Vec<Device>) -> Self {
         let stages = vec![(StageState::Waiting, None); policy.stages.len()];
-        let (state, now) = (RolloutState::Scheduled, Timestamp::from_micros(0));
-        let sessions = Vec::new();
-        Self { policy, kind, devices, state, stages, sessions, child: None, now, is_stopped_by_gate: false }
+        Self {
+            policy,
+            kind,
+            devices,
+            state: RolloutState::Scheduled,
+            stages,
+            sessions: Vec::new(),
+            child: None,
+            now: Timestamp::from_micros(0),
+            tick: 0,
+            gate_pauses: 0,
+            is_stopped_by_gate: false,
+        }
     }
 
     /// How many devices may have been chosen once the stage is open.
@@ -117,7 +134,11 @@ impl World {
         }
         match decision {
             Decision::SoakStage { stage, until } => self.stages[*stage].1 = Some(*until),
-            Decision::FailStage { .. } => self.is_stopped_by_gate = true,
+            Decision::Pause { .. } | Decision::Cancel { .. } | Decision::BeginRollback { .. } => {
+                self.is_stopped_by_gate = true;
+                self.gate_pauses += usize::from(self.state == RolloutState::Paused);
+                assert!(self.gate_pauses <= self.stages.len(), "a person resumes in vain");
+            }
             Decision::TimeOutSessions { sessions } => self.end(SessionState::TimedOut, |s| sessions.contains(&s.id)),
             Decision::CallOffWaiting => {
                 let is_waiting = |s: &Session| matches!(s.state, SessionState::Pending | SessionState::Offered);
@@ -135,67 +156,5 @@ impl World {
         for session in self.sessions.iter_mut().filter(|session| is_meant(session)) {
             session.state = state;
         }
-    }
-
-    /// The rules, said again without the planner.
-    fn check(&self, decision: &Decision) {
-        if let Some(next) = decision.rollout_state() {
-            assert!(self.state.may_become(next), "{} -> {next}", self.state);
-        }
-        if let Some((stage, next)) = decision.stage_state() {
-            let current = self.stages[stage].0;
-            assert!(current.may_become(next), "stage {stage}: {current} -> {next}");
-        }
-        match decision {
-            Decision::OpenStage { stage } => self.check_open(*stage),
-            Decision::SoakStage { stage, .. } => assert!(self.may_pass(*stage)),
-            Decision::PassStage { stage } => {
-                assert!(self.may_pass(*stage));
-                let soaked = Duration::from_millis(self.policy.stages[*stage].soak_ms);
-                let is_soaked = self.stages[*stage].1.is_some_and(|until| until <= self.now);
-                assert!(is_soaked || soaked.is_zero() || self.counts(*stage).ended() == 0);
-            }
-            Decision::FailStage { stage, .. } => assert!(self.is_breached(*stage)),
-            Decision::TimeOutSessions { sessions } => {
-                let is_due = |s: &Session| s.state.is_in_flight() && s.next_action_at <= self.now;
-                let due = self.sessions.iter().filter(|s| sessions.contains(&s.id) && is_due(s)).count();
-                assert_eq!(due, sessions.len());
-            }
-            Decision::CallOffWaiting => {
-                assert!(matches!(self.state, RolloutState::Cancelled | RolloutState::RollingBack), "{}", self.state);
-            }
-            Decision::CreateRollback => assert!(self.child.is_none() && self.is_drained()),
-            Decision::FinishRollback => assert!(self.child != Some(RolloutState::Active) && self.is_drained()),
-            Decision::Complete => assert!(self.is_drained() && self.sessions.len() == self.devices.len()),
-            Decision::Activate => assert!(self.is_started(0)),
-            Decision::Pause { .. } | Decision::Cancel { .. } | Decision::BeginRollback { .. } => {}
-        }
-    }
-
-    fn check_open(&self, stage: usize) {
-        assert_eq!(self.state, RolloutState::Active);
-        assert!(self.is_started(stage) && self.is_drained());
-        assert!(self.stages[..stage].iter().all(|(s, _)| matches!(s, StageState::Passed | StageState::Failed)));
-        assert!(self.stages[stage..].iter().all(|(s, _)| *s == StageState::Waiting));
-    }
-
-    fn is_started(&self, stage: usize) -> bool {
-        self.policy.stages[stage].start_time.is_none_or(|start| start <= self.now)
-    }
-
-    fn may_pass(&self, stage: usize) -> bool {
-        self.state == RolloutState::Active && self.is_drained() && !self.is_breached(stage)
-    }
-
-    /// Whether a gate of the stage has tripped by now.
-    pub(crate) fn is_breached(&self, stage: usize) -> bool {
-        let counts = self.counts(stage);
-        if self.kind == RolloutKind::Rollback || counts.ended() == 0 {
-            return false;
-        }
-        let is_over = counts.pending + counts.in_flight == 0;
-        let is_looking = is_over || counts.ended() >= u64::from(self.policy.min_sample);
-        let has_failed = is_looking && counts.failure_share() >= self.policy.rollback_threshold;
-        has_failed || (is_over && counts.success_share() < self.policy.success_threshold)
     }
 }

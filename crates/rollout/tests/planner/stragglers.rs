@@ -1,0 +1,1 @@
+//! Stages that do not wait for everyone.
