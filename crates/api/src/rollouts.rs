@@ -36,7 +36,7 @@ pub struct Rollout {
     pub target_groups: Vec<GroupId>,
     /// The stages.
     pub stages: Vec<Stage>,
-    /// Share of a stage's finished devices that must succeed, 0 to 1.
+    /// Share of a stage's devices that must succeed before the next stage opens, 0 to 1; the others follow later.
     pub success_threshold: f64,
     /// Share of a stage's finished devices whose failure trips the gate, above 0 to 1.
     pub rollback_threshold: f64,
@@ -109,7 +109,7 @@ pub struct RolloutCreate {
     /// Only members of these groups, at most 100; all devices of the firmware's type when empty.
     #[serde(default)]
     pub target_groups: Vec<GroupId>,
-    /// Share of a stage's finished devices that must succeed, 0 to 1; 0.95 when not given.
+    /// Share of a stage's devices that must succeed before the next stage opens, 0 to 1; 0.95 when not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub success_threshold: Option<f64>,
     /// Share of a stage's finished devices whose failure trips the gate, above 0 to 1; 0.2 when not given.

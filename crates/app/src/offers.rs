@@ -102,7 +102,7 @@ impl Attempt {
         let Some(rollout) = offers::lock(tx, tenant, candidate.rollout_id, candidate.stage).await? else {
             return Ok(Verdict::Refused);
         };
-        let stage_offers = matches!(rollout.stage_state, StageState::Running | StageState::Failed);
+        let stage_offers = !matches!(rollout.stage_state, StageState::Waiting | StageState::Opening);
         if rollout.rollout_state != RolloutState::Active || !stage_offers {
             return Ok(Verdict::Refused);
         }

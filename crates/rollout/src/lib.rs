@@ -10,28 +10,30 @@
 //!    the driver chooses its devices, up to the stage's cumulative share, and offers nothing; then it is *running*.
 //! 3. Devices come when they come, some after weeks. A stage does not wait for all of them: it is *satisfied* once the
 //!    share `success_threshold` of its sessions succeeded, leaving out those cancelled or skipped, and one at least. It
-//!    *soaks*, then has *passed*, though some sessions, its *stragglers*, are pending or in flight. A stage in which no session ended by itself (it is empty, or all were skipped or called off)
-//!    passes at once.
+//!    *soaks*, then has *passed*, though some sessions, its *stragglers*, are pending or in flight. A stage in which no
+//!    session ended by itself (it is empty, or all were skipped or called off) passes at once.
 //! 4. Stragglers go on: while the rollout is active, all stages offer that are running, soaking or passed, or failed
 //!    and overridden. [`offer_slots`] says how many more sessions may be in flight; 0 when a gate would trip.
 //! 5. A session that is silent for too long is timed out, in every state of the rollout. That is a failure.
 //! 6. The **failure gate** looks at the current stage while it is running or soaking, from `min_sample` ended sessions
 //!    on (or when all of the stage ended), and in the same way at the passed stages, whose stragglers may fail. The
 //!    **success gate** looks at the current stage when all of it ended. A gate that trips fails the *current* stage,
-//!    whichever stage it is about, and pauses, cancels or rolls back the rollout. Once all stages passed, gates look no
-//!    more. (After a pass the failure gate can trip only if `rollback_threshold` is at most 1 − `success_threshold`.)
+//!    whichever stage it is about, and pauses, cancels or rolls back the rollout. Once all stages are done, gates look
+//!    no more. (About a passed stage a gate can trip only if `rollback_threshold` is at most 1 − `success_threshold`.)
+//!    A stage that has too many failures to be satisfied, but too few to trip a gate, waits for its stragglers or for
+//!    a person.
 //! 7. While the current stage is waiting or opening there is none to fail. A gate about a passed stage then cancels or
 //!    rolls back just the rollout; one that pauses lets nothing be offered and trips once the stage is running. It
 //!    would otherwise trip again whenever a person resumes, as nothing tells that they did.
 //! 8. *Paused*, nothing new is offered, opened, judged or passed; sessions in flight finish. A person who resumes a
 //!    rollout after a gate has overridden the gates of the failed stage and of all before it: they look no more, so a
-//!    gate pauses a rollout at most once per stage. The failed stage offers its waiting sessions again, and the next one
-//!    may open, without a soak, once the share `success_threshold` of it ended, whichever way.
+//!    gate pauses a rollout at most once per stage. The failed stage offers its waiting sessions again, and the next
+//!    one may open, without a soak, once the share `success_threshold` of it ended, whichever way.
 //! 9. The rollout is *completed* when all stages are done and all sessions ended, stragglers included. Devices that
 //!    never come keep it active; a person may cancel it.
 //! 10. *Cancelled*, waiting and merely offered sessions are called off; those in flight finish or time out.
-//! 11. *Rolling back* does the same first. Then the devices that succeeded are taken back by a rollout of their own, made
-//!     once; when that reached an end, or there is nothing to take back, the rollout is *rolled back*.
+//! 11. *Rolling back* does the same first. Then the devices that succeeded are taken back by a rollout of their own,
+//!     made once; when that reached an end, or there is nothing to take back, the rollout is *rolled back*.
 //! 12. A rollout of kind *rollback* has no gates: taking back goes on whatever fails, and passes its stage when all
 //!     ended.
 //!

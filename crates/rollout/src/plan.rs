@@ -10,7 +10,8 @@ use crate::policy::Policy;
 use crate::snapshot::{MAX_DUE_SESSIONS, Snapshot, StageCounts, StageSnapshot};
 
 /// What to do next with a rollout that stands as `snapshot` at the time `now`: time-outs first, then at most one step.
-/// Nothing when there is nothing to do, and nothing but time-outs when policy and snapshot have different stages.
+/// While the rollout is active and sessions time out, the only step is to stop it. Nothing when there is nothing to do,
+/// and nothing but time-outs when policy and snapshot have different stages.
 pub fn plan(policy: &Policy, snapshot: &Snapshot, now: Timestamp) -> Vec<Decision> {
     let mut decisions = Vec::new();
     match snapshot.state {
@@ -25,7 +26,12 @@ pub fn plan(policy: &Policy, snapshot: &Snapshot, now: Timestamp) -> Vec<Decisio
         RolloutState::Active => {
             decisions.extend(time_outs(snapshot, now));
             if stages_match(policy, snapshot) {
-                decisions.extend(plan_active(policy, snapshot, now));
+                match stop(policy, snapshot) {
+                    Some(stopping) => decisions.extend(stopping),
+                    None if decisions.is_empty() => decisions.extend(plan_active(policy, snapshot, now)),
+                    // The time-outs may trip a gate: the next plan sees them.
+                    None => {}
+                }
             }
         }
         RolloutState::Cancelled => {
@@ -41,7 +47,8 @@ pub fn plan(policy: &Policy, snapshot: &Snapshot, now: Timestamp) -> Vec<Decisio
 }
 
 /// The earliest time after `now` at which the plan can change though nothing else happens: a start time or the end of
-/// a soak. None when only events matter. Session time-outs are not in it: the caller knows the earliest `next_action_at`.
+/// a soak. None when only events matter. Session time-outs are not in it: the caller knows the earliest
+/// `next_action_at`.
 pub fn next_tick(policy: &Policy, snapshot: &Snapshot, now: Timestamp) -> Option<Timestamp> {
     if !stages_match(policy, snapshot) {
         return None;
@@ -101,22 +108,19 @@ fn call_off(snapshot: &Snapshot) -> Option<Decision> {
     (!snapshot.all_ended()).then_some(Decision::CallOffWaiting)
 }
 
-fn plan_active(policy: &Policy, snapshot: &Snapshot, now: Timestamp) -> Vec<Decision> {
+/// The next step of an active rollout while all gates hold.
+fn plan_active(policy: &Policy, snapshot: &Snapshot, now: Timestamp) -> Option<Decision> {
     let Some((index, stage)) = snapshot.current_stage(policy.success_threshold) else {
-        return if snapshot.all_ended() { vec![Decision::Complete] } else { Vec::new() };
+        return snapshot.all_ended().then_some(Decision::Complete);
     };
-    if let Some(decisions) = stop(policy, snapshot) {
-        return decisions;
-    }
-    let next = match stage.state {
+    match stage.state {
         StageState::Waiting => is_start_reached(policy, index, now).then_some(Decision::OpenStage { stage: index }),
         StageState::Running | StageState::Soaking => advance(policy, snapshot.kind, index, stage, now),
         StageState::Opening | StageState::Passed | StageState::Failed => None,
-    };
-    next.into_iter().collect()
+    }
 }
 
-/// The next step of a running or soaking stage while all gates hold.
+/// The next step of a running or soaking stage.
 fn advance(
     policy: &Policy,
     kind: RolloutKind,

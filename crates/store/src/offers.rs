@@ -13,7 +13,8 @@ statements! {
                   JOIN rollout_stages g ON g.tenant_id = s.tenant_id AND g.rollout_id = s.rollout_id \
                   AND g.position = s.stage WHERE s.tenant_id = $1 AND s.device_id = $2 \
                   AND (s.state IN ('offered', 'downloading', 'downloaded', 'installing', 'rebooting', 'validating') \
-                       OR (s.state = 'pending' AND r.state = 'active' AND g.state IN ('running', 'failed'))) \
+                       OR (s.state = 'pending' AND r.state = 'active' \
+                           AND g.state IN ('running', 'soaking', 'passed', 'failed'))) \
                   ORDER BY CASE WHEN s.state = 'pending' THEN 1 ELSE 0 END, \
                   CASE WHEN r.kind = 'rollback' THEN 0 ELSE 1 END, r.id LIMIT 64";
     // The row is locked: pausing waits for offers that are being made, later ones see the pause.

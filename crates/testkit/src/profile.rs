@@ -52,12 +52,12 @@ fn with_prefix(location: &str) -> String {
 /// ```
 #[macro_export]
 macro_rules! on_both_profiles {
-    ($($(#[$attribute:meta])* async fn $name:ident($profile:ident: Profile) $body:block)+) => {$(
+    ($($(#[$attribute:meta])* async fn $name:ident($profile:ident: $type:ty) $body:block)+) => {$(
         $(#[$attribute])*
         mod $name {
             use super::*;
 
-            async fn body($profile: $crate::Profile) $body
+            async fn body($profile: $type) $body
 
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn local() {

@@ -91,9 +91,10 @@ impl ReleaseBuilder {
         let manifest_bytes = builder.manifest.to_bytes();
         let manifest_bundle = key.sign_message(&manifest_bytes).expect("the key signs").to_json();
         let signs_digests = key.public_key().algorithm() != KeyAlgorithm::Ed25519;
-        let bundles = builder.manifest.artifacts.iter().map(|artifact| {
-            signs_digests.then(|| key.sign_digest(&artifact.sha256).expect("the key signs").to_json())
-        });
+        let bundles =
+            builder.manifest.artifacts.iter().map(|artifact| {
+                signs_digests.then(|| key.sign_digest(&artifact.sha256).expect("the key signs").to_json())
+            });
         let bundles = bundles.collect();
         let ReleaseBuilder { manifest, artifacts } = builder;
         Release { manifest, manifest_bytes, manifest_bundle, artifacts, bundles }

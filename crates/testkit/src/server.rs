@@ -17,6 +17,7 @@ use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
+use crate::wait::until;
 use crate::{Profile, Release, ServerOptions, answer, eventually};
 
 /// How long the pieces of a killed server may take to fall.
@@ -67,6 +68,7 @@ impl TestServer {
     }
 
     pub(crate) async fn open(options: ServerOptions) -> Self {
+        show_warnings();
         let db = match options.profile {
             Profile::Local => TestDb::sqlite().await,
             Profile::Cluster => TestDb::postgres().await,
@@ -199,12 +201,22 @@ impl TestServer {
     /// Waits until the rollout is as `fits` wants it.
     pub async fn rollout_when(&self, what: &str, id: RolloutId, fits: impl Fn(&Rollout) -> bool) -> Rollout {
         let admin = self.admin();
-        eventually(what, async || Some(admin.rollout(id).await.expect("the rollout is there")).filter(&fits)).await
+        until(what, async || {
+            let rollout = admin.rollout(id).await.expect("the rollout is there");
+            if fits(&rollout) { Ok(rollout) } else { Err(rollout) }
+        })
+        .await
     }
+}
+
+/// A test that fails shows what the server warned of.
+fn show_warnings() {
+    let warnings = tracing_subscriber::fmt().with_max_level(tracing::Level::WARN).with_test_writer();
+    // Only the first test of a process sets it up.
+    let _ = warnings.try_init();
 }
 
 fn new_runtime() -> Runtime {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     builder.worker_threads(2).enable_all().build().expect("a runtime can be made")
 }
-

@@ -13,12 +13,19 @@ const INTERVAL: Duration = Duration::from_millis(15);
 /// # Panics
 /// When there is none before [`DEADLINE`]; `what` says for what it waited.
 pub async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    until(what, async || look().await.ok_or("nothing")).await
+}
+
+/// Looks again and again until what is seen is what is waited for; anything else is shown when it is too late.
+pub(crate) async fn until<T, S: std::fmt::Debug>(what: &str, mut look: impl AsyncFnMut() -> Result<T, S>) -> T {
     let begun = Instant::now();
     loop {
-        if let Some(answer) = look().await {
-            return answer;
+        match look().await {
+            Ok(answer) => return answer,
+            Err(seen) if begun.elapsed() > DEADLINE => {
+                panic!("waited {} s for {what}; there is {seen:#?}", DEADLINE.as_secs())
+            }
+            Err(_) => tokio::time::sleep(INTERVAL).await,
         }
-        assert!(begun.elapsed() < DEADLINE, "waited {} s for {what}", DEADLINE.as_secs());
-        tokio::time::sleep(INTERVAL).await;
     }
 }

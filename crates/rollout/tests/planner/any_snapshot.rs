@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use drover_rollout::{Decision, DueSession, next_tick, offer_slots, plan};
-use drover_types::{RolloutState, Timestamp};
+use drover_rollout::{Decision, DueSession, StageSnapshot, next_tick, offer_slots, plan};
+use drover_types::{RolloutState, StageState, Timestamp};
 use proptest::prelude::*;
 
 use crate::any::{at, policy_and_snapshot};
@@ -53,10 +53,11 @@ proptest! {
     }
 
     #[test]
-    fn slots_keep_the_cap_and_the_stage((policy, snapshot) in policy_and_snapshot()) {
+    fn slots_keep_the_cap_and_the_open_stages((policy, snapshot) in policy_and_snapshot()) {
         let slots = offer_slots(&policy, &snapshot);
         if slots > 0 {
-            let pending: u64 = snapshot.stages.iter().map(|stage| stage.counts.pending).sum();
+            let is_open = |stage: &&StageSnapshot| !matches!(stage.state, StageState::Waiting | StageState::Opening);
+            let pending: u64 = snapshot.stages.iter().filter(is_open).map(|stage| stage.counts.pending).sum();
             prop_assert!(slots <= pending);
             let cap = policy.max_in_flight.map_or(u64::MAX, u64::from);
             prop_assert!(snapshot.in_flight() + slots <= cap);
@@ -65,7 +66,9 @@ proptest! {
 
     #[test]
     fn nothing_is_offered_that_a_plan_would_stop((policy, snapshot) in policy_and_snapshot(), now in 0..700_u32) {
-        let stops = |decision: &Decision| matches!(decision, Decision::FailStage { .. });
+        let stops = |decision: &Decision| {
+            matches!(decision, Decision::Pause { .. } | Decision::Cancel { .. } | Decision::BeginRollback { .. })
+        };
         if plan(&policy, &snapshot, at(now)).iter().any(stops) {
             prop_assert_eq!(offer_slots(&policy, &snapshot), 0);
         }
@@ -93,16 +96,49 @@ proptest! {
     }
 
     #[test]
-    fn a_snapshot_of_another_policy_changes_no_state((policy, mut snapshot) in policy_and_snapshot(), now in 0..700_u32) {
+    fn a_completed_rollout_has_neither_stragglers_nor_open_stages(
+        (policy, mut snapshot) in policy_and_snapshot(),
+        now in 0..700_u32,
+    ) {
+        snapshot.state = RolloutState::Active;
+        if plan(&policy, &snapshot, at(now)).contains(&Decision::Complete) {
+            prop_assert!(snapshot.all_ended());
+            let is_over = |stage: &StageSnapshot| matches!(stage.state, StageState::Passed | StageState::Failed);
+            prop_assert!(snapshot.stages.iter().all(is_over));
+        }
+    }
+
+    #[test]
+    fn time_outs_are_seen_before_the_rollout_goes_on((policy, snapshot) in policy_and_snapshot(), now in 0..700_u32) {
+        let decisions = plan(&policy, &snapshot, at(now));
+        if snapshot.state == RolloutState::Active && matches!(decisions[..], [Decision::TimeOutSessions { .. }, ..]) {
+            let goes_on = |decision: &Decision| {
+                let next = decision.stage_state().map(|(_, state)| state);
+                next.is_some_and(|next| next != StageState::Failed) || *decision == Decision::Complete
+            };
+            prop_assert!(!decisions.iter().any(goes_on), "{decisions:?}");
+        }
+    }
+
+    #[test]
+    fn a_snapshot_of_another_policy_changes_no_state(
+        (policy, mut snapshot) in policy_and_snapshot(),
+        now in 0..700_u32,
+    ) {
         snapshot.stages.pop();
         snapshot.state = RolloutState::Active;
         let changes = |decision: &Decision| decision.rollout_state().is_some() || decision.stage_state().is_some();
         prop_assert!(!plan(&policy, &snapshot, at(now)).iter().any(changes));
         prop_assert_eq!(offer_slots(&policy, &snapshot), 0);
     }
+
     #[test]
-    fn exactly_the_due_sessions_in_flight_are_timed_out((policy, snapshot) in policy_and_snapshot(), now in 0..700_u32) {
-        let is_over = matches!(snapshot.state, RolloutState::Draft | RolloutState::Completed | RolloutState::RolledBack);
+    fn exactly_the_due_sessions_in_flight_are_timed_out(
+        (policy, snapshot) in policy_and_snapshot(),
+        now in 0..700_u32,
+    ) {
+        let ends = [RolloutState::Draft, RolloutState::Completed, RolloutState::RolledBack];
+        let is_over = ends.contains(&snapshot.state);
         let is_due = |due: &&DueSession| !is_over && due.state.is_in_flight() && due.next_action_at <= at(now);
         let expected: Vec<_> = snapshot.due.iter().filter(is_due).map(|due| due.id).collect();
         let timed_out = plan(&policy, &snapshot, at(now)).into_iter().find_map(|decision| match decision {

@@ -129,7 +129,7 @@ impl World {
         let mut offered: Vec<_> = self.sessions.iter_mut().filter(is_offered).collect();
         assert!(slots <= offered.len() as u64, "slots without pending sessions");
         offered.retain(|session| session.device.asks_at(tick));
-        for session in offered.into_iter().take(usize::try_from(slots).unwrap()) {
+        for (session, _) in offered.into_iter().zip(0..slots) {
             session.state = SessionState::Offered;
             session.next_action_at = deadline;
         }

@@ -8,7 +8,7 @@ use drover_types::{BreachAction, RolloutKind, RolloutState, SessionState, StageS
 use crate::any::{at, session_id};
 
 /// 20 %, 50 %, 100 %; half of at least four failed: take it back.
-fn demo_policy() -> Policy {
+pub(crate) fn demo_policy() -> Policy {
     let stage =
         |name: &str, percentage| StagePolicy { name: name.to_owned(), percentage, start_time: None, soak_ms: 0 };
     Policy {
@@ -22,25 +22,25 @@ fn demo_policy() -> Policy {
     }
 }
 
-fn stage(state: StageState, counts: StageCounts) -> StageSnapshot {
+pub(crate) fn stage(state: StageState, counts: StageCounts) -> StageSnapshot {
     StageSnapshot { state, soak_until: None, counts }
 }
 
-fn snapshot(state: RolloutState, stages: Vec<StageSnapshot>) -> Snapshot {
+pub(crate) fn snapshot(state: RolloutState, stages: Vec<StageSnapshot>) -> Snapshot {
     Snapshot { state, kind: RolloutKind::Update, stages, due: vec![], child: None, children_needed: false }
 }
 
 /// The canary as given, the other stages waiting.
-fn canary(state: RolloutState, canary: StageState, counts: StageCounts) -> Snapshot {
+pub(crate) fn canary(state: RolloutState, canary: StageState, counts: StageCounts) -> Snapshot {
     let waiting = stage(StageState::Waiting, StageCounts::default());
     snapshot(state, vec![stage(canary, counts), waiting.clone(), waiting])
 }
 
-fn running(counts: StageCounts) -> Snapshot {
+pub(crate) fn running(counts: StageCounts) -> Snapshot {
     canary(RolloutState::Active, StageState::Running, counts)
 }
 
-const TWO_OF_FOUR: StageCounts =
+pub(crate) const TWO_OF_FOUR: StageCounts =
     StageCounts { pending: 0, in_flight: 0, succeeded: 2, failed: 2, cancelled: 0, skipped: 0 };
 
 #[test]

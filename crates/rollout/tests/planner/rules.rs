@@ -87,7 +87,7 @@ impl World {
     }
 
     fn is_enough(&self, sessions: u64, counts: &StageCounts) -> bool {
-        let exact = |number: u64| f64::from(u32::try_from(number).unwrap());
+        let exact = |number: u64| f64::from(u32::try_from(number).unwrap_or(u32::MAX));
         let all = counts.pending + counts.in_flight + counts.succeeded + counts.failed;
         sessions > 0 && exact(sessions) / exact(all) >= self.policy.success_threshold
     }

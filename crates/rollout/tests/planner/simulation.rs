@@ -112,8 +112,12 @@ proptest! {
     }
 
     #[test]
-    fn taking_back_reaches_everyone(fleet in fleet(), cap in proptest::option::of(1..8_u32), timeout in 1_000..300_000_u64) {
-        let mut world = World::new(Policy::for_rollback(cap, timeout), RolloutKind::Rollback, fleet);
+    fn taking_back_reaches_everyone(
+        fleet in fleet(),
+        cap in proptest::option::of(1..8_u32),
+        timeout_ms in 1_000..300_000_u64,
+    ) {
+        let mut world = World::new(Policy::for_rollback(cap, timeout_ms), RolloutKind::Rollback, fleet);
         run(&mut world, &[]);
         prop_assert_eq!(world.state, RolloutState::Completed);
     }

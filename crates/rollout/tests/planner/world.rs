@@ -1,7 +1,5 @@
 //! A simulated rollout: what a store would hold, and decisions applied to it with every rule checked.
 
-use std::time::Duration;
-
 use drover_rollout::{Decision, DueSession, Policy, Snapshot, StageCounts, StageSnapshot};
 use drover_types::{RolloutKind, RolloutState, SessionState, StageState, Timestamp, UpdateSessionId};
 

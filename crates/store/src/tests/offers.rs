@@ -73,7 +73,7 @@ on_both! {
             let rollout = acme.rollout(n + 200, &new, RolloutState::Active).await;
             acme.stage(rollout, 0, state).await;
             let session = acme.pending(n + 300, rollout, device, new.id).await;
-            let is_open = matches!(state, StageState::Running | StageState::Failed);
+            let is_open = !matches!(state, StageState::Waiting | StageState::Opening);
             let expected = if is_open { vec![session] } else { Vec::new() };
             assert_eq!(candidates(acme, device).await, expected, "{state}");
         }

@@ -1,3 +1,26 @@
 //! The API over real HTTP, on both profiles: a file per noun.
 
+mod scene;
+
+mod api_keys;
+mod artifacts;
+mod auth;
+mod devices;
+mod enrolment_tokens;
+mod firmware;
+mod fleet;
+mod gates;
 mod groups;
+mod limits;
+mod objects;
+mod offers;
+mod openapi;
+mod presign;
+mod problems;
+mod release_keys;
+mod restart;
+mod rollback;
+mod rollouts;
+mod tenants;
+mod timing;
+mod update_sessions;

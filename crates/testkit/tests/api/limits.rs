@@ -1,0 +1,61 @@
+//! How often anybody may call.
+
+use drover_testkit::{Profile, ServerOptions, answer, on_both_profiles};
+use reqwest::Method;
+use serde_json::json;
+
+on_both_profiles! {
+    async fn each_device_has_its_own_checks(profile: Profile) {
+        let mut options = ServerOptions::new(profile);
+        options.http.check_per_minute = 10;
+        let server = options.start().await;
+        let [one, other] = [server.device("A", None).await, server.device("B", None).await];
+        let check = |token: &str| answer(server.request(Method::GET, "/api/v1/updates/check").bearer_auth(token));
+        for remaining in (0..10).rev() {
+            let answered = check(&one.token).await;
+            assert_eq!(answered.status, 200);
+            assert_eq!((answered.header("ratelimit-limit"), answered.header("ratelimit-remaining")), ("10", remaining.to_string().as_str()));
+        }
+        let refused = check(&one.token).await;
+        refused.problem(429, "rate_limited");
+        let seconds: u64 = refused.header("retry-after").parse().expect("it says when to come back");
+        assert!((1..=6).contains(&seconds), "{seconds}");
+        assert_eq!(check(&other.token).await.status, 200, "others are not held back");
+        // Reports are never held back.
+        one.heartbeat(Vec::new()).await;
+    }
+
+    async fn strangers_are_counted_by_address(profile: Profile) {
+        let mut options = ServerOptions::new(profile);
+        options.http.trust_forwarded_for = true;
+        options.http.stranger_per_minute = 5;
+        let server = options.start().await;
+        let ask = |address: &str, token: &str| {
+            let request = server.request(Method::GET, "/api/v1/auth/me").header("x-forwarded-for", address);
+            answer(request.bearer_auth(token))
+        };
+        for _ in 0..5 {
+            ask("192.0.2.1", "nonsense").await.problem(401, "unauthenticated");
+        }
+        let refused = ask("192.0.2.1", "nonsense").await;
+        refused.problem(429, "rate_limited");
+        assert!(refused.header("retry-after").parse::<u64>().expect("seconds") >= 1);
+        ask("192.0.2.2", "nonsense").await.problem(401, "unauthenticated");
+        assert_eq!(ask("192.0.2.1", server.admin_token()).await.status, 200, "who is known is no stranger");
+        // Guessing passwords is counted before it is tried.
+        let login = || {
+            let request = server.request(Method::POST, "/api/v1/auth/login").header("x-forwarded-for", "192.0.2.3");
+            answer(request.json(&json!({ "username": "admin", "password": "guess" })))
+        };
+        for _ in 0..5 {
+            login().await.problem(401, "login_failed");
+        }
+        login().await.problem(429, "rate_limited");
+        // Enrolment tokens and presign keys are no way around it.
+        let register = server.request(Method::POST, "/api/v1/devices/register").header("x-forwarded-for", "192.0.2.3");
+        let body = json!({ "hardware_id": "A", "device_type": "truck" });
+        answer(register.bearer_auth("nonsense").json(&body)).await.problem(429, "rate_limited");
+        let presign = server.request(Method::POST, "/v1/presign").header("x-forwarded-for", "192.0.2.3");
+        answer(presign.bearer_auth("nonsense").json(&json!({ "object_key": "a" }))).await.problem(429, "rate_limited");
+    }
+}

@@ -1,0 +1,70 @@
+//! The document that describes the API, and what tests read from it.
+
+use drover_testkit::{Profile, TestServer, answer, on_both_profiles};
+use reqwest::Method;
+use serde_json::Value;
+
+use crate::auth::fair_body;
+
+/// One call of the API.
+#[derive(Debug)]
+pub(crate) struct Operation {
+    pub(crate) id: String,
+    pub(crate) method: Method,
+    pub(crate) path: String,
+    pub(crate) needs_credential: bool,
+}
+
+impl Operation {
+    /// A request for things that do not exist, without a credential.
+    pub(crate) fn request(&self, server: &TestServer) -> reqwest::RequestBuilder {
+        let id = "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b";
+        let path =
+            self.path.replace("{id}", id).replace("{device_id}", id).replace("{name}", "x").replace("{key}", "x");
+        let request = server.request(self.method.clone(), &path);
+        match fair_body(self) {
+            Some(body) => request.json(&body),
+            None => request,
+        }
+    }
+}
+
+pub(crate) async fn document(server: &TestServer) -> Value {
+    let answered = answer(server.request(Method::GET, "/openapi.json")).await;
+    assert_eq!((answered.status, answered.header("content-type")), (200, "application/json"));
+    answered.json()
+}
+
+pub(crate) async fn operations(server: &TestServer) -> Vec<Operation> {
+    let document = document(server).await;
+    let mut operations = Vec::new();
+    for (path, methods) in document["paths"].as_object().expect("paths") {
+        for (method, operation) in methods.as_object().expect("methods") {
+            operations.push(Operation {
+                id: operation["operationId"].as_str().expect("an id").to_owned(),
+                method: method.to_uppercase().parse().expect("a method"),
+                path: path.clone(),
+                needs_credential: operation.get("security").is_none(),
+            });
+        }
+    }
+    operations
+}
+
+on_both_profiles! {
+    async fn the_document_names_every_call_that_is_there(profile: Profile) {
+        let server = TestServer::start(profile).await;
+        assert_eq!(document(&server).await["openapi"], "3.1.0");
+        // Logging out ends what all others are called with.
+        for operation in operations(&server).await.iter().filter(|operation| operation.id != "auth_logout") {
+            let answered = answer(operation.request(&server).bearer_auth(server.admin_token())).await;
+            // A path that is not there says so; things that are not there say "not_found".
+            assert!(!answered.text().contains("no_such_path"), "{operation:?}: {}", answered.text());
+            assert_ne!(answered.status, 405, "{operation:?}");
+            assert!(answered.status < 500, "{operation:?}: {}", answered.text());
+            if answered.status >= 400 {
+                assert_eq!(answered.header("content-type"), "application/problem+json", "{operation:?}");
+            }
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! Source 000's presign API, and the probes beside it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use drover_api::{PresignReply, PresignRequest};
+use drover_testkit::{Profile, ServerOptions, SimClock, TestServer, answer, on_both_profiles, refused};
+use reqwest::Method;
+use serde_json::json;
+
+use crate::scene::assert_refused;
+
+const KEY: &str = "dev-local-key";
+
+async fn with_hello(options: ServerOptions) -> TestServer {
+    let server = options.start().await;
+    let put = server.admin_request(Method::PUT, "/api/v1/objects/firmware/v1/hello.bin").body("Hello.\n");
+    assert_eq!(answer(put).await.status, 201);
+    server
+}
+
+fn ask(server: &TestServer, object_key: &str) -> reqwest::RequestBuilder {
+    server.request(Method::POST, "/v1/presign").json(&json!({ "object_key": object_key }))
+}
+
+on_both_profiles! {
+    async fn the_documented_call_works_word_for_word(profile: Profile) {
+        let server = with_hello(ServerOptions::new(profile).presign_keys(KEY)).await;
+        // curl -sS -X POST http://localhost:8080/v1/presign -H "Authorization: Bearer dev-local-key"
+        //   -H "Content-Type: application/json" -d '{"object_key":"firmware/v1/hello.bin"}'
+        let call = |header: &str, value: &str| {
+            let request = server.request(Method::POST, "/v1/presign").header(header, value);
+            let request = request.header("Content-Type", "application/json");
+            answer(request.body(r#"{"object_key":"firmware/v1/hello.bin"}"#))
+        };
+        for (header, value) in [("Authorization", "Bearer dev-local-key"), ("X-API-Key", "dev-local-key")] {
+            let answered = call(header, value).await;
+            assert_eq!(answered.status, 200, "{}", answered.text());
+            let reply: PresignReply = answered.json();
+            assert_eq!((reply.object_key.as_str(), reply.method.as_str()), ("firmware/v1/hello.bin", "GET"));
+            assert_eq!(reply.expires_in, 900);
+            let bytes = answer(server.raw().get(&reply.url)).await;
+            assert_eq!((bytes.status, bytes.text().as_str()), (200, "Hello.\n"));
+        }
+        call("Authorization", "Bearer dev-local-kez").await.problem(401, "unauthenticated");
+        call("X-API-Key", "").await.problem(401, "unauthenticated");
+        // The key presigns and does nothing else.
+        let devices = server.request(Method::GET, "/api/v1/devices").bearer_auth(KEY);
+        refused(devices, 401, "unauthenticated").await;
+    }
+
+    async fn names_that_are_tricks_are_refused(profile: Profile) {
+        let server = with_hello(ServerOptions::new(profile).presign_keys(KEY)).await;
+        let long = "x".repeat(1_025);
+        let tricks = [
+            "", "/", "/etc/passwd", "../secret", "firmware/../../secret", "firmware/./v1/hello.bin", "firmware//v1/hello.bin",
+            "firmware/v1/", "%2e%2e/secret", "firmware%2fv1%2fhello.bin", "firmware\\v1\\hello.bin", "..%5c..%5csecret",
+            "http://evil.example/x", "https://evil.example/x", "//evil.example/x", "file:///etc/passwd", "s3://bucket/x",
+            "firmware/v1/hello.bin?x=1", "firmware/v1/hello.bin#x", "firmware/v1/hello.bin\0", "firmware/v1/hello.bin\n",
+            "firmware/v1/h\u{e9}llo.bin", "\u{202e}nib", " firmware/v1/hello.bin", &long,
+        ];
+        for trick in tricks {
+            let problem = refused(ask(&server, trick).bearer_auth(KEY), 422, "invalid").await;
+            assert_eq!(problem.errors[0].field, "object_key", "{trick:?}");
+        }
+        refused(ask(&server, "firmware/v1/nothing.bin").bearer_auth(KEY), 404, "not_found").await;
+        for body in [json!({}), json!({ "object_key": 7 }), json!({ "object_key": "a", "bucket": "b" })] {
+            let request = server.request(Method::POST, "/v1/presign").bearer_auth(KEY).json(&body);
+            refused(request, 422, "invalid").await;
+        }
+        for expires_in in [0, 3_601] {
+            let body = json!({ "object_key": "firmware/v1/hello.bin", "expires_in": expires_in });
+            let request = server.request(Method::POST, "/v1/presign").bearer_auth(KEY).json(&body);
+            assert_eq!(refused(request, 422, "invalid").await.errors[0].field, "expires_in");
+        }
+    }
+
+    async fn a_key_is_bound_to_its_tenant(profile: Profile) {
+        let server = with_hello(ServerOptions::new(profile).presign_keys("dev-local-key, other=their-local-key, gone=nobodys-key")).await;
+        let other = server.add_tenant("other").await;
+        refused(ask(&server, "firmware/v1/hello.bin").bearer_auth("their-local-key"), 404, "not_found").await;
+        let put = server.request(Method::PUT, "/api/v1/objects/firmware/v1/hello.bin").bearer_auth(&other.token);
+        assert_eq!(answer(put.body("Theirs.\n")).await.status, 201);
+        let reply: PresignReply = answer(ask(&server, "firmware/v1/hello.bin").bearer_auth("their-local-key")).await.json();
+        assert_eq!(answer(server.raw().get(reply.url)).await.text(), "Theirs.\n");
+        refused(ask(&server, "firmware/v1/hello.bin").bearer_auth("nobodys-key"), 401, "unauthenticated").await;
+    }
+
+    async fn without_keys_it_is_off_for_programs(profile: Profile) {
+        let server = with_hello(ServerOptions::new(profile)).await;
+        refused(ask(&server, "firmware/v1/hello.bin").bearer_auth(KEY), 401, "unauthenticated").await;
+        refused(ask(&server, "firmware/v1/hello.bin"), 401, "unauthenticated").await;
+        let device = server.device("A", None).await;
+        refused(ask(&server, "firmware/v1/hello.bin").bearer_auth(&device.token), 403, "forbidden").await;
+        let body = PresignRequest { object_key: "firmware/v1/hello.bin".into(), expires_in: Some(60) };
+        assert_eq!(server.admin().presign(&body).await.expect("people may").expires_in, 60);
+    }
+
+    async fn an_address_expires(profile: Profile) {
+        // Two hours behind, so that an S3 server, whose clock nobody moves, sees an address of long ago.
+        let clock = Arc::new(SimClock::behind(Duration::from_secs(7_200)));
+        let server = with_hello(ServerOptions::new(profile).clock(&clock)).await;
+        let body = PresignRequest { object_key: "firmware/v1/hello.bin".into(), expires_in: Some(60) };
+        let url = server.admin().presign(&body).await.unwrap().url;
+        if profile == Profile::Local {
+            assert_eq!(answer(server.raw().get(&url)).await.status, 200);
+        }
+        clock.advance(Duration::from_secs(7_200));
+        let answered = answer(server.raw().get(&url)).await;
+        assert_eq!(answered.status, 403, "{}", answered.text());
+        assert!(!answered.text().contains("Hello"), "{}", answered.text());
+        if profile == Profile::Local {
+            answered.problem(403, "url_expired");
+        }
+    }
+
+    async fn probes_and_figures(profile: Profile) {
+        let scene = crate::scene::Scene::new(profile, 2).await;
+        for path in ["/healthz", "/health", "/readyz"] {
+            let answered = answer(scene.server.request(Method::GET, path)).await;
+            assert_eq!((answered.status, answered.text().as_str()), (200, "ok\n"), "{path}");
+        }
+        let figure = async |name: &str| {
+            let answered = answer(scene.server.request(Method::GET, "/metrics")).await;
+            assert!(answered.header("content-type").starts_with("application/openmetrics-text"));
+            let text = answered.text();
+            let line = text.lines().find_map(|line| line.strip_prefix(&format!("{name} ")).map(str::to_owned));
+            line.unwrap_or_else(|| panic!("no {name} in {text}"))
+        };
+        let (active, succeeded) = ("ota_active_campaigns", r#"ota_vehicle_updates_total{state="succeeded"}"#);
+        assert_eq!((figure(active).await.as_str(), figure(succeeded).await.as_str()), ("0", "0"));
+        let rollout = scene.roll_out(&[100], |_| ()).await;
+        assert_eq!(figure(active).await, "1");
+        for (device, offer) in scene.offers().await {
+            device.install(&offer).await;
+        }
+        scene.becomes(rollout.id, drover_types::RolloutState::Completed).await;
+        assert_eq!((figure(active).await.as_str(), figure(succeeded).await.as_str()), ("0", "2"));
+        let text = answer(scene.server.request(Method::GET, "/metrics")).await.text();
+        assert!(!text.contains("TRUCK") && !text.contains(&scene.devices[0].id.to_string()), "no device in a label");
+    }
+}
