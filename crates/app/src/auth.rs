@@ -50,7 +50,10 @@ impl App {
         if token.revoked_at.is_some() || !credential.matches(token.secret_sha256) {
             return Err(unauthenticated());
         }
-        Ok(Actor::Device { id: token.device_id, device_type: token.device_type, last_seen_at: token.last_seen_at })
+        // Registering does not count here: the first call with the token is noted, however soon it comes. It ends the
+        // time in which the device may register once more.
+        let last_seen_at = token.last_seen_at.filter(|seen| *seen > token.registered_at);
+        Ok(Actor::Device { id: token.device_id, device_type: token.device_type, last_seen_at })
     }
 
     /// Opens a server-side session for a user with name and password.

@@ -38,7 +38,7 @@ pub enum Actor {
         id: DeviceId,
         /// Its type.
         device_type: String,
-        /// When it was last heard of.
+        /// When it was last heard of; none while it has only registered.
         last_seen_at: Option<Timestamp>,
     },
 }

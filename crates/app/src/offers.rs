@@ -7,14 +7,15 @@ use base64::engine::general_purpose::STANDARD;
 use drover_blob::{ObjectKey, PresignMethod};
 use drover_db::Tx;
 use drover_protocol::{CheckReply, Offer, OfferedArtifact};
-use drover_rollout::Policy;
+use drover_rollout::{Policy, Snapshot, offer_slots};
 use drover_store::offers::{self, CandidateRow};
 use drover_store::update_sessions::{self, Move};
-use drover_store::{artifacts, counters, device_components, firmware};
+use drover_store::{artifacts, counters, device_components, firmware, rollouts, stages};
 use drover_types::{DeviceId, RolloutState, SessionState, StageState, TenantId, Timestamp};
 
+use crate::rollouts::stage_snapshots;
 use crate::transitions::{self, Subject};
-use crate::{App, Caller, Error, Result};
+use crate::{App, Caller, Error, Result, rollout_policy};
 
 impl App {
     /// A device asks for work.
@@ -99,20 +100,7 @@ impl Attempt {
     async fn run(&self, tx: &mut Tx) -> Result<Verdict> {
         let Self { tenant, device, candidate, now } = self;
         let (tenant, device, now) = (*tenant, *device, *now);
-        let Some(rollout) = offers::lock(tx, tenant, candidate.rollout_id, candidate.stage).await? else {
-            return Ok(Verdict::Refused);
-        };
-        let stage_offers = !matches!(rollout.stage_state, StageState::Waiting | StageState::Opening);
-        if rollout.rollout_state != RolloutState::Active || !stage_offers {
-            return Ok(Verdict::Refused);
-        }
-        let policy = serde_json::from_str::<Policy>(&rollout.policy)
-            .map_err(|error| Error::internal("read the rollout's policy", error))?;
-        if let Some(max) = policy.max_in_flight
-            && offers::in_flight(tx, tenant, candidate.rollout_id).await? >= i64::from(max)
-        {
-            return Ok(Verdict::Refused);
-        }
+        let Some(policy) = self.offering_policy(tx).await? else { return Ok(Verdict::Refused) };
         let running = device_components::get(&mut *tx, tenant, device, &candidate.component).await?;
         if running.as_ref().and_then(|running| running.firmware_id) == Some(candidate.firmware_id) {
             return self.skip(tx).await;
@@ -130,6 +118,33 @@ impl Attempt {
         counters::add(tx, tenant, rollout, stage, SessionState::Offered, None, 1).await?;
         transitions::after_change(tx, self.subject(), SessionState::Offered, now).await?;
         Ok(Verdict::Offered)
+    }
+
+    /// The rollout's policy, if the planner lets it make an offer at this stage now. The rollout is held still until
+    /// the transaction ends: a pause waits for offers that are being made, later ones see the pause.
+    async fn offering_policy(&self, tx: &mut Tx) -> Result<Option<Policy>> {
+        let (tenant, id) = (self.tenant, self.candidate.rollout_id);
+        if rollouts::lock(tx, tenant, id).await?.is_none() {
+            return Ok(None);
+        }
+        let Some(rollout) = rollouts::get(&mut *tx, tenant, id).await? else { return Ok(None) };
+        let stages = stages::of_rollout(&mut *tx, tenant, id).await?;
+        let own = stages.iter().find(|stage| stage.position == self.candidate.stage);
+        let is_open = own.is_some_and(|own| !matches!(own.state, StageState::Waiting | StageState::Opening));
+        if rollout.state != RolloutState::Active || !is_open {
+            return Ok(None);
+        }
+        let counters = counters::of_rollout(&mut *tx, tenant, id).await?;
+        let policy = rollout_policy::parse(&rollout.policy)?;
+        let snapshot = Snapshot {
+            state: rollout.state,
+            kind: rollout.kind,
+            stages: stage_snapshots(&stages, &counters),
+            due: Vec::new(),
+            child: None,
+            children_needed: false,
+        };
+        Ok((offer_slots(&policy, &snapshot) > 0).then_some(policy))
     }
 
     async fn skip(&self, tx: &mut Tx) -> Result<Verdict> {

@@ -7,7 +7,7 @@ use drover_api::{
     RolloutUpdate, Stage, StageMetrics, UpdateSession, UpdateSessionFilter,
 };
 use drover_db::Tx;
-use drover_rollout::{Policy, StageCounts};
+use drover_rollout::{Policy, StageCounts, StageSnapshot};
 use drover_store::counters::{self, CounterRow};
 use drover_store::rollouts::{self, NewRollout, RolloutRow, StateChange};
 use drover_store::stages::{self, StageRow};
@@ -316,6 +316,16 @@ pub(crate) fn tally(counters: &[CounterRow], stage: Option<i64>) -> StageCounts 
         *slot += sessions;
     }
     counts
+}
+
+/// The stages as the planner sees them.
+pub(crate) fn stage_snapshots(stages: &[StageRow], counters: &[CounterRow]) -> Vec<StageSnapshot> {
+    let snapshot = |stage: &StageRow| StageSnapshot {
+        state: stage.state,
+        soak_until: stage.soak_until,
+        counts: tally(counters, Some(stage.position)),
+    };
+    stages.iter().map(snapshot).collect()
 }
 
 fn counts_view(counts: StageCounts) -> RolloutCounts {

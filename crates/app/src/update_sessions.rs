@@ -5,13 +5,12 @@ use std::time::Duration;
 use drover_api::UpdateSession;
 use drover_db::Tx;
 use drover_protocol::{Directive, Failure, ReportReply, StatusReport, ValidationOutcome, ValidationReport};
-use drover_rollout::Policy;
 use drover_store::update_sessions::{self, Move, UpdateSessionRow};
 use drover_store::{device_components, rollouts};
 use drover_types::{DeviceId, FailureClass, RolloutState, SessionState, TenantId, Timestamp, UpdateSessionId};
 
 use crate::transitions::{self, Subject};
-use crate::{App, Caller, Error, Result, validate};
+use crate::{App, Caller, Error, Result, rollout_policy, validate};
 
 /// One report, whichever way it came.
 struct Report {
@@ -121,10 +120,14 @@ fn checked_failure(failure: Option<Failure>, state: SessionState) -> Result<Opti
 impl Report {
     async fn take(&self, tx: &mut Tx) -> Result<Outcome> {
         let unknown = || Error::not_found("update session", self.session);
-        let row = update_sessions::get(&mut *tx, self.tenant, self.session).await?.ok_or_else(unknown)?;
-        if row.device_id != self.device {
+        let found = update_sessions::get(&mut *tx, self.tenant, self.session).await?.ok_or_else(unknown)?;
+        if found.device_id != self.device {
             return Err(unknown());
         }
+        // The rollout first, as everywhere: it holds its sessions still, and two transactions that take its counters
+        // in another order than its row would wait for each other.
+        rollouts::lock(tx, self.tenant, found.rollout_id).await?;
+        let row = update_sessions::get(&mut *tx, self.tenant, self.session).await?.ok_or_else(unknown)?;
         let rollout = rollouts::get(&mut *tx, self.tenant, row.rollout_id).await?.ok_or_else(unknown)?;
         let called_off = matches!(rollout.state, RolloutState::Cancelled | RolloutState::RollingBack);
         // Asked before the switch: a rollout that was stopped takes back what has not begun.
@@ -133,15 +136,14 @@ impl Report {
         } else {
             self.state
         };
-        let policy = serde_json::from_str::<Policy>(&rollout.policy)
-            .map_err(|error| Error::internal("read the rollout's policy", error))?;
+        let policy = rollout_policy::parse(&rollout.policy)?;
         let deadline = self.now.plus(Duration::from_millis(policy.session_timeout_ms));
-        let ended = self.advance(tx, &row, state, deadline).await?;
-        let now_in = if ended || row.state.may_become(state) { state } else { row.state };
+        let moved = self.advance(tx, &row, state, deadline).await?;
+        let now_in = if moved { state } else { row.state };
         let directive = if stops(now_in, self.state) { Directive::Stop } else { Directive::Continue };
         Ok(Outcome {
             reply: ReportReply { directive, state: now_in },
-            ended: (ended && now_in.is_final()).then_some(now_in),
+            ended: (moved && now_in.is_final()).then_some(now_in),
         })
     }
 

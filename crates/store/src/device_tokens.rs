@@ -9,7 +9,8 @@ use crate::{Result, statements};
 statements! {
     INSERT = "INSERT INTO device_tokens (tenant_id, id, device_id, secret_sha256, created_at) \
               VALUES ($1, $2, $3, $4, $5)";
-    GET = "SELECT t.device_id, d.device_type, d.last_seen_at, t.secret_sha256, t.revoked_at \
+    GET = "SELECT t.device_id, d.device_type, d.created_at AS registered_at, d.last_seen_at, t.secret_sha256, \
+           t.revoked_at \
            FROM device_tokens t \
            JOIN devices d ON d.tenant_id = t.tenant_id AND d.id = t.device_id WHERE t.tenant_id = $1 AND t.id = $2";
     REVOKE_ALL = "UPDATE device_tokens SET revoked_at = $3 \
@@ -23,6 +24,8 @@ pub struct DeviceTokenRow {
     pub device_id: DeviceId,
     /// That device's type.
     pub device_type: String,
+    /// When that device registered.
+    pub registered_at: Timestamp,
     /// When that device was last heard of.
     pub last_seen_at: Option<Timestamp>,
     /// SHA-256 of the secret.

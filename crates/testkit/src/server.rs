@@ -211,7 +211,7 @@ impl TestServer {
 
 /// A test that fails shows what the server warned of.
 fn show_warnings() {
-    let warnings = tracing_subscriber::fmt().with_max_level(tracing::Level::WARN).with_test_writer();
+    let warnings = tracing_subscriber::fmt().with_env_filter("drover=warn").with_test_writer();
     // Only the first test of a process sets it up.
     let _ = warnings.try_init();
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use drover_db::{Lease, Tx};
-use drover_rollout::{Decision, DueSession, MAX_DUE_SESSIONS, Policy, Snapshot, StageSnapshot, next_tick, plan};
+use drover_rollout::{Decision, DueSession, MAX_DUE_SESSIONS, Policy, Snapshot, next_tick, plan};
 use drover_store::counters::{self, CounterRow};
 use drover_store::rollouts::{self, DueRow, NewRollout, RolloutRow, StateChange};
 use drover_store::stages::{self, StageRow};
@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::stage_opening;
 use crate::context::new_id;
-use crate::rollouts::tally;
+use crate::rollouts::stage_snapshots;
 use crate::transitions::{self, Subject};
 use crate::{App, Error, Result, rollout_policy};
 
@@ -31,6 +31,9 @@ const LEASE_NAME: &str = "rollout-driver";
 
 /// How often the driver looks when nobody pokes it.
 const INTERVAL: Duration = Duration::from_millis(500);
+
+/// How soon a tick that failed is tried again.
+const RETRY: Duration = Duration::from_millis(500);
 
 /// How far a claim moves the next look ahead: what is left of a tick that died is taken up after this long.
 const CLAIM: Duration = Duration::from_secs(30);
@@ -110,14 +113,7 @@ async fn load(app: &App, tenant: TenantId, id: RolloutId) -> Result<Option<View>
     let snapshot = Snapshot {
         state: row.state,
         kind: row.kind,
-        stages: stages
-            .iter()
-            .map(|stage| StageSnapshot {
-                state: stage.state,
-                soak_until: stage.soak_until,
-                counts: tally(&counters, Some(stage.position)),
-            })
-            .collect(),
+        stages: stage_snapshots(&stages, &counters),
         due: due
             .iter()
             .filter_map(|one| Some(DueSession { id: one.id, state: one.state, next_action_at: one.next_action_at? }))
@@ -135,6 +131,15 @@ async fn tick(app: &App, lease: &Lease, due: DueRow) -> Result<()> {
     if !set_next_tick(app, tenant, id, next_tick_at, Some(claim)).await? {
         return Ok(());
     }
+    let driven = drive(app, lease, tenant, id, claim).await;
+    if driven.is_err() {
+        set_next_tick(app, tenant, id, claim, Some(app.now().plus(RETRY))).await?;
+    }
+    driven
+}
+
+/// Goes on with a claimed rollout as far as it goes now.
+async fn drive(app: &App, lease: &Lease, tenant: TenantId, id: RolloutId, claim: Timestamp) -> Result<()> {
     for _ in 0..STEPS_MAX {
         let Some(view) = load(app, tenant, id).await? else { return Ok(()) };
         if !step(app, lease, &view).await? {

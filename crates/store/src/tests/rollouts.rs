@@ -7,7 +7,7 @@ use drover_types::{FailureClass, RolloutId, RolloutKind, RolloutState, SessionSt
 
 use super::fixture::{Scope, acme, at, commit, new_rollout, refused, uuid};
 use crate::rollouts::{self, DueRow, Filter, NewRollout, RolloutRow, StateChange};
-use crate::{counters, offers};
+use crate::counters;
 
 async fn get(acme: Scope<'_>, id: RolloutId) -> RolloutRow {
     rollouts::get(acme.db, acme.tenant, id).await.unwrap().unwrap()
@@ -209,9 +209,6 @@ on_both! {
             (1, SessionState::Validating, "", 3),
         ];
         assert_eq!(found, expected);
-        assert_eq!(commit!(acme.db, |tx| offers::in_flight(tx, acme.tenant, id)), 7);
-        let other = RolloutId(uuid(999));
-        assert_eq!(commit!(acme.db, |tx| offers::in_flight(tx, acme.tenant, other)), 0);
     }
 
     async fn a_locked_rollout_holds_still(test: TestDb) {

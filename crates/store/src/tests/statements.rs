@@ -42,7 +42,7 @@ const MODULES: &[(&str, &[Statement])] = modules![
 ];
 
 /// Statements that end in the dialect's lock clause.
-const LOCKING: [&str; 2] = ["drover_store::offers::LOCK", "drover_store::rollouts::LOCK"];
+const LOCKING: [&str; 1] = ["drover_store::rollouts::LOCK"];
 
 /// Statements that are not limited to one tenant, and why.
 const WITHOUT_TENANT: [(&str, &str); 4] = [

@@ -1,6 +1,6 @@
 //! Uploads: the signed bytes or nothing.
 
-use drover_api::Firmware;
+use drover_api::{Firmware, ObjectFilter};
 use drover_testkit::{
     Profile, ReleaseBuilder, ServerOptions, TestServer, answer, eventually, on_both_profiles, private_key, refused,
 };
@@ -93,11 +93,12 @@ on_both_profiles! {
         assert!(!object.starts_with("HTTP/1.1 201"), "{object}");
         eventually("what was half written to be removed", async || leftovers(&server).is_empty().then_some(())).await;
         assert!(!is_uploaded(&server, &firmware).await);
-        assert_eq!(server.admin().objects(&Default::default(), 10).await.unwrap().items, []);
+        assert_eq!(server.admin().objects(&ObjectFilter::default(), 10).await.unwrap().items, []);
 
         assert_eq!(server.upload(&firmware, "app.bin", BYTES).await.status, 200);
         let published = server.admin().publish_firmware(firmware.id).await.unwrap();
-        let download = answer(server.admin_request(Method::GET, &format!("/api/v1/firmware/{}/download", published.id))).await;
+        let download =
+            answer(server.admin_request(Method::GET, &format!("/api/v1/firmware/{}/download", published.id))).await;
         assert_eq!(answer(server.raw().get(download.header("location"))).await.body, BYTES);
     }
 
@@ -109,7 +110,8 @@ on_both_profiles! {
         server.upload(&firmware, "app.bin", BYTES).await.problem(413, "too_large");
         refused(server.admin_request(Method::PUT, "/api/v1/objects/large.bin").body(BYTES), 413, "too_large").await;
         let chunks = futures::stream::iter([Ok::<_, std::io::Error>(BYTES.to_vec())]);
-        let streamed = server.admin_request(Method::PUT, "/api/v1/objects/large.bin").body(reqwest::Body::wrap_stream(chunks));
+        let streamed =
+            server.admin_request(Method::PUT, "/api/v1/objects/large.bin").body(reqwest::Body::wrap_stream(chunks));
         refused(streamed, 413, "too_large").await;
         assert_eq!(leftovers(&server), [""; 0].map(std::path::PathBuf::from));
         let fits = server.admin_request(Method::PUT, "/api/v1/objects/small.bin").body("12345678");

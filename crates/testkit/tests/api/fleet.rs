@@ -33,7 +33,8 @@ on_both_profiles! {
         };
         release::pack(&options).unwrap();
         release::sign(&options.out, &key).unwrap();
-        let firmware = release::publish(&server.admin(), &options.out, &mut |_| {}, &|_| Progress::none()).await.unwrap();
+        let firmware =
+            release::publish(&server.admin(), &options.out, &mut |_| {}, &|_| Progress::none()).await.unwrap();
         let fleet = start_fleet(&server);
         let filter = drover_api::DeviceFilter::default();
         eventually("the devices to register", async || {
@@ -42,7 +43,8 @@ on_both_profiles! {
         .await;
         let rollout = server.admin().create_rollout(&crate::scene::plan(&firmware, &[34, 100])).await.unwrap();
         server.admin().start_rollout(rollout.id).await.unwrap();
-        let ended = server.rollout_when("the end", rollout.id, |rollout| rollout.status == RolloutState::Completed).await;
+        let ended =
+            server.rollout_when("the end", rollout.id, |rollout| rollout.status == RolloutState::Completed).await;
         assert_eq!(ended.counts.succeeded, 3);
         for device in fleet.devices() {
             assert_eq!(std::fs::read_to_string(device.running_root().join("version")).unwrap(), "1.0.0");

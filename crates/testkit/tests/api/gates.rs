@@ -8,9 +8,11 @@ use crate::scene::Scene;
 on_both_profiles! {
     async fn a_tripped_gate_pauses_and_a_person_may_go_on(profile: Profile) {
         let scene = Scene::new(profile, 6).await;
-        let rollout = scene.roll_out(&[100], |plan| {
-            (plan.rollback_threshold, plan.min_sample) = (Some(0.5), Some(3));
-        }).await;
+        let rollout = scene
+            .roll_out(&[100], |plan| {
+                (plan.rollback_threshold, plan.min_sample) = (Some(0.5), Some(3));
+            })
+            .await;
         for device in &scene.devices[..2] {
             let offer = device.check().await.expect("two are too few to judge");
             device.fail(&offer, FailureClass::Install).await;
@@ -51,9 +53,12 @@ on_both_profiles! {
 
     async fn a_tripped_gate_takes_the_updated_ones_back(profile: Profile) {
         let scene = Scene::new(profile, 4).await;
-        let rollout = scene.roll_out(&[100], |plan| {
-            (plan.rollback_threshold, plan.min_sample, plan.on_breach) = (Some(0.5), Some(4), Some(BreachAction::Rollback));
-        }).await;
+        let rollout = scene
+            .roll_out(&[100], |plan| {
+                (plan.rollback_threshold, plan.min_sample, plan.on_breach) =
+                    (Some(0.5), Some(4), Some(BreachAction::Rollback));
+            })
+            .await;
         let offers = scene.offers().await;
         for (device, offer) in &offers[..2] {
             device.install(offer).await;
@@ -83,9 +88,11 @@ on_both_profiles! {
     async fn too_few_successes_stop_it_as_well(profile: Profile) {
         let scene = Scene::new(profile, 4).await;
         // One of two failed: below the failure gate, and not enough successes.
-        let rollout = scene.roll_out(&[50, 100], |plan| {
-            (plan.success_threshold, plan.rollback_threshold) = (Some(0.9), Some(0.9));
-        }).await;
+        let rollout = scene
+            .roll_out(&[50, 100], |plan| {
+                (plan.success_threshold, plan.rollback_threshold) = (Some(0.9), Some(0.9));
+            })
+            .await;
         let offers = scene.offers().await;
         offers[0].0.install(&offers[0].1).await;
         assert_eq!(scene.admin.rollout(rollout.id).await.unwrap().status, RolloutState::Active, "one is still at work");

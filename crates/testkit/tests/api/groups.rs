@@ -60,9 +60,13 @@ on_both_profiles! {
         for number in 0..5 {
             let name = format!("group {number}");
             let body = json!({ "name": name });
-            assert_eq!(answer(scene.server.admin_request(Method::POST, "/api/v1/groups").json(&body)).await.status, 201);
+            assert_eq!(
+                answer(scene.server.admin_request(Method::POST, "/api/v1/groups").json(&body)).await.status,
+                201
+            );
         }
-        let first: drover_api::Page<Group> = answer(scene.server.admin_request(Method::GET, "/api/v1/groups?limit=4")).await.json();
+        let first: drover_api::Page<Group> =
+            answer(scene.server.admin_request(Method::GET, "/api/v1/groups?limit=4")).await.json();
         let next = format!("/api/v1/groups?limit=4&cursor={}", first.next_cursor.unwrap());
         let last: drover_api::Page<Group> = answer(scene.server.admin_request(Method::GET, &next)).await.json();
         let names: Vec<_> = first.items.into_iter().chain(last.items).map(|group| group.name).collect();
@@ -72,7 +76,10 @@ on_both_profiles! {
 
     async fn a_rollout_takes_only_its_groups_and_holds_them(profile: Profile) {
         let scene = Scene::new(profile, 4).await;
-        let [one, two] = [scene.admin.create_group(&named("one")).await.unwrap(), scene.admin.create_group(&named("two")).await.unwrap()];
+        let [one, two] = [
+            scene.admin.create_group(&named("one")).await.unwrap(),
+            scene.admin.create_group(&named("two")).await.unwrap(),
+        ];
         scene.admin.add_to_group(one.id, vec![scene.devices[0].id, scene.devices[1].id]).await.unwrap();
         scene.admin.add_to_group(two.id, vec![scene.devices[1].id, scene.devices[2].id]).await.unwrap();
         let rollout = scene.roll_out(&[100], |plan| plan.target_groups = vec![one.id, two.id]).await;

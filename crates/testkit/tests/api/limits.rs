@@ -14,7 +14,10 @@ on_both_profiles! {
         for remaining in (0..10).rev() {
             let answered = check(&one.token).await;
             assert_eq!(answered.status, 200);
-            assert_eq!((answered.header("ratelimit-limit"), answered.header("ratelimit-remaining")), ("10", remaining.to_string().as_str()));
+            assert_eq!(
+                (answered.header("ratelimit-limit"), answered.header("ratelimit-remaining")),
+                ("10", remaining.to_string().as_str())
+            );
         }
         let refused = check(&one.token).await;
         refused.problem(429, "rate_limited");

@@ -1,4 +1,5 @@
 //! The API over real HTTP, on both profiles: a file per noun.
+#![expect(clippy::unwrap_used, reason = "tests: what must be there is asserted by taking it")]
 
 mod scene;
 

@@ -11,7 +11,8 @@ use crate::scene::Scene;
 on_both_profiles! {
     async fn an_offer_has_all_that_is_needed_to_check_it(profile: Profile) {
         let scene = Scene::new(profile, 1).await;
-        let release = ReleaseBuilder::new("2.0.0", 20).artifact("a.bin", "aaa").artifact("b.bin", "bbbb").sign(&scene.key);
+        let release =
+            ReleaseBuilder::new("2.0.0", 20).artifact("a.bin", "aaa").artifact("b.bin", "bbbb").sign(&scene.key);
         let firmware = scene.server.publish(&release).await;
         let rollout = scene.start(&firmware, &[100], |_| ()).await;
         let offer = scene.devices[0].check().await.expect("an offer");

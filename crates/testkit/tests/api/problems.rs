@@ -33,7 +33,11 @@ on_both_profiles! {
         }
         let unknown = post_group(&server, json, r#"{"name": "a", "colour": "red"}"#).await.problem(422, "invalid");
         assert!(unknown.detail.unwrap().contains("colour"), "it names what is unknown");
-        for (body, field) in [(r#"{"name": 7}"#, "name"), (r#"{"name": ""}"#, "name"), (r#"{"name":"a","description":null}"#, "description")] {
+        for (body, field) in [
+            (r#"{"name": 7}"#, "name"),
+            (r#"{"name": ""}"#, "name"),
+            (r#"{"name":"a","description":null}"#, "description"),
+        ] {
             let problem = post_group(&server, json, body).await.problem(422, "invalid");
             assert_eq!(problem.errors[0].field, field, "{body}");
         }

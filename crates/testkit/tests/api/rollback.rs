@@ -47,7 +47,10 @@ on_both_profiles! {
         let view = scene.admin.device(scene.devices[0].id).await.unwrap();
         assert_eq!(view.current_version.as_ref(), Some(&scene.first.version));
         let history = scene.admin.device_updates(scene.devices[0].id, 10).await.unwrap().items;
-        let versions: Vec<_> = history.iter().map(|one| (one.version.to_string(), one.from_version.as_ref().unwrap().to_string())).collect();
+        let versions: Vec<_> = history
+            .iter()
+            .map(|one| (one.version.to_string(), one.from_version.as_ref().unwrap().to_string()))
+            .collect();
         assert_eq!(versions, [("1.0.0".to_owned(), "1.1.0".to_owned()), ("1.1.0".to_owned(), "1.0.0".to_owned())]);
     }
 
@@ -55,7 +58,8 @@ on_both_profiles! {
         let scene = Scene::new(profile, 4).await;
         let rollout = scene.roll_out(&[100], |_| ()).await;
         let [updated, installing, fetching, waiting] = &scene.devices[..] else { panic!("four devices") };
-        let offers = [updated.check().await.unwrap(), installing.check().await.unwrap(), fetching.check().await.unwrap()];
+        let offers =
+            [updated.check().await.unwrap(), installing.check().await.unwrap(), fetching.check().await.unwrap()];
         updated.install(&offers[0]).await;
         installing.proceed(&offers[1], SessionState::Installing).await;
         fetching.proceed(&offers[2], SessionState::Downloading).await;
@@ -67,7 +71,8 @@ on_both_profiles! {
         assert!(updated.check().await.is_none());
         installing.commit(&offers[1]).await;
         let filter = RolloutFilter { parent_id: Some(rollout.id), ..RolloutFilter::default() };
-        let child = eventually("the way back", async || scene.admin.rollouts(&filter, 2).await.unwrap().items.pop()).await;
+        let child =
+            eventually("the way back", async || scene.admin.rollouts(&filter, 2).await.unwrap().items.pop()).await;
         scene.running(child.id, 0).await;
         let back = scene.offers().await;
         let told: Vec<_> = back.iter().map(|(device, _)| device.id).collect();

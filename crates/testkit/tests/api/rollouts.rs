@@ -1,5 +1,7 @@
 //! Rollouts: planned, steered, and never further than they may be.
 
+use std::cmp::Ordering;
+
 use drover_api::{RolloutFilter, RolloutUpdate, StageCreate};
 use drover_protocol::{ComponentReport, Directive};
 use drover_testkit::{Profile, on_both_profiles, refused};
@@ -105,7 +107,7 @@ on_both_profiles! {
     async fn the_cap_holds_when_all_ask_at_once(profile: Profile) {
         let scene = Scene::new(profile, 8).await;
         scene.roll_out(&[100], |plan| plan.max_in_flight = Some(3)).await;
-        let offers = futures::future::join_all(scene.devices.iter().map(|device| device.check())).await;
+        let offers = futures::future::join_all(scene.devices.iter().map(drover_testkit::Device::check)).await;
         assert_eq!(offers.into_iter().flatten().count(), 3);
     }
 
@@ -172,12 +174,21 @@ on_both_profiles! {
         let firmware = scene.publish("1.1.0", 2).await;
         let draft = scene.draft(&firmware, &[100], |_| ()).await;
         assert!(scene.devices[0].check().await.is_none(), "a draft does nothing");
-        let stage = |percentage| StageCreate { name: Some(format!("{percentage} %")), percentage, start_time: None, soak_ms: 0 };
-        let change = RolloutUpdate { stages: Some(vec![stage(50), stage(100)]), min_sample: Some(7), ..RolloutUpdate::default() };
+        let stage = |percentage| StageCreate {
+            name: Some(format!("{percentage} %")),
+            percentage,
+            start_time: None,
+            soak_ms: 0,
+        };
+        let change = RolloutUpdate {
+            stages: Some(vec![stage(50), stage(100)]),
+            min_sample: Some(7),
+            ..RolloutUpdate::default()
+        };
         let changed = scene.admin.update_rollout(draft.id, &change).await.unwrap();
         let names: Vec<_> = changed.stages.iter().map(|stage| stage.name.as_str()).collect();
         assert_eq!((names.as_slice(), changed.min_sample), (&["50 %", "100 %"][..], 7));
-        assert_eq!(changed.success_threshold, draft.success_threshold, "what is left out stays");
+        assert_eq!(changed.rollback_threshold.total_cmp(&draft.rollback_threshold), Ordering::Equal, "it stays");
 
         scene.admin.start_rollout(draft.id).await.unwrap();
         scene.running(draft.id, 0).await;
@@ -226,7 +237,11 @@ on_both_profiles! {
 
     async fn figures_failures_and_lists(profile: Profile) {
         let scene = Scene::new(profile, 4).await;
-        let rollout = scene.roll_out(&[50, 100], |plan| plan.rollback_threshold = Some(1.0)).await;
+        let rollout = scene
+            .roll_out(&[50, 100], |plan| {
+                (plan.success_threshold, plan.rollback_threshold) = (Some(0.5), Some(1.0));
+            })
+            .await;
         let offers = scene.offers().await;
         offers[0].0.fail(&offers[0].1, FailureClass::Download).await;
         offers[1].0.install(&offers[1].1).await;
@@ -244,10 +259,13 @@ on_both_profiles! {
 
         let failures = scene.admin.rollout_failures(rollout.id, 10).await.unwrap().items;
         let seen: Vec<_> = failures.iter().map(|one| (one.device_id, one.failure_class, one.state)).collect();
-        assert_eq!(seen, [
-            (offers[0].0.id, Some(FailureClass::Download), SessionState::Failed),
-            (late[0].0.id, Some(FailureClass::SelfTest), SessionState::RolledBack),
-        ]);
+        assert_eq!(
+            seen,
+            [
+                (offers[0].0.id, Some(FailureClass::Download), SessionState::Failed),
+                (late[0].0.id, Some(FailureClass::SelfTest), SessionState::RolledBack),
+            ]
+        );
         assert_eq!(failures[0].failure_code.as_deref(), Some("test_download"));
         assert_eq!(failures[0].error_message.as_deref(), Some("as the test wants it"));
         let filter = drover_api::UpdateSessionFilter { state: Some(SessionState::Succeeded), ..Default::default() };

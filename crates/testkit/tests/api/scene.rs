@@ -108,7 +108,7 @@ pub(crate) fn plan(firmware: &Firmware, percentages: &[u8]) -> RolloutCreate {
         firmware_id: firmware.id,
         stages: percentages.iter().map(stage).collect(),
         target_groups: Vec::new(),
-        success_threshold: Some(0.5),
+        success_threshold: Some(0.9),
         rollback_threshold: Some(0.6),
         min_sample: Some(2),
         on_breach: None,

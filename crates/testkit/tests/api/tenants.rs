@@ -44,7 +44,7 @@ on_both_profiles! {
             let path = operation.path.replace("{id}", id).replace("{device_id}", &device.to_string());
             let path = path.replace("{name}", "app.bin");
             let request = server.request(operation.method.clone(), &path).bearer_auth(&other.token);
-            let request = match crate::auth::fair_body(&operation) {
+            let request = match crate::openapi::fair_body(&operation) {
                 Some(body) => request.json(&body),
                 None => request,
             };
@@ -66,7 +66,9 @@ on_both_profiles! {
         stored(&scene.server, scene.server.admin_token(), "firmware/a.bin", "ours").await;
         let other = scene.server.add_tenant("other").await;
         assert_eq!(other.admin.whoami().await.unwrap().tenant_id, other.id);
-        for list in ["devices", "groups", "firmware", "rollouts", "api-keys", "enrolment-tokens", "release-keys", "objects"] {
+        for list in
+            ["devices", "groups", "firmware", "rollouts", "api-keys", "enrolment-tokens", "release-keys", "objects"]
+        {
             let request = scene.server.request(Method::GET, &format!("/api/v1/{list}")).bearer_auth(&other.token);
             let page: serde_json::Value = answer(request).await.json();
             assert_eq!(page, serde_json::json!({ "items": [] }), "{list}");

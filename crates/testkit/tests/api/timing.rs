@@ -8,8 +8,8 @@ use drover_types::{Clock as _, FailureClass, RolloutState, SessionState, StageSt
 
 use crate::scene::Scene;
 
-const HOUR: Duration = Duration::from_secs(3_600);
-const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_hours(1);
+const MINUTE: Duration = Duration::from_mins(1);
 
 on_both_profiles! {
     async fn a_stage_soaks_before_the_next_opens(profile: Profile) {
@@ -20,7 +20,7 @@ on_both_profiles! {
         }
         let soaks = |rollout: &drover_api::Rollout| rollout.stages[0].status == StageState::Soaking;
         scene.server.rollout_when("the soak", rollout.id, soaks).await;
-        clock.advance(HOUR - MINUTE);
+        clock.advance(59 * MINUTE);
         assert!(scene.offers().await.is_empty(), "not yet");
         assert!(soaks(&scene.admin.rollout(rollout.id).await.unwrap()));
         clock.advance(MINUTE);
@@ -32,13 +32,15 @@ on_both_profiles! {
         let (scene, clock) = Scene::with_clock(profile, 4).await;
         let firmware = scene.publish("1.1.0", 2).await;
         let start = clock.now();
-        let draft = scene.draft(&firmware, &[50, 100], |plan| {
-            plan.stages[0].start_time = Some(start.plus(HOUR));
-            plan.stages[1].start_time = Some(start.plus(3 * HOUR));
-        }).await;
+        let draft = scene
+            .draft(&firmware, &[50, 100], |plan| {
+                plan.stages[0].start_time = Some(start.plus(HOUR));
+                plan.stages[1].start_time = Some(start.plus(3 * HOUR));
+            })
+            .await;
         let started = scene.admin.start_rollout(draft.id).await.unwrap();
         assert_eq!(started.status, RolloutState::Scheduled);
-        clock.advance(HOUR - MINUTE);
+        clock.advance(59 * MINUTE);
         assert!(scene.offers().await.is_empty(), "not yet");
         assert_eq!(scene.admin.rollout(draft.id).await.unwrap().status, RolloutState::Scheduled);
         clock.advance(MINUTE);
@@ -46,7 +48,10 @@ on_both_profiles! {
         for (device, offer) in scene.offers().await {
             device.install(&offer).await;
         }
-        scene.server.rollout_when("the first stage", draft.id, |rollout| rollout.stages[0].status == StageState::Passed).await;
+        scene
+            .server
+            .rollout_when("the first stage", draft.id, |rollout| rollout.stages[0].status == StageState::Passed)
+            .await;
         assert!(scene.offers().await.is_empty(), "the second stage has a time of its own");
         clock.advance(2 * HOUR);
         scene.running(draft.id, 1).await;
@@ -55,16 +60,19 @@ on_both_profiles! {
 
     async fn silence_is_a_failure_and_a_late_word_still_counts(profile: Profile) {
         let (scene, clock) = Scene::with_clock(profile, 3).await;
-        let rollout = scene.roll_out(&[100], |plan| {
-            (plan.session_timeout_ms, plan.min_sample) = (Some(600_000), Some(3));
-        }).await;
+        let rollout = scene
+            .roll_out(&[100], |plan| {
+                (plan.session_timeout_ms, plan.min_sample) = (Some(600_000), Some(3));
+            })
+            .await;
         let [silent, alive, gone] = &scene.devices[..] else { panic!("three devices") };
         let offers = [silent.check().await.unwrap(), alive.check().await.unwrap(), gone.check().await.unwrap()];
         silent.proceed(&offers[0], SessionState::Installing).await;
         clock.advance(9 * MINUTE);
         alive.proceed(&offers[1], SessionState::Downloading).await;
         clock.advance(2 * MINUTE);
-        let timed_out = scene.server.rollout_when("the time-outs", rollout.id, |rollout| rollout.counts.failed == 2).await;
+        let timed_out =
+            scene.server.rollout_when("the time-outs", rollout.id, |rollout| rollout.counts.failed == 2).await;
         assert_eq!((timed_out.counts.in_flight, timed_out.status), (1, RolloutState::Active), "one reported in time");
         let failures = scene.admin.rollout_failures(rollout.id, 10).await.unwrap().items;
         assert!(failures.iter().all(|one| one.state == SessionState::TimedOut), "{failures:?}");

@@ -43,7 +43,9 @@ on_both_profiles! {
         let session = scene.sessions(rollout.id).await.remove(0);
         assert_eq!((session.progress, session.status), (100, Some(UpdateStatus::Success)));
         assert_eq!((session.from_version, session.version), (Some(scene.first.version.clone()), done.version));
-        assert!(session.started_at.is_some() && session.completed_at >= session.started_at && session.duration.is_some());
+        assert!(
+            session.started_at.is_some() && session.completed_at >= session.started_at && session.duration.is_some()
+        );
     }
 
     async fn progress_never_falls(profile: Profile) {
