@@ -4,7 +4,7 @@ use drover_api::ArtifactView;
 use drover_blob::{ByteStream, ExpectedContent, ObjectKey, PutError};
 use drover_store::artifacts;
 use drover_store::objects::{self, ObjectRow};
-use drover_types::{FirmwareId, FirmwareState, Sha256Digest, TenantId};
+use drover_types::{FirmwareId, Sha256Digest, TenantId};
 
 use crate::firmware::{artifact_view, storage_path};
 use crate::{Action, App, Caller, Error, Result};
@@ -23,7 +23,8 @@ impl App {
         let firmware = self.firmware_row(tenant, id).await?;
         let rows = artifacts::of_firmware(&self.db, tenant, id).await?;
         let row = rows.into_iter().find(|row| row.name == name).ok_or_else(|| Error::not_found("artifact", name))?;
-        if row.uploaded_at.is_some() || firmware.state == FirmwareState::Published {
+        let key = ObjectKey::content(tenant, row.sha256);
+        if row.uploaded_at.is_some() && self.blobs.head(&key).await.is_ok() {
             return Ok(artifact_view(row));
         }
         let size_bytes = u64::try_from(row.size_bytes).unwrap_or(0);
@@ -47,15 +48,21 @@ impl App {
             .write(move |tx| {
                 Box::pin(async move {
                     artifacts::set_uploaded(tx, tenant, id, &artifact, now).await?;
-                    objects::insert(tx, tenant, &object, Some(id)).await?;
-                    Ok::<_, Error>(())
+                    if !objects::insert(tx, tenant, &object, Some(id)).await? {
+                        let there = objects::get(&mut *tx, tenant, &object.name).await?;
+                        if there.is_none_or(|there| there.sha256 != object.sha256) {
+                            return Err(crate::objects::name_taken(&object.name));
+                        }
+                    }
+                    Ok(())
                 })
             })
             .await?;
         Ok(artifact_view(artifacts::ArtifactRow { uploaded_at: Some(now), ..row }))
     }
 
-    /// Removes content that no artifact and no name stands for any more.
+    /// Removes content that no artifact and no name stands for any more. Only for content that lost its last name long
+    /// ago: an upload that is under way may be about to give it a new one.
     pub(crate) async fn remove_unused_content(&self, tenant: TenantId, sha256: Sha256Digest) -> Result<()> {
         let uses = artifacts::uses_of_content(&self.db, tenant, sha256).await?
             + objects::uses_of_content(&self.db, tenant, sha256).await?;

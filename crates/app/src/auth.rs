@@ -111,11 +111,12 @@ impl App {
         CallerView { tenant_id: caller.tenant, kind: kind.to_owned(), name }
     }
 
-    /// Notes that a device was heard of, at most every half minute: its credential brought the last time along.
+    /// Notes that a device was heard of: the first time at once, later at most every minute. Its credential brought the
+    /// last time along.
     pub(crate) async fn note_seen(&self, caller: &Caller) -> Result<()> {
         let Actor::Device { id, last_seen_at, .. } = caller.actor else { return Ok(()) };
         let (tenant, now) = (caller.tenant, self.now());
-        let recent = last_seen_at.is_some_and(|seen| now.since(seen) < std::time::Duration::from_secs(30));
+        let recent = last_seen_at.is_some_and(|seen| now.since(seen) < std::time::Duration::from_mins(1));
         if recent {
             return Ok(());
         }

@@ -138,7 +138,9 @@ fn url_key(data_dir: &Path, random: &dyn Random) -> Result<[u8; 32], ComposeErro
             let mut key = [0; 32];
             random.fill(&mut key);
             write_secret(&path, &key).map_err(failed)?;
-            Ok(key)
+            // Another process may have been faster: what lies there counts.
+            let there = std::fs::read(&path).map_err(failed)?;
+            there.try_into().map_err(|_| failed(std::io::Error::other("expected 32 bytes")))
         }
         Err(error) => Err(failed(error)),
     }
@@ -150,11 +152,16 @@ fn write_secret(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
 
     let folder = path.parent().unwrap_or(path);
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-    // Another process may be starting on the same folder: the first name wins, half a key is never seen.
+    // Another process may be starting on the same folder: the first one wins, half a key is never seen.
     let draft = path.with_extension(format!("tmp-{}", std::process::id()));
     let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
     file.write_all(bytes)?;
     file.sync_all()?;
-    std::fs::rename(&draft, path)?;
+    let linked = std::fs::hard_link(&draft, path);
+    std::fs::remove_file(&draft)?;
+    match linked {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
     std::fs::File::open(folder)?.sync_all()
 }

@@ -94,9 +94,10 @@ impl App {
     /// Forgets a device: its token stops working, its sessions go.
     pub async fn device_delete(&self, caller: &Caller, id: DeviceId) -> Result<()> {
         let tenant = caller.authorize(Action::ManageDevices)?;
+        let now = self.now();
         let deleted = self
             .writer
-            .write(move |tx| Box::pin(async move { crate::transitions::delete_device(tx, tenant, id).await }))
+            .write(move |tx| Box::pin(async move { crate::transitions::delete_device(tx, tenant, id, now).await }))
             .await?;
         if deleted { Ok(()) } else { Err(Error::not_found("device", id)) }
     }

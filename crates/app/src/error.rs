@@ -68,14 +68,31 @@ impl Error {
     }
 }
 
+const DATABASE_BUSY: &str = "database_busy";
+
 impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
         let busy = drover_db::is_retryable(&error)
             || matches!(error, sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Io(_));
         if busy {
-            return Self::new(ErrorKind::Unavailable, "database_busy", "the database is busy; send the request again")
+            return Self::new(ErrorKind::Unavailable, DATABASE_BUSY, "the database is busy; send the request again")
                 .with_source(error);
         }
         Self::internal("use the database", error)
     }
+}
+
+/// Tries to get through when other transactions are in the way.
+const TRIES: usize = 4;
+
+/// Runs `attempt` again when another transaction was in the way: the database undid the loser of a deadlock, and the
+/// same work goes through a moment later.
+pub(crate) async fn retry<T>(mut attempt: impl AsyncFnMut() -> Result<T>) -> Result<T> {
+    for _ in 1..TRIES {
+        match attempt().await {
+            Err(error) if error.code == DATABASE_BUSY => {}
+            outcome => return outcome,
+        }
+    }
+    attempt().await
 }

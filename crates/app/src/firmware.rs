@@ -9,7 +9,7 @@ use drover_blob::{ObjectKey, PresignMethod};
 use drover_db::Tx;
 use drover_store::artifacts::{self, ArtifactRow};
 use drover_store::firmware::{self, FirmwareRow};
-use drover_store::{dependencies, update_sessions};
+use drover_store::{dependencies, unused_content, update_sessions};
 use drover_trust::{Manifest, PublicKey, verify_digest, verify_manifest};
 use drover_types::{FirmwareId, FirmwareState, KeyAlgorithm, TenantId, Timestamp};
 
@@ -98,6 +98,7 @@ impl App {
         // The key may have been revoked since the draft was made.
         let keys = self.valid_release_keys(tenant).await?;
         verify_manifest(&row.manifest, row.manifest_bundle.as_bytes(), &keys).map_err(refused_manifest)?;
+        self.check_bytes(tenant, id).await?;
         let now = self.now();
         self.writer
             .write(move |tx| {
@@ -124,24 +125,23 @@ impl App {
         let tenant = caller.authorize(Action::ManageFirmware)?;
         self.firmware_row(tenant, id).await?;
         let rows = artifacts::of_firmware(&self.db, tenant, id).await?;
+        let now = self.now();
         self.writer
             .write(move |tx| {
                 Box::pin(async move {
                     if firmware::uses(tx, tenant, id).await? > 0 {
-                        return Err(Error::conflict(
-                            "firmware_in_use",
-                            "rollouts used this firmware; it stays, so that devices can be taken back to it",
-                        ));
+                        return Err(in_use());
                     }
-                    firmware::delete(tx, tenant, id).await?;
+                    firmware::delete(tx, tenant, id).await.map_err(|error| {
+                        if drover_db::is_foreign_key_violation(&error) { in_use() } else { error.into() }
+                    })?;
+                    for row in rows {
+                        unused_content::note(tx, tenant, row.sha256, now).await?;
+                    }
                     Ok(())
                 })
             })
-            .await?;
-        for row in rows {
-            self.remove_unused_content(tenant, row.sha256).await?;
-        }
-        Ok(())
+            .await
     }
 
     /// The address of an artifact: for operators, and for devices that were offered the firmware.
@@ -170,11 +170,31 @@ impl App {
         url.map(|url| url.url).map_err(|error| Error::internal("sign an address", error))
     }
 
+    /// The bytes of every uploaded artifact are there.
+    async fn check_bytes(&self, tenant: TenantId, id: FirmwareId) -> Result<()> {
+        for row in artifacts::of_firmware(&self.db, tenant, id).await? {
+            let key = ObjectKey::content(tenant, row.sha256);
+            let found = if row.uploaded_at.is_some() { self.blobs.head(&key).await.map(drop) } else { Ok(()) };
+            found.map_err(|error| {
+                let detail = format!("the bytes of {:?} cannot be read: upload it again, then publish", row.name);
+                Error::new(error.kind(), "artifact_unreadable", detail).with_source(error)
+            })?;
+        }
+        Ok(())
+    }
+
     async fn offered_to(&self, caller: &Caller, id: FirmwareId) -> Result<TenantId> {
         let (tenant, device) = caller.authorize_device()?;
         let offered = update_sessions::count_in_flight(&self.db, tenant, device, id).await?;
         if offered == 0 { Err(Error::not_found("firmware", id)) } else { Ok(tenant) }
     }
+}
+
+fn in_use() -> Error {
+    Error::conflict(
+        "firmware_in_use",
+        "devices run this firmware, or a rollout used it; it stays, so that devices can be taken back to it",
+    )
 }
 
 /// A firmware that passed all checks.

@@ -2,6 +2,7 @@
 
 use drover_api::{Group, GroupMembers, GroupWrite, Page, PageQuery};
 use drover_store::groups::{self, GroupRow};
+use drover_store::rollouts;
 use drover_types::{DeviceId, GroupId, TenantId};
 
 use crate::context::new_id;
@@ -85,7 +86,12 @@ impl App {
         let tenant = caller.authorize(Action::ManageDevices)?;
         let deleted = self
             .writer
-            .write(move |tx| Box::pin(async move { groups::delete(tx, tenant, id).await.map_err(in_use) }))
+            .write(move |tx| {
+                Box::pin(async move {
+                    rollouts::leave_ended(tx, tenant, id).await?;
+                    groups::delete(tx, tenant, id).await.map_err(in_use)
+                })
+            })
             .await?;
         if deleted { Ok(()) } else { Err(Error::not_found("group", id)) }
     }
@@ -140,7 +146,10 @@ fn name_taken(error: sqlx::Error, name: &str) -> Error {
 
 fn in_use(error: sqlx::Error) -> Error {
     if drover_db::is_foreign_key_violation(&error) {
-        return Error::conflict("group_in_use", "a rollout targets this group; it can be deleted when no rollout does");
+        return Error::conflict(
+            "group_in_use",
+            "a rollout that has not ended targets this group; delete the group when it has",
+        );
     }
     error.into()
 }

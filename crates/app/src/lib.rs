@@ -35,6 +35,7 @@ pub mod tasks;
 mod transitions;
 mod update_sessions;
 mod validate;
+mod way_back;
 
 pub use authorize::Action;
 pub use blobs::{BlobRequest, ServedBlob};

@@ -3,6 +3,7 @@
 use drover_api::{ObjectFilter, Page, StoredObject};
 use drover_blob::{ByteStream, ObjectKey, ObjectName};
 use drover_store::objects::{self, ObjectRow};
+use drover_store::unused_content;
 use drover_types::TenantId;
 
 use crate::artifacts::refused_upload;
@@ -43,17 +44,19 @@ impl App {
             .write(move |tx| Box::pin(async move { Ok::<_, Error>(objects::insert(tx, tenant, &new, None).await?) }))
             .await?;
         if added {
-            // Content that was there before may have been removed as unused just before it got this name.
-            self.blobs.head(&stored.key).await.map_err(|error| Error::internal("find what was stored", error))?;
             return Ok(view(row));
         }
         let there = self.object(tenant, name.as_str()).await?;
         if there.sha256 == row.sha256 {
             return Ok(view(there));
         }
-        self.remove_unused_content(tenant, row.sha256).await?;
-        let detail = format!("{} is there already with other bytes; objects never change, use another name", row.name);
-        Err(Error::conflict("object_exists", detail))
+        let (sha256, now) = (row.sha256, self.now());
+        self.writer
+            .write(move |tx| {
+                Box::pin(async move { Ok::<_, Error>(unused_content::note(tx, tenant, sha256, now).await?) })
+            })
+            .await?;
+        Err(name_taken(&row.name))
     }
 
     pub(crate) async fn object(&self, tenant: TenantId, name: &str) -> Result<ObjectRow> {
@@ -63,6 +66,12 @@ impl App {
     pub(crate) fn object_key(tenant: TenantId, row: &ObjectRow) -> ObjectKey {
         ObjectKey::content(tenant, row.sha256)
     }
+}
+
+/// The name stands for other bytes.
+pub(crate) fn name_taken(name: &str) -> Error {
+    let detail = format!("{name} is there already with other bytes; objects never change, use another name");
+    Error::conflict("object_exists", detail)
 }
 
 pub(crate) fn object_name(name: &str) -> Result<ObjectName> {

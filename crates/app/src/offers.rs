@@ -5,25 +5,33 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use drover_blob::{ObjectKey, PresignMethod};
-use drover_db::Tx;
+use drover_db::{Conn, Tx};
 use drover_protocol::{CheckReply, Offer, OfferedArtifact};
 use drover_rollout::{Policy, Snapshot, offer_slots};
 use drover_store::offers::{self, CandidateRow};
+use drover_store::rollouts::{self, RolloutRow};
 use drover_store::update_sessions::{self, Move};
-use drover_store::{artifacts, counters, device_components, firmware, rollouts, stages};
-use drover_types::{DeviceId, RolloutState, SessionState, StageState, TenantId, Timestamp};
+use drover_store::{artifacts, counters, device_components, firmware, stages, targets};
+use drover_types::{DeviceId, FirmwareId, RolloutKind, RolloutState, SessionState, StageState, TenantId, Timestamp};
 
-use crate::rollouts::stage_snapshots;
+use crate::error::retry;
+use crate::rollouts::{rollout_target, stage_snapshots};
 use crate::transitions::{self, Subject};
 use crate::{App, Caller, Error, Result, rollout_policy};
+
+/// Sessions that one check looks at: a device waits in few rollouts at once.
+const CANDIDATES_MAX: usize = 8;
+
+const COMPONENT_BUSY: &str = "component_busy";
 
 impl App {
     /// A device asks for work.
     pub async fn update_check(&self, caller: &Caller) -> Result<CheckReply> {
         let (tenant, device) = caller.authorize_device()?;
         self.note_seen(caller).await?;
+        let candidates = offers::candidates(&self.db, tenant, device).await?;
         let mut told = None;
-        for candidate in offers::candidates(&self.db, tenant, device).await? {
+        for candidate in candidates.into_iter().take(CANDIDATES_MAX) {
             if candidate.state.is_in_flight() || self.try_offer(tenant, device, &candidate).await? {
                 told = Some(candidate);
                 break;
@@ -38,12 +46,27 @@ impl App {
 
     /// Makes a pending session an offered one, if its rollout still allows it at this moment.
     async fn try_offer(&self, tenant: TenantId, device: DeviceId, candidate: &CandidateRow) -> Result<bool> {
-        let attempt = Attempt { tenant, device, candidate: candidate.clone(), now: self.now() };
-        let verdict = self.writer.write_batched(move |tx| Box::pin(async move { attempt.run(tx).await })).await?;
-        if let Verdict::Skipped = verdict {
-            self.poke.notify_one();
+        // A look without a lock first: a fleet that waits for a free place must not queue up for the writer.
+        if gate(Conn::from(&self.db), tenant, candidate).await?.is_none() {
+            return Ok(false);
         }
-        Ok(matches!(verdict, Verdict::Offered))
+        let attempt = Attempt { tenant, device, candidate: candidate.clone(), now: self.now() };
+        let verdict = retry(async || {
+            let attempt = attempt.clone();
+            self.writer.write_batched(move |tx| Box::pin(async move { attempt.run(tx).await })).await
+        })
+        .await;
+        match verdict {
+            Ok(Verdict::Offered) => Ok(true),
+            Ok(Verdict::Refused) => Ok(false),
+            Ok(Verdict::Skipped) => {
+                self.poke.notify_one();
+                Ok(false)
+            }
+            // Another check of the same device was faster: one session per component is in flight.
+            Err(error) if error.code == COMPONENT_BUSY => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     async fn offer(&self, tenant: TenantId, candidate: &CandidateRow) -> Result<Offer> {
@@ -79,7 +102,37 @@ impl App {
     }
 }
 
+/// What a rollout decides with, if it makes offers now.
+struct Gate {
+    rollout: RolloutRow,
+    policy: Policy,
+}
+
+/// Asks the planner whether the candidate's rollout makes an offer at its stage now.
+async fn gate(mut conn: Conn<'_>, tenant: TenantId, candidate: &CandidateRow) -> Result<Option<Gate>> {
+    let id = candidate.rollout_id;
+    let Some(rollout) = rollouts::get(conn.reborrow(), tenant, id).await? else { return Ok(None) };
+    let stages = stages::of_rollout(conn.reborrow(), tenant, id).await?;
+    let own = stages.iter().find(|stage| stage.position == candidate.stage);
+    let is_open = own.is_some_and(|own| !matches!(own.state, StageState::Waiting | StageState::Opening));
+    if rollout.state != RolloutState::Active || !is_open {
+        return Ok(None);
+    }
+    let counters = counters::of_rollout(conn, tenant, id).await?;
+    let policy = rollout_policy::parse(&rollout.policy)?;
+    let snapshot = Snapshot {
+        state: rollout.state,
+        kind: rollout.kind,
+        stages: stage_snapshots(&stages, &counters),
+        due: Vec::new(),
+        child: None,
+        children_needed: false,
+    };
+    Ok((offer_slots(&policy, &snapshot) > 0).then_some(Gate { rollout, policy }))
+}
+
 /// One try to make an offer.
+#[derive(Clone)]
 struct Attempt {
     tenant: TenantId,
     device: DeviceId,
@@ -90,7 +143,7 @@ struct Attempt {
 enum Verdict {
     /// The device is told.
     Offered,
-    /// It has that firmware already.
+    /// It must not have that firmware (any more).
     Skipped,
     /// Not now.
     Refused,
@@ -100,58 +153,51 @@ impl Attempt {
     async fn run(&self, tx: &mut Tx) -> Result<Verdict> {
         let Self { tenant, device, candidate, now } = self;
         let (tenant, device, now) = (*tenant, *device, *now);
-        let Some(policy) = self.offering_policy(tx).await? else { return Ok(Verdict::Refused) };
+        // Held still until the offer is made: a pause waits for it, later offers see the pause.
+        rollouts::lock(tx, tenant, candidate.rollout_id).await?;
+        let Some(gate) = gate(Conn::from(&mut *tx), tenant, candidate).await? else { return Ok(Verdict::Refused) };
         let running = device_components::get(&mut *tx, tenant, device, &candidate.component).await?;
-        if running.as_ref().and_then(|running| running.firmware_id) == Some(candidate.firmware_id) {
+        let running_firmware = running.as_ref().and_then(|running| running.firmware_id);
+        if !self.still_fits(tx, &gate.rollout, running_firmware).await? {
             return self.skip(tx).await;
         }
         let offer = update_sessions::Offer {
-            from_version: running.as_ref().and_then(|running| running.version.clone()),
-            from_firmware: running.and_then(|running| running.firmware_id),
-            next_action_at: now.plus(Duration::from_millis(policy.session_timeout_ms)),
+            from_version: running.and_then(|running| running.version),
+            from_firmware: running_firmware,
+            next_action_at: now.plus(Duration::from_millis(gate.policy.session_timeout_ms)),
         };
-        if !update_sessions::offer(tx, tenant, candidate.id, &offer, now).await? {
+        let offered = update_sessions::offer(tx, tenant, candidate.id, &offer, now).await;
+        if !offered.map_err(component_busy)? {
             return Ok(Verdict::Refused);
         }
         let (rollout, stage) = (candidate.rollout_id, candidate.stage);
         counters::add(tx, tenant, rollout, stage, SessionState::Pending, None, -1).await?;
         counters::add(tx, tenant, rollout, stage, SessionState::Offered, None, 1).await?;
         transitions::after_change(tx, self.subject(), SessionState::Offered, now).await?;
+        // A device that falls silent from here on is noticed in time.
+        rollouts::wake(tx, tenant, rollout, offer.next_action_at).await?;
         Ok(Verdict::Offered)
     }
 
-    /// The rollout's policy, if the planner lets it make an offer at this stage now. The rollout is held still until
-    /// the transaction ends: a pause waits for offers that are being made, later ones see the pause.
-    async fn offering_policy(&self, tx: &mut Tx) -> Result<Option<Policy>> {
-        let (tenant, id) = (self.tenant, self.candidate.rollout_id);
-        if rollouts::lock(tx, tenant, id).await?.is_none() {
-            return Ok(None);
+    /// Whether the device may still have the firmware. Since it was chosen, another rollout may have brought it further,
+    /// a dependency may have gone, or it may have left the group.
+    async fn still_fits(&self, tx: &mut Tx, rollout: &RolloutRow, running: Option<FirmwareId>) -> Result<bool> {
+        if rollout.kind == RolloutKind::Rollback {
+            return Ok(running == Some(rollout.firmware_id));
         }
-        let Some(rollout) = rollouts::get(&mut *tx, tenant, id).await? else { return Ok(None) };
-        let stages = stages::of_rollout(&mut *tx, tenant, id).await?;
-        let own = stages.iter().find(|stage| stage.position == self.candidate.stage);
-        let is_open = own.is_some_and(|own| !matches!(own.state, StageState::Waiting | StageState::Opening));
-        if rollout.state != RolloutState::Active || !is_open {
-            return Ok(None);
-        }
-        let counters = counters::of_rollout(&mut *tx, tenant, id).await?;
-        let policy = rollout_policy::parse(&rollout.policy)?;
-        let snapshot = Snapshot {
-            state: rollout.state,
-            kind: rollout.kind,
-            stages: stage_snapshots(&stages, &counters),
-            due: Vec::new(),
-            child: None,
-            children_needed: false,
+        let Some(firmware) = firmware::get(&mut *tx, self.tenant, self.candidate.firmware_id).await? else {
+            return Ok(false);
         };
-        Ok((offer_slots(&policy, &snapshot) > 0).then_some(policy))
+        let groups = rollouts::groups(&mut *tx, self.tenant, rollout.id).await?;
+        let target = rollout_target(self.tenant, rollout.id, firmware, &groups);
+        Ok(targets::is_eligible(tx, &target, self.device).await?)
     }
 
     async fn skip(&self, tx: &mut Tx) -> Result<Verdict> {
         let change = Move {
             from: SessionState::Pending,
             to: SessionState::Skipped,
-            progress: 100,
+            progress: 0,
             failure: None,
             next_action_at: None,
         };
@@ -168,5 +214,12 @@ impl Attempt {
             device: self.device,
             class_before: None,
         }
+    }
+}
+
+fn component_busy(error: sqlx::Error) -> Error {
+    match drover_db::unique_violation(&error) {
+        Some(_) => Error::conflict(COMPONENT_BUSY, "another update of this component is under way").with_source(error),
+        None => error.into(),
     }
 }

@@ -67,8 +67,14 @@ impl PasswordHasher {
     }
 
     async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-        let _slot = self.slots.acquire().await.map_err(|error| Error::internal("hash a password", error))?;
-        tokio::task::spawn_blocking(work).await.map_err(|error| Error::internal("hash a password", error))?
+        let slot = Arc::clone(&self.slots).acquire_owned().await;
+        let slot = slot.map_err(|error| Error::internal("hash a password", error))?;
+        // The slot stays taken until the work is done, even when whoever asked goes away.
+        let hold = move || {
+            let _slot = slot;
+            work()
+        };
+        tokio::task::spawn_blocking(hold).await.map_err(|error| Error::internal("hash a password", error))?
     }
 }
 

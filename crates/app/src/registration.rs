@@ -2,10 +2,12 @@
 
 use drover_db::Tx;
 use drover_protocol::{ComponentReport, RegisterReply, RegisterRequest};
+use drover_store::devices::DeviceRow;
 use drover_store::enrolment_tokens::{self, EnrolmentTokenRow};
 use drover_store::{device_components, device_tokens, devices, release_keys};
 use drover_types::{DeviceId, EnrolmentTokenId, ErrorKind, TenantId, Timestamp};
 
+use crate::auth::is_past;
 use crate::context::new_id;
 use crate::credentials::unauthenticated;
 use crate::{App, Credential, CredentialKind, Error, Result, validate};
@@ -40,9 +42,9 @@ impl App {
         if !credential.matches(row.secret_sha256) {
             return Err(unauthenticated());
         }
-        check(&request, &row)?;
-
         let now = self.now();
+        check(&request, &row, now)?;
+
         let new_id = new_id!(self, DeviceId);
         let token_id = new_id!(self, DeviceId).0;
         let device_token = Credential::generate(CredentialKind::Device, tenant, token_id, &*self.random);
@@ -73,7 +75,10 @@ impl App {
     }
 }
 
-fn check(request: &RegisterRequest, token: &EnrolmentTokenRow) -> Result<()> {
+fn check(request: &RegisterRequest, token: &EnrolmentTokenRow, now: Timestamp) -> Result<()> {
+    if token.revoked_at.is_some() || is_past(token.expires_at, now) {
+        return Err(token_spent());
+    }
     validate::hardware_id("hardware_id", &request.hardware_id)?;
     validate::device_type("device_type", &request.device_type)?;
     validate::at_most("components", &request.components, COMPONENTS_MAX)?;
@@ -87,45 +92,57 @@ fn check(request: &RegisterRequest, token: &EnrolmentTokenRow) -> Result<()> {
     }
 }
 
+fn token_spent() -> Error {
+    let detail = "this enrolment token is used up, expired or revoked; make a new one";
+    Error::new(ErrorKind::Unauthenticated, "enrolment_token_spent", detail)
+}
+
 impl Registration {
     /// Adds the device, or takes up again the registration that was never used.
     async fn admit(&self, tx: &mut Tx) -> Result<DeviceId> {
         let known = devices::by_hardware_id(&mut *tx, self.tenant, &self.request.hardware_id).await?;
         let device = match known {
-            Some(known) if known.last_seen_at <= Some(known.created_at) => {
-                device_tokens::revoke_all(tx, self.tenant, known.id, self.now).await?;
-                known.id
-            }
-            Some(_) => {
-                return Err(Error::conflict(
-                    "device_exists",
-                    format!(
-                        "a device with hardware id {} is registered and in use; delete it first to register it anew",
-                        self.request.hardware_id
-                    ),
-                ));
-            }
+            Some(known) => self.take_up(tx, &known).await?,
             None => self.add(tx).await?,
         };
         set_components(tx, self.tenant, device, &self.request.components, self.now).await?;
         Ok(device)
     }
 
+    /// The same device with the same enrolment token, never heard of since: its answer was lost.
+    async fn take_up(&self, tx: &mut Tx, known: &DeviceRow) -> Result<DeviceId> {
+        let registered_with = devices::lock(tx, self.tenant, known.id).await?;
+        let is_same = registered_with == Some(self.token) && known.device_type == self.request.device_type;
+        if !is_same || known.last_seen_at.is_some() {
+            return Err(self.exists());
+        }
+        device_tokens::revoke_all(tx, self.tenant, known.id, self.now).await?;
+        Ok(known.id)
+    }
+
+    fn exists(&self) -> Error {
+        let hardware_id = &self.request.hardware_id;
+        let detail = format!(
+            "a device with hardware id {hardware_id} is registered and in use; delete it first to register it anew"
+        );
+        Error::conflict("device_exists", detail)
+    }
+
     async fn add(&self, tx: &mut Tx) -> Result<DeviceId> {
         if !enrolment_tokens::use_once(tx, self.tenant, self.token, self.now).await? {
-            return Err(Error::new(
-                ErrorKind::Unauthenticated,
-                "enrolment_token_spent",
-                "this enrolment token is used up, expired or revoked; make a new one",
-            ));
+            return Err(token_spent());
         }
         let device = devices::NewDevice {
             id: self.new_id,
             hardware_id: &self.request.hardware_id,
             device_type: &self.request.device_type,
             bucket: self.bucket,
+            enrolment_token: self.token,
         };
-        devices::insert(tx, self.tenant, device, self.now).await?;
+        devices::insert(tx, self.tenant, device, self.now).await.map_err(|error| {
+            // The same hardware id registers twice at this moment.
+            if drover_db::unique_violation(&error).is_some() { self.exists() } else { error.into() }
+        })?;
         Ok(self.new_id)
     }
 }
@@ -141,6 +158,10 @@ pub(crate) async fn set_components(
     for report in components {
         let (version, manifest) = (report.version.as_ref(), report.manifest_sha256);
         device_components::upsert(tx, tenant, device, &report.component, version, manifest, now).await?;
+    }
+    let max = i64::try_from(COMPONENTS_MAX).unwrap_or(i64::MAX);
+    if device_components::count(&mut *tx, tenant, device).await? > max {
+        return Err(Error::field("components", format!("a device has at most {COMPONENTS_MAX} components in all")));
     }
     Ok(())
 }

@@ -1,9 +1,11 @@
 //! Public keys that may sign firmware.
 
 use drover_api::{Page, PageQuery, ReleaseKey, ReleaseKeyCreate};
+use drover_db::Tx;
 use drover_store::release_keys::{self, ReleaseKeyRow};
+use drover_store::rollouts::{self, StateChange};
 use drover_trust::PublicKey;
-use drover_types::{ReleaseKeyId, TenantId};
+use drover_types::{ReleaseKeyId, RolloutState, Sha256Digest, TenantId, Timestamp};
 
 use crate::context::new_id;
 use crate::idempotency::Created;
@@ -76,15 +78,34 @@ impl App {
         row.map(view).ok_or_else(|| Error::not_found("release key", id))
     }
 
-    /// Revokes a key: firmware signed with it is refused from then on. Devices that pinned it must be told otherwise.
+    /// Revokes a key: firmware signed with it is neither published nor rolled out from then on, and rollouts of it are
+    /// paused. Devices that pinned the key must be told otherwise.
     pub async fn release_key_revoke(&self, caller: &Caller, id: ReleaseKeyId) -> Result<()> {
         let tenant = caller.authorize(Action::ManageCredentials)?;
         let now = self.now();
         let revoked = self
             .writer
-            .write(move |tx| Box::pin(async move { Ok::<_, Error>(release_keys::revoke(tx, tenant, id, now).await?) }))
+            .write(move |tx| {
+                Box::pin(async move {
+                    let revoked = release_keys::revoke(tx, tenant, id, now).await?;
+                    if let (true, Some(key)) = (revoked, release_keys::get(&mut *tx, tenant, id).await?) {
+                        pause_rollouts(tx, tenant, &key, now).await?;
+                    }
+                    Ok::<_, Error>(revoked)
+                })
+            })
             .await?;
         if revoked { Ok(()) } else { Err(Error::not_found("valid release key", id)) }
+    }
+
+    /// Refuses firmware whose key was revoked.
+    pub(crate) async fn check_signing_key(&self, tenant: TenantId, signed_by: Sha256Digest) -> Result<()> {
+        let rows = release_keys::valid(&self.db, tenant, KEYS_MAX).await?;
+        if rows.iter().any(|row| row.fingerprint == signed_by) {
+            return Ok(());
+        }
+        let detail = "the key that signed this firmware was revoked; sign the release again with a valid key";
+        Err(Error::conflict("release_key_revoked", detail))
     }
 
     /// The keys that count, ready to verify with.
@@ -97,6 +118,15 @@ impl App {
             })
             .collect()
     }
+}
+
+async fn pause_rollouts(tx: &mut Tx, tenant: TenantId, key: &ReleaseKeyRow, now: Timestamp) -> Result<()> {
+    for rollout in rollouts::signed_by(&mut *tx, tenant, key.fingerprint).await? {
+        let reason = Some(format!("release key {:?} was revoked", key.name));
+        let change = StateChange { from: rollout.state, to: RolloutState::Paused, reason };
+        rollouts::set_state(tx, tenant, rollout.id, &change, now).await?;
+    }
+    Ok(())
 }
 
 fn already_there(error: sqlx::Error) -> Error {

@@ -9,8 +9,10 @@ use drover_api::{
 use drover_db::Tx;
 use drover_rollout::{Policy, StageCounts, StageSnapshot};
 use drover_store::counters::{self, CounterRow};
+use drover_store::firmware::FirmwareRow;
 use drover_store::rollouts::{self, NewRollout, RolloutRow, StateChange};
 use drover_store::stages::{self, StageRow};
+use drover_store::targets::Target;
 use drover_store::update_sessions;
 use drover_types::{FirmwareState, GroupId, RolloutId, RolloutKind, RolloutState, SessionState, TenantId};
 
@@ -81,6 +83,7 @@ impl App {
         if firmware.state != FirmwareState::Published {
             return Err(Error::conflict("firmware_not_published", "publish the firmware before it is rolled out"));
         }
+        self.check_signing_key(tenant, firmware.signed_by).await?;
         let now = self.now();
         let id = new_id!(self, RolloutId);
         let new = NewRollout {
@@ -213,6 +216,11 @@ impl App {
             let detail = format!("the rollout is {}; from there it cannot become {to}", row.state);
             return Err(Error::conflict("wrong_state", detail));
         }
+        let goes_on = matches!(to, RolloutState::Scheduled | RolloutState::Active);
+        if goes_on && row.kind == RolloutKind::Update {
+            let firmware = self.firmware_row(tenant, row.firmware_id).await?;
+            self.check_signing_key(tenant, firmware.signed_by).await?;
+        }
         let change = StateChange { from: row.state, to, reason };
         let now = self.now();
         let moved = self
@@ -316,6 +324,25 @@ pub(crate) fn tally(counters: &[CounterRow], stage: Option<i64>) -> StageCounts 
         *slot += sessions;
     }
     counts
+}
+
+/// What decides whether a device may have the firmware from this rollout.
+pub(crate) fn rollout_target(
+    tenant: TenantId,
+    rollout: RolloutId,
+    firmware: FirmwareRow,
+    groups: &[GroupId],
+) -> Target {
+    Target {
+        tenant,
+        rollout,
+        firmware: firmware.id,
+        device_type: firmware.device_type,
+        component: firmware.component,
+        version: firmware.version,
+        release_counter: firmware.release_counter,
+        has_groups: !groups.is_empty(),
+    }
 }
 
 /// The stages as the planner sees them.

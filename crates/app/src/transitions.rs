@@ -1,5 +1,7 @@
 //! What goes with every change of an update session: counters, the device's status, the driver's wake-up.
 
+use std::collections::BTreeSet;
+
 use drover_db::Tx;
 use drover_store::rollouts::{self, RolloutRow, StateChange};
 use drover_store::update_sessions::{self, Move};
@@ -52,11 +54,16 @@ pub(crate) async fn after_change(tx: &mut Tx, subject: Subject, state: SessionSt
 }
 
 /// Forgets a device and takes its sessions out of the counters; false when there is none.
-pub(crate) async fn delete_device(tx: &mut Tx, tenant: TenantId, device: DeviceId) -> Result<bool> {
-    let now = match devices::get(&mut *tx, tenant, device).await? {
-        Some(row) => row.updated_at,
-        None => return Ok(false),
-    };
+pub(crate) async fn delete_device(tx: &mut Tx, tenant: TenantId, device: DeviceId, now: Timestamp) -> Result<bool> {
+    // Held still, the device gets no new sessions; with their rollouts held still, the ones it has do not move.
+    if devices::lock(tx, tenant, device).await?.is_none() {
+        return Ok(false);
+    }
+    let sessions = update_sessions::counted_of_device(&mut *tx, tenant, device).await?;
+    let rollouts: BTreeSet<RolloutId> = sessions.iter().map(|session| session.rollout_id).collect();
+    for rollout in &rollouts {
+        rollouts::lock(tx, tenant, *rollout).await?;
+    }
     for counted in update_sessions::counted_of_device(&mut *tx, tenant, device).await? {
         let (rollout, stage) = (counted.rollout_id, counted.stage);
         counters::add(tx, tenant, rollout, stage, counted.state, counted.failure_class, -1).await?;

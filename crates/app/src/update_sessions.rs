@@ -7,12 +7,17 @@ use drover_db::Tx;
 use drover_protocol::{Directive, Failure, ReportReply, StatusReport, ValidationOutcome, ValidationReport};
 use drover_store::update_sessions::{self, Move, UpdateSessionRow};
 use drover_store::{device_components, rollouts};
-use drover_types::{DeviceId, FailureClass, RolloutState, SessionState, TenantId, Timestamp, UpdateSessionId};
+use drover_types::{
+    ComponentName, DeviceId, FailureClass, RolloutState, SessionState, TenantId, Timestamp, UpdateSessionId,
+};
 
+use crate::context::new_id;
+use crate::error::retry;
 use crate::transitions::{self, Subject};
-use crate::{App, Caller, Error, Result, rollout_policy, validate};
+use crate::{App, Caller, Error, Result, rollout_policy, validate, way_back};
 
 /// One report, whichever way it came.
+#[derive(Clone)]
 struct Report {
     tenant: TenantId,
     device: DeviceId,
@@ -21,6 +26,8 @@ struct Report {
     progress: u8,
     failure: Option<Failure>,
     now: Timestamp,
+    /// For the session of a way back, should it need one.
+    return_id: UpdateSessionId,
 }
 
 /// What a report did.
@@ -34,6 +41,7 @@ impl App {
     /// A device says how an update is going.
     pub async fn status_report(&self, caller: &Caller, body: StatusReport) -> Result<ReportReply> {
         let (tenant, device) = caller.authorize_device()?;
+        self.note_seen(caller).await?;
         let reportable = body.state.is_in_flight()
             || matches!(body.state, SessionState::Failed | SessionState::Rejected | SessionState::Cancelled);
         if !reportable || body.state == SessionState::Offered {
@@ -54,6 +62,7 @@ impl App {
             progress: body.progress,
             failure: checked_failure(body.failure, body.state)?,
             now: self.now(),
+            return_id: new_id!(self, UpdateSessionId),
         };
         self.take_report(report, None).await
     }
@@ -61,6 +70,7 @@ impl App {
     /// A device says how the new version did.
     pub async fn validation_report(&self, caller: &Caller, body: ValidationReport) -> Result<ReportReply> {
         let (tenant, device) = caller.authorize_device()?;
+        self.note_seen(caller).await?;
         let state = match body.outcome {
             ValidationOutcome::Succeeded => SessionState::Succeeded,
             ValidationOutcome::RolledBack => SessionState::RolledBack,
@@ -73,25 +83,19 @@ impl App {
             progress: 100,
             failure: checked_failure(body.failure.clone(), state)?,
             now: self.now(),
+            return_id: new_id!(self, UpdateSessionId),
         };
         self.take_report(report, Some(body)).await
     }
 
     async fn take_report(&self, report: Report, validation: Option<ValidationReport>) -> Result<ReportReply> {
-        let outcome = self
-            .writer
-            .write_batched(move |tx| {
-                Box::pin(async move {
-                    let outcome = report.take(tx).await?;
-                    if let Some(body) = validation {
-                        let (version, manifest) = (body.version.as_ref(), body.manifest_sha256);
-                        let Report { tenant, device, now, .. } = report;
-                        device_components::upsert(tx, tenant, device, &body.component, version, manifest, now).await?;
-                    }
-                    Ok::<_, Error>(outcome)
-                })
-            })
-            .await?;
+        let outcome = retry(async || {
+            let (report, validation) = (report.clone(), validation.clone());
+            self.writer
+                .write_batched(move |tx| Box::pin(async move { report.run(tx, validation.as_ref()).await }))
+                .await
+        })
+        .await?;
         if let Some(state) = outcome.ended {
             self.metrics.update_ended(state);
             self.poke.notify_one();
@@ -118,11 +122,24 @@ fn checked_failure(failure: Option<Failure>, state: SessionState) -> Result<Opti
 }
 
 impl Report {
-    async fn take(&self, tx: &mut Tx) -> Result<Outcome> {
+    async fn run(&self, tx: &mut Tx, validation: Option<&ValidationReport>) -> Result<Outcome> {
+        let outcome = self.take(tx, validation.map(|body| &body.component)).await?;
+        if let Some(body) = validation {
+            let Self { tenant, device, now, .. } = *self;
+            let (version, manifest) = (body.version.as_ref(), body.manifest_sha256);
+            device_components::upsert(tx, tenant, device, &body.component, version, manifest, now).await?;
+        }
+        Ok(outcome)
+    }
+
+    async fn take(&self, tx: &mut Tx, component: Option<&ComponentName>) -> Result<Outcome> {
         let unknown = || Error::not_found("update session", self.session);
         let found = update_sessions::get(&mut *tx, self.tenant, self.session).await?.ok_or_else(unknown)?;
         if found.device_id != self.device {
             return Err(unknown());
+        }
+        if component.is_some_and(|component| *component != found.component) {
+            return Err(Error::field("component", format!("this session updates {}", found.component)));
         }
         // The rollout first, as everywhere: it holds its sessions still, and two transactions that take its counters
         // in another order than its row would wait for each other.
@@ -139,6 +156,9 @@ impl Report {
         let policy = rollout_policy::parse(&rollout.policy)?;
         let deadline = self.now.plus(Duration::from_millis(policy.session_timeout_ms));
         let moved = self.advance(tx, &row, state, deadline).await?;
+        if moved && state == SessionState::Succeeded {
+            way_back::follow(tx, self.tenant, &rollout, &row, self.return_id, self.now).await?;
+        }
         let now_in = if moved { state } else { row.state };
         let directive = if stops(now_in, self.state) { Directive::Stop } else { Directive::Continue };
         Ok(Outcome {

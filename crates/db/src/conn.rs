@@ -64,6 +64,14 @@ impl<D: Database> DerefMut for ConnGuard<'_, D> {
 }
 
 impl<'c> Conn<'c> {
+    /// The same for a shorter time, so that one function can run several statements.
+    pub fn reborrow(&mut self) -> Conn<'_> {
+        match self {
+            Self::Db(db) => Conn::Db(db),
+            Self::Tx(tx) => Conn::Tx(tx),
+        }
+    }
+
     /// The connection itself. Errors when the pool gives none in time.
     pub async fn open(self) -> Result<OpenConn<'c>, sqlx::Error> {
         Ok(match self {

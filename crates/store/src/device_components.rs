@@ -16,6 +16,7 @@ statements! {
               reported_at = excluded.reported_at";
     GET = "SELECT device_id, component, version, manifest_sha256, firmware_id, reported_at FROM device_components \
            WHERE tenant_id = $1 AND device_id = $2 AND component = $3";
+    COUNT = "SELECT COUNT(*) FROM device_components WHERE tenant_id = $1 AND device_id = $2";
     OF_DEVICE = "SELECT device_id, component, version, manifest_sha256, firmware_id, reported_at \
                  FROM device_components WHERE tenant_id = $1 AND device_id = $2 ORDER BY component";
 }
@@ -68,6 +69,11 @@ pub async fn get(
     component: &ComponentName,
 ) -> Result<Option<DeviceComponentRow>> {
     run!(conn, |c| sqlx::query_as(GET).bind(tenant).bind(device).bind(component).fetch_optional(c).await)
+}
+
+/// How many components of the device are known.
+pub async fn count(conn: impl Into<Conn<'_>>, tenant: TenantId, device: DeviceId) -> Result<i64> {
+    run!(conn, |c| sqlx::query_scalar(COUNT).bind(tenant).bind(device).fetch_one(c).await)
 }
 
 /// What all components of the device run.

@@ -1,13 +1,13 @@
 //! Devices.
 
 use drover_db::{Conn, Tx, run};
-use drover_types::{DeviceId, DeviceStatus, GroupId, TenantId, Timestamp};
+use drover_types::{DeviceId, DeviceStatus, EnrolmentTokenId, GroupId, TenantId, Timestamp};
 
 use crate::{Result, statements};
 
 statements! {
     INSERT = "INSERT INTO devices (tenant_id, id, hardware_id, device_type, status, bucket, metadata, \
-              last_seen_at, created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8, $8)";
+              enrolment_token_id, created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9)";
     GET = "SELECT id, hardware_id, device_type, status, metadata, agent_version, last_seen_at, created_at, updated_at \
            FROM devices WHERE tenant_id = $1 AND id = $2";
     BY_HARDWARE_ID = "SELECT id, hardware_id, device_type, status, metadata, agent_version, last_seen_at, \
@@ -25,6 +25,7 @@ statements! {
     SET_STATUS = "UPDATE devices SET status = $3, updated_at = $4 WHERE tenant_id = $1 AND id = $2 AND status <> $3";
     SEEN = "UPDATE devices SET last_seen_at = $3, agent_version = COALESCE($4, agent_version) \
             WHERE tenant_id = $1 AND id = $2";
+    LOCK = "SELECT enrolment_token_id FROM devices WHERE tenant_id = $1 AND id = $2";
     DELETE = "DELETE FROM devices WHERE tenant_id = $1 AND id = $2";
 }
 
@@ -62,6 +63,8 @@ pub struct NewDevice<'a> {
     pub device_type: &'a str,
     /// 0 to 65 535: who comes first when a stage opens.
     pub bucket: i64,
+    /// The token that it registers with.
+    pub enrolment_token: EnrolmentTokenId,
 }
 
 /// Which devices.
@@ -89,6 +92,7 @@ pub async fn insert(tx: &mut Tx, tenant: TenantId, device: NewDevice<'_>, now: T
         .bind(DeviceStatus::Idle)
         .bind(device.bucket)
         .bind("{}")
+        .bind(device.enrolment_token)
         .bind(now)
         .execute(c)
         .await
@@ -148,6 +152,12 @@ pub async fn seen(
     now: Timestamp,
 ) -> Result<()> {
     run!(tx, |c| sqlx::query(SEEN).bind(tenant).bind(id).bind(now).bind(agent_version).execute(c).await.map(drop))
+}
+
+/// Holds a device still until the transaction ends and returns the token that it registered with.
+pub async fn lock(tx: &mut Tx, tenant: TenantId, id: DeviceId) -> Result<Option<EnrolmentTokenId>> {
+    let sql = format!("{LOCK} {}", tx.dialect().for_update());
+    run!(tx, |c| sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).bind(tenant).bind(id).fetch_optional(c).await)
 }
 
 /// Removes a device with all that hangs on it; false when there is none.

@@ -21,6 +21,7 @@ statements! {
     DELETE = "DELETE FROM firmware WHERE tenant_id = $1 AND id = $2";
     ROLLOUTS = "SELECT COUNT(*) FROM rollouts WHERE tenant_id = $1 AND firmware_id = $2";
     SESSIONS = "SELECT COUNT(*) FROM update_sessions WHERE tenant_id = $1 AND from_firmware_id = $2";
+    RUNNING = "SELECT COUNT(*) FROM device_components WHERE tenant_id = $1 AND firmware_id = $2";
 }
 
 /// A firmware.
@@ -136,9 +137,10 @@ pub async fn delete(tx: &mut Tx, tenant: TenantId, id: FirmwareId) -> Result<()>
     run!(tx, |c| sqlx::query(DELETE).bind(tenant).bind(id).execute(c).await.map(drop))
 }
 
-/// How many rollouts bring it, and how many devices may have to go back to it.
+/// How many rollouts bring it, devices run it, and devices may have to go back to it.
 pub async fn uses(tx: &mut Tx, tenant: TenantId, id: FirmwareId) -> Result<i64> {
     let rollouts: i64 = run!(&mut *tx, |c| sqlx::query_scalar(ROLLOUTS).bind(tenant).bind(id).fetch_one(c).await)?;
-    let sessions: i64 = run!(tx, |c| sqlx::query_scalar(SESSIONS).bind(tenant).bind(id).fetch_one(c).await)?;
-    Ok(rollouts + sessions)
+    let sessions: i64 = run!(&mut *tx, |c| sqlx::query_scalar(SESSIONS).bind(tenant).bind(id).fetch_one(c).await)?;
+    let running: i64 = run!(tx, |c| sqlx::query_scalar(RUNNING).bind(tenant).bind(id).fetch_one(c).await)?;
+    Ok(rollouts + sessions + running)
 }

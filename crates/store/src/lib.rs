@@ -26,6 +26,7 @@ pub mod stages;
 mod statements;
 pub mod targets;
 pub mod tenants;
+pub mod unused_content;
 pub mod update_sessions;
 pub mod users;
 

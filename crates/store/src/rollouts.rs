@@ -2,7 +2,8 @@
 
 use drover_db::{Conn, Tx, run};
 use drover_types::{
-    ComponentName, FirmwareId, GroupId, RolloutId, RolloutKind, RolloutState, TenantId, Timestamp, Version,
+    ComponentName, FirmwareId, GroupId, RolloutId, RolloutKind, RolloutState, Sha256Digest, TenantId, Timestamp,
+    Version,
 };
 
 use crate::{Result, statements};
@@ -36,13 +37,22 @@ statements! {
     // Only when nobody wished for another time meanwhile.
     SET_NEXT_TICK = "UPDATE rollouts SET next_tick_at = $4 WHERE tenant_id = $1 AND id = $2 AND next_tick_at = $3";
     LOCK = "SELECT epoch FROM rollouts WHERE tenant_id = $1 AND id = $2";
-    // Never later than planned: an earlier wish stands.
-    WAKE = "UPDATE rollouts SET next_tick_at = $3 WHERE tenant_id = $1 AND id = $2 \
-            AND (next_tick_at IS NULL OR next_tick_at > $3) \
+    // Never later than planned: an earlier wish stands. The row is written all the same: the driver's claim then
+    // waits for whoever brings news, and looks after that.
+    WAKE = "UPDATE rollouts SET next_tick_at = CASE WHEN next_tick_at IS NULL OR next_tick_at > $3 THEN $3 \
+            ELSE next_tick_at END WHERE tenant_id = $1 AND id = $2 \
             AND state IN ('scheduled', 'active', 'paused', 'rolling_back', 'cancelled')";
     UPDATE_DRAFT = "UPDATE rollouts SET policy = $3 WHERE tenant_id = $1 AND id = $2 AND state = 'draft'";
     RENAME = "UPDATE rollouts SET name = $3 WHERE tenant_id = $1 AND id = $2";
-    ACTIVE = "SELECT COUNT(*) FROM rollouts WHERE tenant_id = $1 AND state IN ('active', 'rolling_back')";
+    // Of all tenants: a number of the installation.
+    ACTIVE = "SELECT COUNT(tenant_id) FROM rollouts WHERE state IN ('active', 'rolling_back')";
+    SIGNED_BY = "SELECT r.id, r.state FROM rollouts r JOIN firmware f ON f.tenant_id = r.tenant_id \
+                 AND f.id = r.firmware_id WHERE r.tenant_id = $1 AND f.signed_by = $2 AND r.kind = 'update' \
+                 AND r.state IN ('scheduled', 'active') ORDER BY r.id";
+    // Rollouts that ended keep their numbers, not their groups.
+    LEAVE_ENDED = "DELETE FROM rollout_groups WHERE tenant_id = $1 AND group_id = $2 AND rollout_id IN \
+                   (SELECT r.id FROM rollouts r WHERE r.tenant_id = $1 \
+                    AND r.state IN ('completed', 'cancelled', 'rolled_back'))";
     ADD_GROUP = "INSERT INTO rollout_groups (tenant_id, rollout_id, group_id) \
                  SELECT g.tenant_id, $2, g.id FROM device_groups g WHERE g.tenant_id = $1 AND g.id = $3";
     CLEAR_GROUPS = "DELETE FROM rollout_groups WHERE tenant_id = $1 AND rollout_id = $2";
@@ -266,9 +276,32 @@ pub async fn rename(tx: &mut Tx, tenant: TenantId, id: RolloutId, name: &str) ->
     run!(tx, |c| sqlx::query(RENAME).bind(tenant).bind(id).bind(name).execute(c).await.map(drop))
 }
 
-/// How many rollouts are under way.
-pub async fn count_active(conn: impl Into<Conn<'_>>, tenant: TenantId) -> Result<i64> {
-    run!(conn, |c| sqlx::query_scalar(ACTIVE).bind(tenant).fetch_one(c).await)
+/// How many rollouts are under way, of all tenants.
+pub async fn count_active(conn: impl Into<Conn<'_>>) -> Result<i64> {
+    run!(conn, |c| sqlx::query_scalar(ACTIVE).fetch_one(c).await)
+}
+
+/// A rollout and where it stands.
+#[derive(Debug, Clone, Copy, sqlx::FromRow)]
+pub struct StandingRow {
+    /// Its id.
+    pub id: RolloutId,
+    /// Where it stands.
+    pub state: RolloutState,
+}
+
+/// Rollouts under way, or about to be, that bring firmware signed with that key.
+pub async fn signed_by(
+    conn: impl Into<Conn<'_>>,
+    tenant: TenantId,
+    fingerprint: Sha256Digest,
+) -> Result<Vec<StandingRow>> {
+    run!(conn, |c| sqlx::query_as(SIGNED_BY).bind(tenant).bind(fingerprint).fetch_all(c).await)
+}
+
+/// Takes a group out of the targets of rollouts that ended.
+pub async fn leave_ended(tx: &mut Tx, tenant: TenantId, group: GroupId) -> Result<()> {
+    run!(tx, |c| sqlx::query(LEAVE_ENDED).bind(tenant).bind(group).execute(c).await.map(drop))
 }
 
 /// Adds a target group; false when the group does not exist.

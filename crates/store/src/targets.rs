@@ -5,7 +5,7 @@ use drover_types::{ComponentName, DeviceId, FirmwareId, RolloutId, TenantId, Ver
 
 use crate::{Result, statements};
 
-/// Devices of the type and groups, below the firmware, with what it depends on, not yet in the rollout.
+/// Devices of the type and groups, below the firmware, with what it depends on.
 /// A device whose release counter is unknown is judged by its version.
 macro_rules! eligible {
     ($head:literal, $tail:literal) => {
@@ -19,8 +19,6 @@ macro_rules! eligible {
              AND ($6 = 0 OR EXISTS (SELECT 1 FROM rollout_groups g JOIN group_members m \
                  ON m.tenant_id = g.tenant_id AND m.group_id = g.group_id \
                  WHERE g.tenant_id = $1 AND g.rollout_id = $7 AND m.device_id = d.id)) \
-             AND NOT EXISTS (SELECT 1 FROM update_sessions s \
-                 WHERE s.tenant_id = $1 AND s.rollout_id = $7 AND s.device_id = d.id) \
              AND NOT EXISTS (SELECT 1 FROM firmware_dependencies f WHERE f.tenant_id = $1 AND f.firmware_id = $8 \
                  AND NOT EXISTS (SELECT 1 FROM device_components x WHERE x.tenant_id = $1 AND x.device_id = d.id \
                      AND x.component = f.component AND x.version_key >= f.min_key \
@@ -30,20 +28,33 @@ macro_rules! eligible {
     };
 }
 
+/// Devices that may still run what the rollout brought and have something to return to. One that was given up on may
+/// have installed it all the same.
+macro_rules! returning {
+    ($head:literal, $tail:literal) => {
+        concat!(
+            $head,
+            " FROM update_sessions s JOIN device_components c ON c.tenant_id = s.tenant_id \
+             AND c.device_id = s.device_id AND c.component = s.component AND c.firmware_id = s.firmware_id \
+             WHERE s.tenant_id = $1 AND s.rollout_id = $2 AND s.state IN ('succeeded', 'timed_out') ",
+            $tail
+        )
+    };
+}
+
 statements! {
-    COUNT = eligible!("SELECT COUNT(*)", "");
-    PICK = eligible!("SELECT d.id AS device_id, d.bucket",
-        "AND d.bucket >= $9 AND d.bucket < $10 AND (d.bucket > $11 OR (d.bucket = $11 AND d.id > $12)) \
+    COUNT = eligible!("SELECT COUNT(*)", "AND NOT EXISTS (SELECT 1 FROM update_sessions s \
+                 WHERE s.tenant_id = $1 AND s.rollout_id = $7 AND s.device_id = d.id)");
+    PICK = eligible!("SELECT d.id AS device_id, d.bucket", "AND NOT EXISTS (SELECT 1 FROM update_sessions s \
+                 WHERE s.tenant_id = $1 AND s.rollout_id = $7 AND s.device_id = d.id) \
+         AND d.bucket >= $9 AND d.bucket < $10 AND (d.bucket > $11 OR (d.bucket = $11 AND d.id > $12)) \
          ORDER BY d.bucket, d.id LIMIT $13");
-    COUNT_BACK = "SELECT COUNT(*) FROM update_sessions s WHERE s.tenant_id = $1 AND s.rollout_id = $2 \
-                  AND s.state = 'succeeded' AND s.from_firmware_id IS NOT NULL";
-    // Only devices that still run what the rollout brought.
-    PICK_BACK = "SELECT s.device_id, s.from_firmware_id AS firmware_id FROM update_sessions s \
-                 JOIN device_components c ON c.tenant_id = s.tenant_id AND c.device_id = s.device_id \
-                 AND c.component = s.component AND c.firmware_id = s.firmware_id \
-                 WHERE s.tenant_id = $1 AND s.rollout_id = $2 AND s.state = 'succeeded' \
-                 AND s.from_firmware_id IS NOT NULL AND (CAST($3 AS UUID) IS NULL OR s.device_id > $3) \
-                 ORDER BY s.device_id LIMIT $4";
+    IS_ELIGIBLE = eligible!("SELECT COUNT(*)", "AND d.id = $9");
+    COUNT_BACK = returning!("SELECT COUNT(*)", "AND s.from_firmware_id IS NOT NULL");
+    COUNT_LEFT = returning!("SELECT COUNT(*)", "");
+    PICK_BACK = returning!("SELECT s.device_id, s.from_firmware_id AS firmware_id",
+        "AND s.from_firmware_id IS NOT NULL AND (CAST($3 AS UUID) IS NULL OR s.device_id > $3) \
+         ORDER BY s.device_id LIMIT $4");
 }
 
 /// What decides whether a device may be taken.
@@ -131,6 +142,29 @@ pub async fn pick(tx: &mut Tx, target: &Target, range: Range, limit: i64) -> Res
         .bind(limit)
         .fetch_all(c)
         .await)
+}
+
+/// Whether this device may still have the firmware: between the choice and the offer other rollouts, people and the
+/// device itself may have changed that.
+pub async fn is_eligible(conn: impl Into<Conn<'_>>, target: &Target, device: DeviceId) -> Result<bool> {
+    let found: i64 = run!(conn, |c| sqlx::query_scalar(IS_ELIGIBLE)
+        .bind(target.tenant)
+        .bind(&target.device_type)
+        .bind(&target.component)
+        .bind(target.release_counter)
+        .bind(target.version.sort_key())
+        .bind(i64::from(target.has_groups))
+        .bind(target.rollout)
+        .bind(target.firmware)
+        .bind(device)
+        .fetch_one(c)
+        .await)?;
+    Ok(found == 1)
+}
+
+/// How many devices still run what `parent` brought.
+pub async fn count_left(conn: impl Into<Conn<'_>>, tenant: TenantId, parent: RolloutId) -> Result<i64> {
+    run!(conn, |c| sqlx::query_scalar(COUNT_LEFT).bind(tenant).bind(parent).fetch_one(c).await)
 }
 
 /// How many devices have something to return to from `parent`.

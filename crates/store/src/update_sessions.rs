@@ -41,6 +41,7 @@ statements! {
     IN_FLIGHT_WITH = "SELECT COUNT(*) FROM update_sessions WHERE tenant_id = $1 AND device_id = $2 \
                       AND firmware_id = $3 \
                       AND state IN ('offered', 'downloading', 'downloaded', 'installing', 'rebooting', 'validating')";
+    EXISTS = "SELECT COUNT(*) FROM update_sessions WHERE tenant_id = $1 AND rollout_id = $2 AND device_id = $3";
     NEXT_DUE = "SELECT MIN(next_action_at) FROM update_sessions WHERE tenant_id = $1 AND rollout_id = $2";
     WAITING = "SELECT id, device_id, stage, state, next_action_at FROM update_sessions \
                WHERE tenant_id = $1 AND rollout_id = $2 AND state IN ('pending', 'offered') ORDER BY id LIMIT $3";
@@ -266,6 +267,13 @@ pub async fn count_in_flight(
     firmware: FirmwareId,
 ) -> Result<i64> {
     run!(conn, |c| sqlx::query_scalar(IN_FLIGHT_WITH).bind(tenant).bind(device).bind(firmware).fetch_one(c).await)
+}
+
+/// Whether the device has a session in the rollout.
+pub async fn exists(conn: impl Into<Conn<'_>>, tenant: TenantId, rollout: RolloutId, device: DeviceId) -> Result<bool> {
+    let found: i64 =
+        run!(conn, |c| sqlx::query_scalar(EXISTS).bind(tenant).bind(rollout).bind(device).fetch_one(c).await)?;
+    Ok(found > 0)
 }
 
 /// When the next session is due.

@@ -72,6 +72,19 @@ macro_rules! on_both_profiles {
     )+};
 }
 
+/// Makes of each function one test, on [`Profile::Local`]: for what no back-end has a part in.
+#[macro_export]
+macro_rules! on_the_local_profile {
+    ($($(#[$attribute:meta])* async fn $name:ident($profile:ident: $type:ty) $body:block)+) => {$(
+        $(#[$attribute])*
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $name() {
+            let $profile: $type = $crate::Profile::Local;
+            $body
+        }
+    )+};
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

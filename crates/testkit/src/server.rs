@@ -18,7 +18,7 @@ use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
 use crate::wait::until;
-use crate::{Profile, Release, ServerOptions, answer, eventually};
+use crate::{DEADLINE, Profile, Release, ServerOptions, answer, eventually};
 
 /// How long the pieces of a killed server may take to fall.
 const KILL_TIMEOUT: Duration = Duration::from_secs(10);
@@ -88,7 +88,7 @@ impl TestServer {
         };
         let first_start = runtime.spawn(serve(options.clone(), backends.clone(), listener)).await;
         let first_start = first_start.expect("the server starts").expect("it starts for the first time");
-        let http = Client::http().expect("a network client can be made");
+        let http = network_client();
         let runtime = Some(runtime);
         let admin_token = String::new();
         let mut server = Self { runtime, address, options, backends, http, admin_token, first_start, db, folder };
@@ -207,6 +207,12 @@ impl TestServer {
         })
         .await
     }
+}
+
+/// Follows no redirects, and trusts no certificates: reading those of the system takes longer than most tests.
+fn network_client() -> reqwest::Client {
+    let builder = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy();
+    builder.tls_certs_only([]).timeout(DEADLINE).build().expect("a network client can be made")
 }
 
 /// A test that fails shows what the server warned of.

@@ -91,7 +91,9 @@ impl RolloutState {
             }
             Self::Paused => matches!(next, Self::Active | Self::Scheduled | Self::Cancelled | Self::RollingBack),
             // A person may take back what a finished or stopped rollout installed.
-            Self::Completed | Self::Cancelled => matches!(next, Self::RollingBack),
+            // Also: a way back that was over takes one more device, which came back late.
+            Self::Completed => matches!(next, Self::RollingBack | Self::Active),
+            Self::Cancelled => matches!(next, Self::RollingBack),
             Self::RollingBack => matches!(next, Self::RolledBack),
             Self::RolledBack => false,
         }

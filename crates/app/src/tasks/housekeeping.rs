@@ -1,9 +1,10 @@
-//! Forgets what is over: ended logins, old idempotency keys.
+//! Forgets what is over: ended logins, old idempotency keys, content without a name.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use drover_store::{idempotency, logins, tenants};
+use drover_store::{idempotency, logins, tenants, unused_content};
+use drover_types::{TenantId, Timestamp};
 use tokio_util::sync::CancellationToken;
 
 use crate::{App, Error, Result};
@@ -12,6 +13,12 @@ const INTERVAL: Duration = Duration::from_hours(1);
 
 /// How long a creating request may be repeated.
 const IDEMPOTENCY_TTL: Duration = Duration::from_hours(24);
+
+/// How long content without a name is kept: an upload that is under way may give it a new one.
+const UNUSED_CONTENT_TTL: Duration = Duration::from_hours(24);
+
+/// Content removed per tenant and round.
+const CONTENT_MAX: i64 = 1_000;
 
 /// Tenants per round; the next round begins with the same ones, and each is quick.
 const TENANTS_MAX: i64 = 10_000;
@@ -40,6 +47,17 @@ async fn round(app: &App) -> Result<()> {
                     Ok::<_, Error>(())
                 })
             })
+            .await?;
+        remove_content(app, tenant, now.minus(UNUSED_CONTENT_TTL)).await?;
+    }
+    Ok(())
+}
+
+async fn remove_content(app: &App, tenant: TenantId, before: Timestamp) -> Result<()> {
+    for sha256 in unused_content::old(&app.db, tenant, before, CONTENT_MAX).await? {
+        app.remove_unused_content(tenant, sha256).await?;
+        app.writer
+            .write(move |tx| Box::pin(async move { Ok::<_, Error>(unused_content::forget(tx, tenant, sha256).await?) }))
             .await?;
     }
     Ok(())

@@ -63,18 +63,44 @@ pub(super) async fn run(app: Arc<App>, stop: CancellationToken) {
 
 async fn round(app: &App, lease: &mut Option<Lease>, stop: &CancellationToken) -> Result<()> {
     let Some(held) = hold_lease(app, lease).await? else { return Ok(()) };
+    tokio::select! {
+        done = drive_due(app, &held, stop) => done,
+        () = lose(app, &held) => {
+            *lease = None;
+            Ok(())
+        }
+    }
+}
+
+/// Looks at everything that is due.
+async fn drive_due(app: &App, lease: &Lease, stop: &CancellationToken) -> Result<()> {
     for due in rollouts::due(&app.db, app.now(), ROLLOUTS_MAX).await? {
         if stop.is_cancelled() {
             return Ok(());
         }
         // One rollout that cannot be driven must not stop the others.
-        if let Err(error) = tick(app, &held, due).await {
+        if let Err(error) = tick(app, lease, due).await {
             let error = &error as &dyn std::error::Error;
             tracing::warn!(error, rollout = %due.id, "failed to drive this rollout; trying again");
         }
-        app.db.lease_renew(&held, LEASE_TTL).await?;
     }
     Ok(())
+}
+
+/// Keeps the lease while there is work, however long that takes; returns when it is lost.
+async fn lose(app: &App, lease: &Lease) {
+    loop {
+        tokio::time::sleep(LEASE_TTL / 4).await;
+        match app.db.lease_renew(lease, LEASE_TTL).await {
+            Ok(true) => {}
+            Ok(false) => {
+                tracing::info!("another node drives the rollouts now");
+                return;
+            }
+            // Every transaction verifies the lease: going on for now is safe.
+            Err(error) => tracing::debug!(%error, "failed to renew the driver's lease"),
+        }
+    }
 }
 
 async fn hold_lease(app: &App, lease: &mut Option<Lease>) -> Result<Option<Lease>> {
@@ -128,46 +154,65 @@ async fn load(app: &App, tenant: TenantId, id: RolloutId) -> Result<Option<View>
 async fn tick(app: &App, lease: &Lease, due: DueRow) -> Result<()> {
     let DueRow { tenant_id: tenant, id, next_tick_at } = due;
     let claim = app.now().plus(CLAIM);
-    if !set_next_tick(app, tenant, id, next_tick_at, Some(claim)).await? {
+    if !set_next_tick(app, lease, tenant, id, next_tick_at, claim).await? {
         return Ok(());
     }
     let driven = drive(app, lease, tenant, id, claim).await;
     if driven.is_err() {
-        set_next_tick(app, tenant, id, claim, Some(app.now().plus(RETRY))).await?;
+        let soon = app.now().plus(RETRY);
+        set_next_tick(app, lease, tenant, id, claim, soon).await?;
     }
     driven
 }
 
-/// Goes on with a claimed rollout as far as it goes now.
 async fn drive(app: &App, lease: &Lease, tenant: TenantId, id: RolloutId, claim: Timestamp) -> Result<()> {
     for _ in 0..STEPS_MAX {
         let Some(view) = load(app, tenant, id).await? else { return Ok(()) };
         if !step(app, lease, &view).await? {
-            let mut next = next_tick(&view.policy, &view.snapshot, view.now);
-            if !view.row.state.is_final() || view.snapshot.in_flight() > 0 {
-                let due = update_sessions::next_due(&app.db, tenant, id).await?;
-                next = [next, due].into_iter().flatten().min();
-            }
-            set_next_tick(app, tenant, id, claim, next).await?;
-            return Ok(());
+            return rest(app, lease, &view, claim).await;
         }
     }
     // There is more to do; the others first.
-    set_next_tick(app, tenant, id, claim, Some(app.now())).await?;
+    set_next_tick(app, lease, tenant, id, claim, app.now()).await?;
     app.poke.notify_one();
     Ok(())
 }
 
+/// Makes the next appointment, unless there was news since the claim. The rollout is held still meanwhile: an offer
+/// whose time-out is later than the claim leaves no other trace than the session itself.
+async fn rest(app: &App, lease: &Lease, view: &View, claim: Timestamp) -> Result<()> {
+    let planned = next_tick(&view.policy, &view.snapshot, view.now);
+    let watches = !view.row.state.is_final() || view.snapshot.in_flight() > 0;
+    let (lease, tenant, id) = (lease.clone(), view.tenant, view.row.id);
+    app.writer
+        .write(move |tx| {
+            Box::pin(async move {
+                hold(tx, &lease).await?;
+                rollouts::lock(tx, tenant, id).await?;
+                let due = if watches { update_sessions::next_due(&mut *tx, tenant, id).await? } else { None };
+                let next = [planned, due].into_iter().flatten().min();
+                rollouts::set_next_tick(tx, tenant, id, claim, next).await?;
+                Ok::<_, Error>(())
+            })
+        })
+        .await
+}
+
 async fn set_next_tick(
     app: &App,
+    lease: &Lease,
     tenant: TenantId,
     id: RolloutId,
     before: Timestamp,
-    after: Option<Timestamp>,
+    after: Timestamp,
 ) -> Result<bool> {
+    let lease = lease.clone();
     app.writer
         .write(move |tx| {
-            Box::pin(async move { Ok::<_, Error>(rollouts::set_next_tick(tx, tenant, id, before, after).await?) })
+            Box::pin(async move {
+                hold(tx, &lease).await?;
+                Ok::<_, Error>(rollouts::set_next_tick(tx, tenant, id, before, Some(after)).await?)
+            })
         })
         .await
 }
@@ -179,15 +224,22 @@ async fn step(app: &App, lease: &Lease, view: &View) -> Result<bool> {
         stage_opening::fill(app, lease, view, stage).await?;
         return Ok(true);
     }
-    let decisions = plan(&view.policy, &view.snapshot, view.now);
+    let mut decisions = plan(&view.policy, &view.snapshot, view.now);
     if decisions.is_empty() {
         return Ok(false);
     }
+    // A gate that trips does so in a short transaction of its own. What goes with it for many sessions is planned again.
+    let is_bulk = |decision: &Decision| matches!(decision, Decision::TimeOutSessions { .. } | Decision::CallOffWaiting);
+    if !decisions.iter().all(is_bulk) {
+        decisions.retain(|decision| !is_bulk(decision));
+    }
     let mut remaining = None;
     for decision in &decisions {
-        if let Decision::OpenStage { stage } = decision {
-            remaining = Some(stage_opening::devices_to_choose(app, view, *stage).await?);
-        }
+        remaining = match decision {
+            Decision::OpenStage { stage } => Some(stage_opening::devices_to_choose(app, view, *stage).await?),
+            Decision::FinishRollback => Some(targets::count_left(&app.db, view.tenant, view.row.id).await?),
+            _ => remaining,
+        };
     }
     let plan = Plan {
         lease: lease.clone(),
@@ -216,6 +268,7 @@ struct Plan {
     policy: Policy,
     stages: Vec<StageState>,
     due: Vec<SessionRef>,
+    /// Devices to choose for the stage that opens, or left behind by the way back that ends.
     remaining: Option<i64>,
     child_id: RolloutId,
     now: Timestamp,
@@ -248,9 +301,7 @@ impl Plan {
         match decision {
             Decision::Activate => self.become_state(tx, RolloutState::Active, None).await,
             Decision::Complete => self.become_state(tx, RolloutState::Completed, self.rollout.reason.clone()).await,
-            Decision::FinishRollback => {
-                self.become_state(tx, RolloutState::RolledBack, self.rollout.reason.clone()).await
-            }
+            Decision::FinishRollback => self.become_state(tx, RolloutState::RolledBack, self.left_behind()).await,
             Decision::Pause { reason } => self.become_state(tx, RolloutState::Paused, Some(reason.clone())).await,
             Decision::Cancel { reason } => self.become_state(tx, RolloutState::Cancelled, Some(reason.clone())).await,
             Decision::BeginRollback { reason } => {
@@ -279,6 +330,18 @@ impl Plan {
                 self.end_sessions(tx, waiting.iter(), SessionState::Cancelled, None, ended).await
             }
             Decision::CreateRollback => self.create_rollback(tx).await,
+        }
+    }
+
+    /// Why it was taken back, and for how many devices that did not work.
+    fn left_behind(&self) -> Option<String> {
+        let reason = self.rollout.reason.clone();
+        match self.remaining {
+            None | Some(0) => reason,
+            Some(left) => {
+                let why = reason.unwrap_or_default();
+                Some(format!("{why}; {left} updated devices did not go back: see the failures of the way back"))
+            }
         }
     }
 

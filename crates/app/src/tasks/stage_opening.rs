@@ -8,7 +8,7 @@ use drover_store::{counters, firmware, rollouts};
 use drover_types::{DeviceId, FirmwareId, RolloutKind, SessionState, StageState, TenantId, Timestamp, UpdateSessionId};
 
 use super::rollout_driver::{View, hold};
-use crate::rollouts::tally;
+use crate::rollouts::{rollout_target, tally};
 use crate::{App, Error, Result};
 
 /// Devices per transaction.
@@ -42,16 +42,7 @@ async fn target(app: &App, view: &View) -> Result<Target> {
     let firmware = firmware::get(&app.db, view.tenant, id).await?;
     let firmware = firmware.ok_or_else(|| Error::not_found("firmware", id))?;
     let groups = rollouts::groups(&app.db, view.tenant, view.row.id).await?;
-    Ok(Target {
-        tenant: view.tenant,
-        rollout: view.row.id,
-        firmware: id,
-        device_type: firmware.device_type,
-        component: firmware.component,
-        version: firmware.version,
-        release_counter: firmware.release_counter,
-        has_groups: !groups.is_empty(),
-    })
+    Ok(rollout_target(view.tenant, view.row.id, firmware, &groups))
 }
 
 /// Chooses the next batch of devices; makes the stage running when no more are to be chosen.

@@ -18,13 +18,13 @@ pub(super) struct PlanArgs {
     /// Only members of these groups: ids or names; may be given more than once
     #[arg(long = "group", value_name = "GROUP")]
     groups: Vec<String>,
-    /// Share of a stage's finished devices that must succeed; 95% when not given
+    /// Share of a stage's devices that must succeed before the next stage opens; 95% when not given
     #[arg(long, value_name = "SHARE")]
     success_threshold: Option<Share>,
-    /// Share of a stage's finished devices whose failure trips the gate; 10% when not given
+    /// Share of a stage's finished devices whose failure trips the gate; 20% when not given
     #[arg(long, value_name = "SHARE")]
     rollback_threshold: Option<Share>,
-    /// Finished devices before the gate may trip; 1 when not given
+    /// Finished devices before the gate may trip; 10 when not given (in a smaller stage: all of it)
     #[arg(long, value_name = "N")]
     min_sample: Option<u32>,
     /// What happens when the gate trips: pause (when not given), cancel or rollback

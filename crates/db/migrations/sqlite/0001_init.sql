@@ -71,6 +71,7 @@ CREATE TABLE release_keys (
 ) STRICT;
 
 -- bucket: 0..65535, drawn at registration; it decides who comes first when a stage opens.
+-- last_seen_at: none until the device first comes with its own token.
 CREATE TABLE devices (
     tenant_id BLOB NOT NULL REFERENCES tenants (id),
     id BLOB NOT NULL,
@@ -80,6 +81,7 @@ CREATE TABLE devices (
     bucket INTEGER NOT NULL,
     metadata TEXT NOT NULL,
     agent_version TEXT,
+    enrolment_token_id BLOB NOT NULL,
     last_seen_at INTEGER,
     created_at INTEGER NOT NULL,
     updated_at INTEGER NOT NULL,
@@ -101,21 +103,6 @@ CREATE TABLE device_tokens (
     FOREIGN KEY (tenant_id, device_id) REFERENCES devices (tenant_id, id) ON DELETE CASCADE
 ) STRICT;
 CREATE INDEX device_tokens_by_device ON device_tokens (tenant_id, device_id);
-
--- version_key sorts like the version. release_counter and firmware_id are known when the manifest is.
-CREATE TABLE device_components (
-    tenant_id BLOB NOT NULL,
-    device_id BLOB NOT NULL,
-    component TEXT NOT NULL,
-    version TEXT,
-    version_key BLOB,
-    manifest_sha256 TEXT,
-    firmware_id BLOB,
-    release_counter INTEGER,
-    reported_at INTEGER NOT NULL,
-    PRIMARY KEY (tenant_id, device_id, component),
-    FOREIGN KEY (tenant_id, device_id) REFERENCES devices (tenant_id, id) ON DELETE CASCADE
-) STRICT;
 
 CREATE TABLE device_groups (
     tenant_id BLOB NOT NULL REFERENCES tenants (id),
@@ -190,6 +177,23 @@ CREATE TABLE firmware_artifacts (
     FOREIGN KEY (tenant_id, firmware_id) REFERENCES firmware (tenant_id, id) ON DELETE CASCADE
 ) STRICT;
 CREATE INDEX firmware_artifacts_by_sha256 ON firmware_artifacts (tenant_id, sha256);
+
+-- version_key sorts like the version. release_counter and firmware_id are known when the manifest is.
+CREATE TABLE device_components (
+    tenant_id BLOB NOT NULL,
+    device_id BLOB NOT NULL,
+    component TEXT NOT NULL,
+    version TEXT,
+    version_key BLOB,
+    manifest_sha256 TEXT,
+    firmware_id BLOB,
+    release_counter INTEGER,
+    reported_at INTEGER NOT NULL,
+    PRIMARY KEY (tenant_id, device_id, component),
+    FOREIGN KEY (tenant_id, device_id) REFERENCES devices (tenant_id, id) ON DELETE CASCADE,
+    FOREIGN KEY (tenant_id, firmware_id) REFERENCES firmware (tenant_id, id)
+) STRICT;
+CREATE INDEX device_components_by_firmware ON device_components (tenant_id, firmware_id);
 
 -- Names for content: what can be presigned.
 CREATE TABLE objects (
@@ -279,12 +283,16 @@ CREATE TABLE update_sessions (
     PRIMARY KEY (tenant_id, id),
     UNIQUE (tenant_id, rollout_id, device_id),
     FOREIGN KEY (tenant_id, rollout_id) REFERENCES rollouts (tenant_id, id) ON DELETE CASCADE,
-    FOREIGN KEY (tenant_id, device_id) REFERENCES devices (tenant_id, id) ON DELETE CASCADE
+    FOREIGN KEY (tenant_id, device_id) REFERENCES devices (tenant_id, id) ON DELETE CASCADE,
+    FOREIGN KEY (tenant_id, firmware_id) REFERENCES firmware (tenant_id, id),
+    FOREIGN KEY (tenant_id, from_firmware_id) REFERENCES firmware (tenant_id, id)
 ) STRICT;
 CREATE INDEX update_sessions_by_device_and_start ON update_sessions (tenant_id, device_id, started_at);
 CREATE INDEX update_sessions_by_device_and_state ON update_sessions (tenant_id, device_id, state);
 CREATE INDEX update_sessions_by_state ON update_sessions (tenant_id, state);
 CREATE INDEX update_sessions_by_rollout ON update_sessions (tenant_id, rollout_id, state, id);
+CREATE INDEX update_sessions_by_firmware ON update_sessions (tenant_id, firmware_id);
+CREATE INDEX update_sessions_by_from_firmware ON update_sessions (tenant_id, from_firmware_id);
 CREATE INDEX update_sessions_by_next_action ON update_sessions (tenant_id, rollout_id, next_action_at);
 -- A component of a device is updated by one session at a time.
 CREATE UNIQUE INDEX update_sessions_tenant_id_device_id_component_key
@@ -313,6 +321,14 @@ CREATE TABLE idempotency_keys (
     PRIMARY KEY (tenant_id, caller, idempotency_key)
 ) STRICT;
 CREATE INDEX idempotency_keys_by_age ON idempotency_keys (tenant_id, created_at);
+
+-- Content that lost its last name: removed a day later if nothing names it then.
+CREATE TABLE unused_content (
+    tenant_id BLOB NOT NULL REFERENCES tenants (id),
+    sha256 TEXT NOT NULL,
+    since INTEGER NOT NULL,
+    PRIMARY KEY (tenant_id, sha256)
+) STRICT;
 
 -- Of the installation, not of a tenant.
 CREATE TABLE leases (

@@ -1,7 +1,7 @@
 //! Devices, what they run, and their groups.
 
 use drover_db::{is_foreign_key_violation, on_both, unique_violation};
-use drover_types::{DeviceId, DeviceStatus, GroupId, RolloutState};
+use drover_types::{DeviceId, DeviceStatus, EnrolmentTokenId, GroupId, RolloutState};
 
 use super::fixture::{Scope, acme, at, commit, component, digest, refused, uuid};
 use crate::devices::{Filter, NewDevice};
@@ -19,12 +19,12 @@ on_both! {
         let found = devices::get(acme.db, acme.tenant, id).await.unwrap().unwrap();
         assert_eq!((found.id, found.hardware_id.as_str(), found.device_type.as_str()), (id, "hw-10", "robot"));
         assert_eq!((found.status, found.metadata.as_str(), found.agent_version), (DeviceStatus::Idle, "{}", None));
-        assert_eq!((found.last_seen_at, found.created_at, found.updated_at), (Some(at(10)), at(10), at(10)));
+        assert_eq!((found.last_seen_at, found.created_at, found.updated_at), (None, at(10), at(10)));
         let found = devices::by_hardware_id(acme.db, acme.tenant, "hw-10").await.unwrap().unwrap();
         assert_eq!(found.id, id);
         assert!(devices::by_hardware_id(acme.db, acme.tenant, "HW-10").await.unwrap().is_none());
 
-        let twin = NewDevice { id: DeviceId(uuid(11)), hardware_id: "hw-10", device_type: "car", bucket: 0 };
+        let twin = NewDevice { id: DeviceId(uuid(11)), hardware_id: "hw-10", device_type: "car", bucket: 0, enrolment_token: EnrolmentTokenId(uuid(90)) };
         let error = refused!(acme.db, |tx| devices::insert(tx, acme.tenant, twin, at(11)));
         assert_eq!(unique_violation(&error).as_deref(), Some("devices_tenant_id_hardware_id_key"));
     }

@@ -5,8 +5,8 @@ use std::time::Duration;
 use drover_db::testing::TestDb;
 use drover_db::{Db, MIGRATIONS, migrate};
 use drover_types::{
-    ComponentName, DeviceId, FirmwareId, FirmwareState, GroupId, RolloutId, RolloutKind, RolloutState, SessionState,
-    Sha256Digest, StageState, TenantId, Timestamp, UpdateSessionId, Version,
+    ComponentName, DeviceId, EnrolmentTokenId, FirmwareId, FirmwareState, GroupId, RolloutId, RolloutKind,
+    RolloutState, SessionState, Sha256Digest, StageState, TenantId, Timestamp, UpdateSessionId, Version,
 };
 use uuid::Uuid;
 
@@ -96,7 +96,13 @@ impl<'t> Scope<'t> {
 
     pub(super) async fn device_of_type(&self, n: u16, device_type: &str, bucket: i64) -> DeviceId {
         let (id, hardware_id) = (DeviceId(uuid(n)), format!("hw-{n}"));
-        let device = devices::NewDevice { id, hardware_id: &hardware_id, device_type, bucket };
+        let device = devices::NewDevice {
+            id,
+            hardware_id: &hardware_id,
+            device_type,
+            bucket,
+            enrolment_token: EnrolmentTokenId(uuid(90)),
+        };
         commit!(self.db, |tx| devices::insert(tx, self.tenant, device, at(n.into())));
         id
     }

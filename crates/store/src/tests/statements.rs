@@ -37,18 +37,20 @@ const MODULES: &[(&str, &[Statement])] = modules![
     stages,
     targets,
     tenants,
+    unused_content,
     update_sessions,
     users,
 ];
 
 /// Statements that end in the dialect's lock clause.
-const LOCKING: [&str; 1] = ["drover_store::rollouts::LOCK"];
+const LOCKING: [&str; 2] = ["drover_store::devices::LOCK", "drover_store::rollouts::LOCK"];
 
 /// Statements that are not limited to one tenant, and why.
-const WITHOUT_TENANT: [(&str, &str); 4] = [
+const WITHOUT_TENANT: [(&str, &str); 5] = [
     ("drover_store::tenants::INSERT", "makes a tenant"),
     ("drover_store::tenants::BY_NAME", "finds the tenant that a caller names"),
     ("drover_store::tenants::ALL", "lists tenants"),
+    ("drover_store::rollouts::ACTIVE", "a number of the installation, without names"),
     ("drover_store::rollouts::DUE", "the driver serves the installation; each row says whose it is"),
 ];
 
@@ -149,7 +151,7 @@ fn every_list_of_running_states_is_complete() {
         assert_eq!(words, running, "{name}");
         lists += 1;
     }
-    assert!(lists >= 4, "only {lists} lists found: this test looks for the wrong text");
+    assert!(lists >= 3, "only {lists} lists found: this test looks for the wrong text");
 }
 
 /// `PostgreSQL` sorts text by the locale of the server unless the column says otherwise, see `locale.rs`.

@@ -179,6 +179,8 @@ on_both! {
             (12, None, SessionState::Succeeded, &new),
             (13, Some(&old), SessionState::RolledBack, &old),
             (14, Some(&old), SessionState::Succeeded, &old),
+            (15, Some(&old), SessionState::TimedOut, &new),
+            (16, Some(&old), SessionState::TimedOut, &old),
         ];
         for (n, from, end, runs) in cases {
             let device = acme.device(n, 0).await;
@@ -187,12 +189,26 @@ on_both! {
             assert!(acme.change(session, SessionState::Offered, end).await);
             acme.runs(device, "main", &runs.version.to_string(), Some(runs.manifest_sha256)).await;
         }
-        let [one, two] = [10, 11].map(|n| DeviceId(uuid(n)));
-        // The count is of those with something to return to; the choice also looks at what they run now.
+        let [one, two, silent] = [10, 11, 15].map(|n| DeviceId(uuid(n)));
+        // Of those that run it, one has nothing to return to; one was given up on and has it all the same.
         assert_eq!(targets::count_back(acme.db, acme.tenant, rollout).await.unwrap(), 3);
+        assert_eq!(targets::count_left(acme.db, acme.tenant, rollout).await.unwrap(), 4);
         let first = commit!(acme.db, |tx| targets::pick_back(tx, acme.tenant, rollout, None, 1));
         assert_eq!(first.iter().map(|row| (row.device_id, row.firmware_id)).collect::<Vec<_>>(), [(one, old.id)]);
         let rest = commit!(acme.db, |tx| targets::pick_back(tx, acme.tenant, rollout, Some(one), 9));
-        assert_eq!(rest.iter().map(|row| (row.device_id, row.firmware_id)).collect::<Vec<_>>(), [(two, old.id)]);
+        assert_eq!(rest.iter().map(|row| (row.device_id, row.firmware_id)).collect::<Vec<_>>(), [(two, old.id), (silent, old.id)]);
+    }
+
+    async fn one_device_is_judged_again_before_it_is_told(test: TestDb) {
+        let acme = acme(&test).await;
+        let new = acme.firmware(5, "2.0.0").await;
+        let rollout = acme.rollout(200, &new, RolloutState::Active).await;
+        let target = target(acme, rollout, &new, false);
+        let device = acme.device(10, 0).await;
+        acme.pending(300, rollout, device, new.id).await;
+        acme.runs(device, "main", "1.0.0", None).await;
+        assert!(targets::is_eligible(acme.db, &target, device).await.unwrap(), "its own session does not count");
+        acme.runs(device, "main", "3.0.0", None).await;
+        assert!(!targets::is_eligible(acme.db, &target, device).await.unwrap(), "it went further meanwhile");
     }
 }

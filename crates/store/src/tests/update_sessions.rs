@@ -2,7 +2,8 @@
 
 use drover_db::{on_both, unique_violation};
 use drover_types::{
-    ComponentName, DeviceId, FailureClass, RolloutId, RolloutState, SessionState, Timestamp, UpdateSessionId,
+    ComponentName, DeviceId, EnrolmentTokenId, FailureClass, RolloutId, RolloutState, SessionState, Timestamp,
+    UpdateSessionId,
 };
 
 use super::fixture::{Scope, acme, at, commit, component, offer_from, refused, uuid};
@@ -159,7 +160,7 @@ on_both! {
         let mut tx = acme.db.begin().await.unwrap();
         for n in (1_000..).take(INSERT_ROWS_MAX) {
             let (id, hardware_id) = (DeviceId(uuid(n)), format!("hw-{n}"));
-            let device = NewDevice { id, hardware_id: &hardware_id, device_type: "robot", bucket: 0 };
+            let device = NewDevice { id, hardware_id: &hardware_id, device_type: "robot", bucket: 0, enrolment_token: EnrolmentTokenId(uuid(90)) };
             devices::insert(&mut tx, acme.tenant, device, at(1)).await.unwrap();
             chosen.push(Chosen { id: UpdateSessionId(uuid(n + 10_000)), device: id, firmware: new.id });
         }

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use drover_api::{ApiKeyCreate, ApiKeyCreated};
-use drover_testkit::{Profile, ServerOptions, SimClock, TestServer, answer, on_both_profiles, refused};
+use drover_testkit::{
+    Profile, ServerOptions, SimClock, TestServer, answer, on_both_profiles, on_the_local_profile, refused,
+};
 use drover_types::{Clock as _, SystemClock};
 use reqwest::Method;
 use serde_json::json;
@@ -67,7 +69,9 @@ on_both_profiles! {
         assert_eq!(server.admin().api_keys(10).await.unwrap().items.len(), 1);
         assert!(server.stranger().with_token(token).whoami().await.is_ok());
     }
+}
 
+on_the_local_profile! {
     async fn a_key_needs_a_name_and_a_future(profile: Profile) {
         let server = TestServer::start(profile).await;
         let admin = server.admin();

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use drover_api::{LoginReply, LoginRequest};
-use drover_testkit::{Profile, ServerOptions, SimClock, TestServer, answer, on_both_profiles, refused};
+use drover_testkit::{
+    Profile, ServerOptions, SimClock, TestServer, answer, on_both_profiles, on_the_local_profile, refused,
+};
 use drover_types::{Clock as _, ErrorKind};
 use reqwest::Method;
 use serde_json::json;
@@ -33,6 +35,33 @@ on_both_profiles! {
         assert!(server.admin().whoami().await.is_ok(), "the other login of the same user goes on");
     }
 
+    async fn a_login_ends_by_itself(profile: Profile) {
+        let clock = Arc::new(SimClock::default());
+        let server = ServerOptions::new(profile).clock(&clock).start().await;
+        let first = server.first_start();
+        let login = LoginRequest { tenant: None, username: first.username.clone(), password: first.password.clone() };
+        let reply = server.stranger().login(&login).await.unwrap();
+        let client = server.stranger().with_token(&reply.token);
+        let ttl = reply.expires_at.minus(Duration::from_mins(1)).since(clock.now());
+        clock.advance(ttl);
+        assert!(client.whoami().await.is_ok());
+        clock.advance(Duration::from_secs(61));
+        assert_refused!(client.whoami().await, 401, "unauthenticated");
+    }
+
+    async fn the_token_of_a_deleted_device_is_refused(profile: Profile) {
+        let scene = Scene::new(profile, 2).await;
+        let [gone, other] = &scene.devices[..] else { panic!("two devices") };
+        assert!(gone.check().await.is_none());
+        scene.admin.delete_device(gone.id).await.unwrap();
+        let refused = gone.client.check().await.unwrap_err();
+        assert!(matches!(refused, drover_uplink::CallError::Unauthenticated { .. }), "{refused}");
+        assert!(other.client.check().await.is_ok());
+        assert_refused!(scene.admin.device(gone.id).await, 404, "not_found");
+    }
+}
+
+on_the_local_profile! {
     async fn a_wrong_login_does_not_tell_what_was_wrong(profile: Profile) {
         let server = TestServer::start(profile).await;
         let first = server.first_start();
@@ -51,20 +80,6 @@ on_both_profiles! {
         }
         details.dedup();
         assert_eq!(details.len(), 1, "{details:?}");
-    }
-
-    async fn a_login_ends_by_itself(profile: Profile) {
-        let clock = Arc::new(SimClock::default());
-        let server = ServerOptions::new(profile).clock(&clock).start().await;
-        let first = server.first_start();
-        let login = LoginRequest { tenant: None, username: first.username.clone(), password: first.password.clone() };
-        let reply = server.stranger().login(&login).await.unwrap();
-        let client = server.stranger().with_token(&reply.token);
-        let ttl = reply.expires_at.minus(Duration::from_mins(1)).since(clock.now());
-        clock.advance(ttl);
-        assert!(client.whoami().await.is_ok());
-        clock.advance(Duration::from_secs(61));
-        assert_refused!(client.whoami().await, 401, "unauthenticated");
     }
 
     async fn nothing_is_reached_without_a_credential(profile: Profile) {
@@ -115,16 +130,5 @@ on_both_profiles! {
         refused(logout.bearer_auth(&device.token), 422, "not_logged_in").await;
         let me = scene.server.request(Method::GET, "/api/v1/auth/me");
         refused(me.bearer_auth(&scene.server.first_start().enrolment_token), 401, "unauthenticated").await;
-    }
-
-    async fn the_token_of_a_deleted_device_is_refused(profile: Profile) {
-        let scene = Scene::new(profile, 2).await;
-        let [gone, other] = &scene.devices[..] else { panic!("two devices") };
-        assert!(gone.check().await.is_none());
-        scene.admin.delete_device(gone.id).await.unwrap();
-        let refused = gone.client.check().await.unwrap_err();
-        assert!(matches!(refused, drover_uplink::CallError::Unauthenticated { .. }), "{refused}");
-        assert!(other.client.check().await.is_ok());
-        assert_refused!(scene.admin.device(gone.id).await, 404, "not_found");
     }
 }

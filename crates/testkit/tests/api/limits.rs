@@ -1,10 +1,10 @@
 //! How often anybody may call.
 
-use drover_testkit::{Profile, ServerOptions, answer, on_both_profiles};
+use drover_testkit::{Profile, ServerOptions, answer, on_the_local_profile};
 use reqwest::Method;
 use serde_json::json;
 
-on_both_profiles! {
+on_the_local_profile! {
     async fn each_device_has_its_own_checks(profile: Profile) {
         let mut options = ServerOptions::new(profile);
         options.http.check_per_minute = 10;

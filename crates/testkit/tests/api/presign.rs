@@ -1,7 +1,9 @@
 //! Source 000's presign API, and the probes beside it.
 
 use drover_api::{PresignReply, PresignRequest};
-use drover_testkit::{Profile, ServerOptions, TestServer, answer, eventually, on_both_profiles, refused};
+use drover_testkit::{
+    Profile, ServerOptions, TestServer, answer, eventually, on_both_profiles, on_the_local_profile, refused,
+};
 use reqwest::Method;
 use serde_json::json;
 
@@ -44,6 +46,65 @@ on_both_profiles! {
         refused(devices, 401, "unauthenticated").await;
     }
 
+    async fn a_key_is_bound_to_its_tenant(profile: Profile) {
+        let server = with_hello(
+            ServerOptions::new(profile).presign_keys("dev-local-key, other=their-local-key, gone=nobodys-key"),
+        )
+        .await;
+        let other = server.add_tenant("other").await;
+        refused(ask(&server, "firmware/v1/hello.bin").bearer_auth("their-local-key"), 404, "not_found").await;
+        let put = server.request(Method::PUT, "/api/v1/objects/firmware/v1/hello.bin").bearer_auth(&other.token);
+        assert_eq!(answer(put.body("Theirs.\n")).await.status, 201);
+        let reply: PresignReply =
+            answer(ask(&server, "firmware/v1/hello.bin").bearer_auth("their-local-key")).await.json();
+        assert_eq!(answer(server.raw().get(reply.url)).await.text(), "Theirs.\n");
+        refused(ask(&server, "firmware/v1/hello.bin").bearer_auth("nobodys-key"), 401, "unauthenticated").await;
+    }
+
+    async fn an_address_expires(profile: Profile) {
+        let server = with_hello(ServerOptions::new(profile)).await;
+        let body = PresignRequest { object_key: "firmware/v1/hello.bin".into(), expires_in: Some(1) };
+        let url = server.admin().presign(&body).await.unwrap().url;
+        let refused = eventually("the address to expire", async || {
+            Some(answer(server.raw().get(&url)).await).filter(|answered| answered.status != 200)
+        })
+        .await;
+        assert_eq!(refused.status, 403, "{}", refused.text());
+        if profile == Profile::Local {
+            refused.problem(403, "url_expired");
+        }
+        let url = server.admin().presign(&body).await.unwrap().url;
+        assert_eq!(answer(server.raw().get(&url)).await.status, 200, "a new one works");
+    }
+
+    async fn probes_and_figures(profile: Profile) {
+        let scene = crate::scene::Scene::new(profile, 2).await;
+        for path in ["/healthz", "/health", "/readyz"] {
+            let answered = answer(scene.server.request(Method::GET, path)).await;
+            assert_eq!((answered.status, answered.text().as_str()), (200, "ok\n"), "{path}");
+        }
+        let figure = async |name: &str| {
+            let answered = answer(scene.server.request(Method::GET, "/metrics")).await;
+            assert!(answered.header("content-type").starts_with("application/openmetrics-text"));
+            let text = answered.text();
+            let line = text.lines().find_map(|line| line.strip_prefix(&format!("{name} ")).map(str::to_owned));
+            line.unwrap_or_else(|| panic!("no {name} in {text}"))
+        };
+        let (active, succeeded) = ("ota_active_campaigns", r#"ota_vehicle_updates_total{state="succeeded"}"#);
+        assert_eq!((figure(active).await.as_str(), figure(succeeded).await.as_str()), ("0", "0"));
+        let rollout = scene.roll_out(&[100], |_| ()).await;
+        assert_eq!(figure(active).await, "1");
+        for (device, offer) in scene.offers().await {
+            device.install(&offer).await;
+        }
+        scene.becomes(rollout.id, drover_types::RolloutState::Completed).await;
+        assert_eq!((figure(active).await.as_str(), figure(succeeded).await.as_str()), ("0", "2"));
+        let text = answer(scene.server.request(Method::GET, "/metrics")).await.text();
+        assert!(!text.contains("TRUCK") && !text.contains(&scene.devices[0].id.to_string()), "no device in a label");
+    }
+}
+
+on_the_local_profile! {
     async fn names_that_are_tricks_are_refused(profile: Profile) {
         let server = with_hello(ServerOptions::new(profile).presign_keys(KEY)).await;
         let long = "x".repeat(1_025);
@@ -90,21 +151,6 @@ on_both_profiles! {
         }
     }
 
-    async fn a_key_is_bound_to_its_tenant(profile: Profile) {
-        let server = with_hello(
-            ServerOptions::new(profile).presign_keys("dev-local-key, other=their-local-key, gone=nobodys-key"),
-        )
-        .await;
-        let other = server.add_tenant("other").await;
-        refused(ask(&server, "firmware/v1/hello.bin").bearer_auth("their-local-key"), 404, "not_found").await;
-        let put = server.request(Method::PUT, "/api/v1/objects/firmware/v1/hello.bin").bearer_auth(&other.token);
-        assert_eq!(answer(put.body("Theirs.\n")).await.status, 201);
-        let reply: PresignReply =
-            answer(ask(&server, "firmware/v1/hello.bin").bearer_auth("their-local-key")).await.json();
-        assert_eq!(answer(server.raw().get(reply.url)).await.text(), "Theirs.\n");
-        refused(ask(&server, "firmware/v1/hello.bin").bearer_auth("nobodys-key"), 401, "unauthenticated").await;
-    }
-
     async fn without_keys_it_is_off_for_programs(profile: Profile) {
         let server = with_hello(ServerOptions::new(profile)).await;
         refused(ask(&server, "firmware/v1/hello.bin").bearer_auth(KEY), 401, "unauthenticated").await;
@@ -113,47 +159,5 @@ on_both_profiles! {
         refused(ask(&server, "firmware/v1/hello.bin").bearer_auth(&device.token), 403, "forbidden").await;
         let body = PresignRequest { object_key: "firmware/v1/hello.bin".into(), expires_in: Some(60) };
         assert_eq!(server.admin().presign(&body).await.expect("people may").expires_in, 60);
-    }
-
-    async fn an_address_expires(profile: Profile) {
-        let server = with_hello(ServerOptions::new(profile)).await;
-        let body = PresignRequest { object_key: "firmware/v1/hello.bin".into(), expires_in: Some(1) };
-        let url = server.admin().presign(&body).await.unwrap().url;
-        let refused = eventually("the address to expire", async || {
-            Some(answer(server.raw().get(&url)).await).filter(|answered| answered.status != 200)
-        })
-        .await;
-        assert_eq!(refused.status, 403, "{}", refused.text());
-        if profile == Profile::Local {
-            refused.problem(403, "url_expired");
-        }
-        let url = server.admin().presign(&body).await.unwrap().url;
-        assert_eq!(answer(server.raw().get(&url)).await.status, 200, "a new one works");
-    }
-
-    async fn probes_and_figures(profile: Profile) {
-        let scene = crate::scene::Scene::new(profile, 2).await;
-        for path in ["/healthz", "/health", "/readyz"] {
-            let answered = answer(scene.server.request(Method::GET, path)).await;
-            assert_eq!((answered.status, answered.text().as_str()), (200, "ok\n"), "{path}");
-        }
-        let figure = async |name: &str| {
-            let answered = answer(scene.server.request(Method::GET, "/metrics")).await;
-            assert!(answered.header("content-type").starts_with("application/openmetrics-text"));
-            let text = answered.text();
-            let line = text.lines().find_map(|line| line.strip_prefix(&format!("{name} ")).map(str::to_owned));
-            line.unwrap_or_else(|| panic!("no {name} in {text}"))
-        };
-        let (active, succeeded) = ("ota_active_campaigns", r#"ota_vehicle_updates_total{state="succeeded"}"#);
-        assert_eq!((figure(active).await.as_str(), figure(succeeded).await.as_str()), ("0", "0"));
-        let rollout = scene.roll_out(&[100], |_| ()).await;
-        assert_eq!(figure(active).await, "1");
-        for (device, offer) in scene.offers().await {
-            device.install(&offer).await;
-        }
-        scene.becomes(rollout.id, drover_types::RolloutState::Completed).await;
-        assert_eq!((figure(active).await.as_str(), figure(succeeded).await.as_str()), ("0", "2"));
-        let text = answer(scene.server.request(Method::GET, "/metrics")).await.text();
-        assert!(!text.contains("TRUCK") && !text.contains(&scene.devices[0].id.to_string()), "no device in a label");
     }
 }

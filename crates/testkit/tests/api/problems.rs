@@ -1,7 +1,7 @@
 //! Every error has one form.
 
 use drover_api::{Group, Problem};
-use drover_testkit::{Answer, Profile, TestServer, answer, on_both_profiles, refused};
+use drover_testkit::{Answer, Profile, TestServer, answer, on_both_profiles, on_the_local_profile, refused};
 use drover_types::ErrorKind;
 use reqwest::Method;
 use serde_json::json;
@@ -12,6 +12,46 @@ async fn post_group(server: &TestServer, media_type: &str, body: impl Into<reqwe
 }
 
 on_both_profiles! {
+    async fn a_creating_call_can_be_sent_again(profile: Profile) {
+        let server = TestServer::start(profile).await;
+        let create = |key: &str, name: &str| {
+            let request = server.admin_request(Method::POST, "/api/v1/groups").header("idempotency-key", key);
+            request.json(&json!({ "name": name }))
+        };
+        let first = answer(create("one", "lab")).await;
+        let again = answer(create("one", "lab")).await;
+        assert_eq!((first.status, again.status), (201, 201));
+        assert_eq!(first.json::<Group>(), again.json::<Group>());
+        refused(create("one", "field"), 422, "idempotency_key_reused").await;
+        refused(create("two", "lab"), 409, "group_exists").await;
+        // What failed left the key free.
+        assert_eq!(answer(create("two", "field")).await.status, 201);
+        for key in ["", "a b", &"x".repeat(201)] {
+            let problem = refused(create(key, "third"), 422, "invalid").await;
+            assert_eq!(problem.errors[0].field, "Idempotency-Key");
+        }
+        // Another caller's key is another key.
+        let other = server.add_tenant("other").await;
+        let theirs = server.request(Method::POST, "/api/v1/groups").bearer_auth(&other.token);
+        let theirs = answer(theirs.header("idempotency-key", "one").json(&json!({ "name": "theirs" }))).await;
+        assert_eq!(theirs.status, 201, "{}", theirs.text());
+        assert_eq!(server.admin().groups(10).await.unwrap().items.len(), 2);
+    }
+
+    async fn one_creation_of_many_at_once(profile: Profile) {
+        let server = TestServer::start(profile).await;
+        let create = || {
+            let request = server.admin_request(Method::POST, "/api/v1/groups").header("idempotency-key", "one");
+            answer(request.json(&json!({ "name": "lab" })))
+        };
+        let answers = futures::future::join_all((0..8).map(|_| create())).await;
+        let ids: std::collections::BTreeSet<_> = answers.iter().map(|answer| answer.json::<Group>().id).collect();
+        assert_eq!(ids.len(), 1, "{answers:?}");
+        assert_eq!(server.admin().groups(10).await.unwrap().items.len(), 1);
+    }
+}
+
+on_the_local_profile! {
     async fn nothing_there_and_no_such_method(profile: Profile) {
         let server = TestServer::start(profile).await;
         for path in ["/", "/api/v1/nothing", "/api/v2/devices", "/api/v1/devices/"] {
@@ -83,43 +123,5 @@ on_both_profiles! {
         assert!(strange.header("x-request-id").len() == 32, "{}", strange.header("x-request-id"));
         let fine = answer(server.request(Method::GET, "/healthz").header("x-request-id", "fine")).await;
         assert_eq!((fine.status, fine.header("x-request-id")), (200, "fine"));
-    }
-
-    async fn a_creating_call_can_be_sent_again(profile: Profile) {
-        let server = TestServer::start(profile).await;
-        let create = |key: &str, name: &str| {
-            let request = server.admin_request(Method::POST, "/api/v1/groups").header("idempotency-key", key);
-            request.json(&json!({ "name": name }))
-        };
-        let first = answer(create("one", "lab")).await;
-        let again = answer(create("one", "lab")).await;
-        assert_eq!((first.status, again.status), (201, 201));
-        assert_eq!(first.json::<Group>(), again.json::<Group>());
-        refused(create("one", "field"), 422, "idempotency_key_reused").await;
-        refused(create("two", "lab"), 409, "group_exists").await;
-        // What failed left the key free.
-        assert_eq!(answer(create("two", "field")).await.status, 201);
-        for key in ["", "a b", &"x".repeat(201)] {
-            let problem = refused(create(key, "third"), 422, "invalid").await;
-            assert_eq!(problem.errors[0].field, "Idempotency-Key");
-        }
-        // Another caller's key is another key.
-        let other = server.add_tenant("other").await;
-        let theirs = server.request(Method::POST, "/api/v1/groups").bearer_auth(&other.token);
-        let theirs = answer(theirs.header("idempotency-key", "one").json(&json!({ "name": "theirs" }))).await;
-        assert_eq!(theirs.status, 201, "{}", theirs.text());
-        assert_eq!(server.admin().groups(10).await.unwrap().items.len(), 2);
-    }
-
-    async fn one_creation_of_many_at_once(profile: Profile) {
-        let server = TestServer::start(profile).await;
-        let create = || {
-            let request = server.admin_request(Method::POST, "/api/v1/groups").header("idempotency-key", "one");
-            answer(request.json(&json!({ "name": "lab" })))
-        };
-        let answers = futures::future::join_all((0..8).map(|_| create())).await;
-        let ids: std::collections::BTreeSet<_> = answers.iter().map(|answer| answer.json::<Group>().id).collect();
-        assert_eq!(ids.len(), 1, "{answers:?}");
-        assert_eq!(server.admin().groups(10).await.unwrap().items.len(), 1);
     }
 }

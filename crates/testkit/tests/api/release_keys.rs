@@ -1,7 +1,7 @@
 //! Public keys that may sign firmware.
 
 use drover_api::ReleaseKeyCreate;
-use drover_testkit::{Profile, TestServer, on_both_profiles, private_key};
+use drover_testkit::{Profile, TestServer, on_both_profiles, on_the_local_profile, private_key};
 use drover_types::KeyAlgorithm;
 
 use crate::scene::assert_refused;
@@ -32,7 +32,9 @@ on_both_profiles! {
         let body = ReleaseKeyCreate { name: "again".to_owned(), public_key: key.public_key().to_pem() };
         assert_refused!(admin.add_release_key(&body).await, 409, "key_exists");
     }
+}
 
+on_the_local_profile! {
     async fn only_public_keys_are_keys(profile: Profile) {
         let server = TestServer::start(profile).await;
         let private = private_key(KeyAlgorithm::EcdsaP256).to_pem();

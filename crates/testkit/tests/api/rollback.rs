@@ -2,7 +2,7 @@
 
 use drover_api::{RolloutFilter, RolloutRollback};
 use drover_protocol::Directive;
-use drover_testkit::{Profile, eventually, on_both_profiles};
+use drover_testkit::{Profile, eventually, on_both_profiles, on_the_local_profile};
 use drover_types::{RolloutKind, RolloutState, SessionState};
 
 use crate::scene::{Scene, assert_refused};
@@ -117,7 +117,9 @@ on_both_profiles! {
         let filter = RolloutFilter { parent_id: Some(rollout.id), ..RolloutFilter::default() };
         assert!(scene.admin.rollouts(&filter, 2).await.unwrap().items.is_empty(), "there is nobody to take back");
     }
+}
 
+on_the_local_profile! {
     async fn a_draft_has_no_way_back(profile: Profile) {
         let scene = Scene::new(profile, 0).await;
         let draft = scene.draft(&scene.first, &[100], |_| ()).await;

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use drover_api::{RolloutFilter, RolloutUpdate, StageCreate};
 use drover_protocol::{ComponentReport, Directive};
-use drover_testkit::{Profile, on_both_profiles, refused};
+use drover_testkit::{Profile, on_both_profiles, on_the_local_profile, refused};
 use drover_types::{DeviceStatus, FailureClass, RolloutState, SessionState, StageState};
 use reqwest::Method;
 use serde_json::json;
@@ -201,40 +201,6 @@ on_both_profiles! {
         assert_eq!(scene.admin.update_rollout(draft.id, &name).await.unwrap().name, "renamed");
     }
 
-    async fn a_plan_that_cannot_be_followed_is_refused(profile: Profile) {
-        let scene = Scene::new(profile, 0).await;
-        let good = serde_json::to_value(plan(&scene.first, &[20, 100])).unwrap();
-        let bad = [
-            ("name", json!("")),
-            ("stages", json!([])),
-            ("stages", json!([{ "percentage": 50 }])),
-            ("stages", json!([{ "percentage": 50 }, { "percentage": 50 }, { "percentage": 100 }])),
-            ("stages", json!([{ "percentage": 0 }, { "percentage": 100 }])),
-            ("stages", json!([{ "percentage": 101 }])),
-            ("stages", json!([{ "percentage": 100, "soak_ms": 31_u64 * 86_400_000 }])),
-            ("stages", json!([{ "percentage": 100, "start_time": "soon" }])),
-            ("stages", json!([{ "percentage": 100, "region": "eu" }])),
-            ("success_threshold", json!(1.1)),
-            ("rollback_threshold", json!(0.0)),
-            ("min_sample", json!(0)),
-            ("on_breach", json!("panic")),
-            ("max_in_flight", json!(0)),
-            ("session_timeout_ms", json!(999)),
-            ("firmware_id", json!("0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b")),
-            ("target_groups", json!(["0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b"])),
-            ("device_filter", json!("all")),
-        ];
-        for (field, value) in bad {
-            let mut body = good.clone();
-            body[field] = value.clone();
-            let request = scene.server.admin_request(Method::POST, "/api/v1/rollouts").json(&body);
-            let problem = refused(request, 422, "invalid").await;
-            let named = problem.errors.iter().any(|error| error.field.starts_with(field));
-            assert!(named, "{field} = {value}: {problem:?}");
-        }
-        assert!(scene.admin.rollouts(&RolloutFilter::default(), 10).await.unwrap().items.is_empty());
-    }
-
     async fn figures_failures_and_lists(profile: Profile) {
         let scene = Scene::new(profile, 4).await;
         let rollout = scene
@@ -275,5 +241,41 @@ on_both_profiles! {
         assert_eq!(scene.admin.rollouts(&active, 10).await.unwrap().items.len(), 1);
         let draft = RolloutFilter { status: Some(RolloutState::Draft), ..RolloutFilter::default() };
         assert!(scene.admin.rollouts(&draft, 10).await.unwrap().items.is_empty());
+    }
+}
+
+on_the_local_profile! {
+    async fn a_plan_that_cannot_be_followed_is_refused(profile: Profile) {
+        let scene = Scene::new(profile, 0).await;
+        let good = serde_json::to_value(plan(&scene.first, &[20, 100])).unwrap();
+        let bad = [
+            ("name", json!("")),
+            ("stages", json!([])),
+            ("stages", json!([{ "percentage": 50 }])),
+            ("stages", json!([{ "percentage": 50 }, { "percentage": 50 }, { "percentage": 100 }])),
+            ("stages", json!([{ "percentage": 0 }, { "percentage": 100 }])),
+            ("stages", json!([{ "percentage": 101 }])),
+            ("stages", json!([{ "percentage": 100, "soak_ms": 31_u64 * 86_400_000 }])),
+            ("stages", json!([{ "percentage": 100, "start_time": "soon" }])),
+            ("stages", json!([{ "percentage": 100, "region": "eu" }])),
+            ("success_threshold", json!(1.1)),
+            ("rollback_threshold", json!(0.0)),
+            ("min_sample", json!(0)),
+            ("on_breach", json!("panic")),
+            ("max_in_flight", json!(0)),
+            ("session_timeout_ms", json!(999)),
+            ("firmware_id", json!("0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b")),
+            ("target_groups", json!(["0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b"])),
+            ("device_filter", json!("all")),
+        ];
+        for (field, value) in bad {
+            let mut body = good.clone();
+            body[field] = value.clone();
+            let request = scene.server.admin_request(Method::POST, "/api/v1/rollouts").json(&body);
+            let problem = refused(request, 422, "invalid").await;
+            let named = problem.errors.iter().any(|error| error.field.starts_with(field));
+            assert!(named, "{field} = {value}: {problem:?}");
+        }
+        assert!(scene.admin.rollouts(&RolloutFilter::default(), 10).await.unwrap().items.is_empty());
     }
 }

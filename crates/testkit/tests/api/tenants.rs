@@ -1,7 +1,7 @@
 //! What one tenant has, another does not see.
 
 use drover_api::{ApiKeyCreate, EnrolmentTokenCreate, GroupWrite, RolloutUpdate};
-use drover_testkit::{Profile, ReleaseBuilder, TestServer, answer, on_both_profiles, refused};
+use drover_testkit::{Profile, ReleaseBuilder, TestServer, answer, on_both_profiles, on_the_local_profile, refused};
 use reqwest::Method;
 
 use crate::openapi::operations;
@@ -105,7 +105,9 @@ on_both_profiles! {
             assert_eq!(answer(server.raw().get(url)).await.text(), content);
         }
     }
+}
 
+on_the_local_profile! {
     async fn a_forged_tenant_in_a_token_is_refused(profile: Profile) {
         let server = TestServer::start(profile).await;
         let other = server.add_tenant("other").await;

@@ -1,7 +1,7 @@
 //! Reports of devices.
 
 use drover_protocol::{Directive, StatusReport};
-use drover_testkit::{Profile, answer, failure, on_both_profiles, refused};
+use drover_testkit::{Profile, answer, failure, on_both_profiles, on_the_local_profile, refused};
 use drover_types::{FailureClass, RolloutState, SessionState, UpdateStatus};
 use drover_uplink::CallError;
 use reqwest::Method;
@@ -93,25 +93,6 @@ on_both_profiles! {
         assert!(states.contains(&SessionState::Offered) && states.contains(&SessionState::Pending), "{states:?}");
     }
 
-    async fn what_a_device_cannot_say_is_refused(profile: Profile) {
-        let scene = Scene::new(profile, 1).await;
-        scene.roll_out(&[100], |_| ()).await;
-        let device = &scene.devices[0];
-        let offer = device.check().await.expect("an offer");
-        for state in ["pending", "offered", "succeeded", "rolled_back", "timed_out", "skipped", "happy"] {
-            let body = json!({ "session_id": offer.session_id, "state": state });
-            let request = scene.server.request(Method::POST, "/api/v1/status").bearer_auth(&device.token).json(&body);
-            assert_eq!(refused(request, 422, "invalid").await.errors[0].field, "state", "{state}");
-        }
-        let body = json!({ "session_id": offer.session_id, "state": "downloading", "progress": 101 });
-        let request = scene.server.request(Method::POST, "/api/v1/status").bearer_auth(&device.token).json(&body);
-        assert_eq!(refused(request, 422, "invalid").await.errors[0].field, "progress");
-        let long = drover_protocol::Failure { code: "x".repeat(65), ..failure(FailureClass::Other) };
-        let error = device.report_failure(offer.session_id, SessionState::Failed, Some(long)).await.unwrap_err();
-        assert!(matches!(error, CallError::Refused { status: 422, .. }), "{error}");
-        assert_eq!(device.check().await.expect("nothing changed").session_id, offer.session_id);
-    }
-
     async fn a_failure_without_a_reason_is_noted_as_such(profile: Profile) {
         let scene = Scene::new(profile, 1).await;
         let rollout = scene.roll_out(&[100], |_| ()).await;
@@ -133,5 +114,26 @@ on_both_profiles! {
         futures::future::join_all(twice.map(|(device, offer)| device.commit(offer))).await;
         let done = scene.becomes(rollout.id, RolloutState::Completed).await;
         assert_eq!((done.counts.succeeded, done.counts.in_flight, done.counts.pending), (8, 0, 0));
+    }
+}
+
+on_the_local_profile! {
+    async fn what_a_device_cannot_say_is_refused(profile: Profile) {
+        let scene = Scene::new(profile, 1).await;
+        scene.roll_out(&[100], |_| ()).await;
+        let device = &scene.devices[0];
+        let offer = device.check().await.expect("an offer");
+        for state in ["pending", "offered", "succeeded", "rolled_back", "timed_out", "skipped", "happy"] {
+            let body = json!({ "session_id": offer.session_id, "state": state });
+            let request = scene.server.request(Method::POST, "/api/v1/status").bearer_auth(&device.token).json(&body);
+            assert_eq!(refused(request, 422, "invalid").await.errors[0].field, "state", "{state}");
+        }
+        let body = json!({ "session_id": offer.session_id, "state": "downloading", "progress": 101 });
+        let request = scene.server.request(Method::POST, "/api/v1/status").bearer_auth(&device.token).json(&body);
+        assert_eq!(refused(request, 422, "invalid").await.errors[0].field, "progress");
+        let long = drover_protocol::Failure { code: "x".repeat(65), ..failure(FailureClass::Other) };
+        let error = device.report_failure(offer.session_id, SessionState::Failed, Some(long)).await.unwrap_err();
+        assert!(matches!(error, CallError::Refused { status: 422, .. }), "{error}");
+        assert_eq!(device.check().await.expect("nothing changed").session_id, offer.session_id);
     }
 }
