@@ -87,7 +87,10 @@ const TRIES: usize = 4;
 
 /// Runs `attempt` again when another transaction was in the way: the database undid the loser of a deadlock, and the
 /// same work goes through a moment later.
-pub(crate) async fn retry<T>(mut attempt: impl AsyncFnMut() -> Result<T>) -> Result<T> {
+pub(crate) async fn retry<T, F>(mut attempt: impl FnMut() -> F) -> Result<T>
+where
+    F: Future<Output = Result<T>>,
+{
     for _ in 1..TRIES {
         match attempt().await {
             Err(error) if error.code == DATABASE_BUSY => {}

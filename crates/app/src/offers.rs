@@ -51,9 +51,9 @@ impl App {
             return Ok(false);
         }
         let attempt = Attempt { tenant, device, candidate: candidate.clone(), now: self.now() };
-        let verdict = retry(async || {
+        let verdict = retry(|| {
             let attempt = attempt.clone();
-            self.writer.write_batched(move |tx| Box::pin(async move { attempt.run(tx).await })).await
+            self.writer.write_batched(move |tx| Box::pin(async move { attempt.run(tx).await }))
         })
         .await;
         match verdict {

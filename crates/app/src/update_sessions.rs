@@ -89,11 +89,9 @@ impl App {
     }
 
     async fn take_report(&self, report: Report, validation: Option<ValidationReport>) -> Result<ReportReply> {
-        let outcome = retry(async || {
+        let outcome = retry(|| {
             let (report, validation) = (report.clone(), validation.clone());
-            self.writer
-                .write_batched(move |tx| Box::pin(async move { report.run(tx, validation.as_ref()).await }))
-                .await
+            self.writer.write_batched(move |tx| Box::pin(async move { report.run(tx, validation.as_ref()).await }))
         })
         .await?;
         if let Some(state) = outcome.ended {
