@@ -74,7 +74,8 @@ pub(super) fn check(files: &[File]) -> Vec<String> {
 }
 
 fn dialect_branches(file: &File) -> Vec<String> {
-    if file.is_in("db") {
+    // Tests of the schema read the catalogue, which each database has its own.
+    if file.is_in("db") || file.is_test() {
         return Vec::new();
     }
     let branches = |line: &str| DIALECT_BRANCHES.iter().any(|branch| begins_word(line, branch));
