@@ -1,7 +1,7 @@
 //! SQL: a file per noun, one text for both databases.
 //!
 //! Functions that read take `impl Into<Conn>` and work on the readers' pool or inside a transaction;
-//! functions that write take the transaction. Every statement is listed by [`statements!`], and tests
+//! functions that write take the transaction. Every statement is listed by `statements!`, and tests
 //! prepare each of them on both databases and refuse one without `tenant_id`.
 //!
 //! The clock is an argument, JSON is text, numbers are `i64`.
