@@ -16,39 +16,27 @@ use tokio_util::sync::CancellationToken;
 #[derive(Parser)]
 #[command(name = "drover-agent", version, about, max_term_width = 100)]
 struct Arguments {
+    /// The configuration file
+    #[arg(long, short, global = true, default_value = "/etc/drover/agent.toml", value_name = "FILE")]
+    config: PathBuf,
     #[command(subcommand)]
     command: Command,
 }
 
 #[derive(Subcommand)]
 enum Command {
-    /// Run until told to stop (SIGTERM or Ctrl-C).
-    Run {
-        /// The configuration file.
-        #[arg(long, short, default_value = "/etc/drover/agent.toml")]
-        config: PathBuf,
-    },
-    /// Register the device and keep its identity.
+    /// Run until told to stop (SIGTERM or Ctrl-C)
+    Run,
+    /// Register the device and keep its identity
     Enrol {
-        /// The configuration file.
-        #[arg(long, short, default_value = "/etc/drover/agent.toml")]
-        config: PathBuf,
-        /// The enrolment token; the configuration's when not given.
+        /// The enrolment token; the configuration's when not given
         #[arg(long, env = "DROVER_ENROLMENT_TOKEN", hide_env_values = true)]
         token: Option<String>,
     },
-    /// Show what the device runs and is doing, from its disk.
-    Status {
-        /// The configuration file.
-        #[arg(long, short, default_value = "/etc/drover/agent.toml")]
-        config: PathBuf,
-    },
-    /// Check the configuration file.
-    CheckConfig {
-        /// The configuration file.
-        #[arg(long, short, default_value = "/etc/drover/agent.toml")]
-        config: PathBuf,
-    },
+    /// Show what the device runs and is doing, from its disk
+    Status,
+    /// Check the configuration file
+    CheckConfig,
 }
 
 type AnyError = Box<dyn std::error::Error + Send + Sync>;
@@ -62,7 +50,7 @@ fn main() -> ExitCode {
         .enable_all()
         .build()
         .map_err(AnyError::from)
-        .and_then(|runtime| runtime.block_on(execute(Arguments::parse().command)));
+        .and_then(|runtime| runtime.block_on(execute(Arguments::parse())));
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -72,16 +60,16 @@ fn main() -> ExitCode {
     }
 }
 
-async fn execute(command: Command) -> Result<(), AnyError> {
-    match command {
-        Command::Run { config } => run(Config::load(&config)?).await,
-        Command::Enrol { config, token } => enrol(Config::load(&config)?, token.map(Secret)).await,
-        Command::Status { config } => {
-            println!("{}", read_status(&Config::load(&config)?)?);
+async fn execute(arguments: Arguments) -> Result<(), AnyError> {
+    let config = Config::load(&arguments.config)?;
+    match arguments.command {
+        Command::Run => run(config).await,
+        Command::Enrol { token } => enrol(config, token.map(Secret)).await,
+        Command::Status => {
+            println!("{}", read_status(&config)?);
             Ok(())
         }
-        Command::CheckConfig { config } => {
-            let config = Config::load(&config)?;
+        Command::CheckConfig => {
             check_release_keys(&config)?;
             println!("the configuration is fine: {} component(s), server {}", config.components.len(), config.server);
             Ok(())

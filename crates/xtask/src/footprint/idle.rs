@@ -39,7 +39,7 @@ pub(super) fn measure(server: &Path, agent: &Path) -> Result<(Memory, Memory)> {
     let config = folder.0.join("agent.toml");
     fs::write(&config, agent_config(&folder.0, address, &token))?;
     let mut command = Command::new(agent);
-    command.arg("--config").arg(&config).arg("run");
+    command.arg("run").arg("--config").arg(&config);
     let mut running = Process::start("drover-agent", &mut command, &folder.0.join("agent.log"))?;
     let agent_memory = running.idle_memory()?;
     Ok((server_memory, agent_memory))
