@@ -9,7 +9,7 @@ set -euo pipefail
 
 VERSION=4.48
 BUCKET=drover-test
-TOOLS="${XDG_CACHE_HOME:-$HOME/.cache}/drover/tools"
+TOOLS="${DROVER_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/drover}/tools"
 VENV="$TOOLS/seaweedfs-$VERSION"
 WEED="$VENV/bin/weed"
 READY_SECONDS=60

@@ -2,8 +2,8 @@
 
 use drover_api::ArtifactView;
 use drover_blob::{ByteStream, ExpectedContent, ObjectKey, PutError};
-use drover_store::artifacts;
 use drover_store::objects::{self, ObjectRow};
+use drover_store::{artifacts, unused_content};
 use drover_types::{FirmwareId, Sha256Digest, TenantId};
 
 use crate::firmware::{artifact_view, storage_path};
@@ -48,6 +48,7 @@ impl App {
             .write(move |tx| {
                 Box::pin(async move {
                     artifacts::set_uploaded(tx, tenant, id, &artifact, now).await?;
+                    unused_content::forget(tx, tenant, object.sha256).await?;
                     if !objects::insert(tx, tenant, &object, Some(id)).await? {
                         let there = objects::get(&mut *tx, tenant, &object.name).await?;
                         if there.is_none_or(|there| there.sha256 != object.sha256) {

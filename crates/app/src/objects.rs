@@ -41,10 +41,15 @@ impl App {
         let new = row.clone();
         let added = self
             .writer
-            .write(move |tx| Box::pin(async move { Ok::<_, Error>(objects::insert(tx, tenant, &new, None).await?) }))
+            .write(move |tx| {
+                Box::pin(async move {
+                    unused_content::forget(tx, tenant, new.sha256).await?;
+                    Ok::<_, Error>(objects::insert(tx, tenant, &new, None).await?)
+                })
+            })
             .await?;
         if added {
-            return Ok(view(row));
+            return self.with_bytes(tenant, row, &stored.key).await;
         }
         let there = self.object(tenant, name.as_str()).await?;
         if there.sha256 == row.sha256 {
@@ -57,6 +62,17 @@ impl App {
             })
             .await?;
         Err(name_taken(&row.name))
+    }
+
+    /// Content that was there before may have been removed as unused just before it got this name.
+    async fn with_bytes(&self, tenant: TenantId, row: ObjectRow, key: &ObjectKey) -> Result<StoredObject> {
+        let Err(error) = self.blobs.head(key).await else { return Ok(view(row)) };
+        let name = row.name;
+        self.writer
+            .write(move |tx| Box::pin(async move { Ok::<_, Error>(objects::delete(tx, tenant, &name).await?) }))
+            .await?;
+        Err(Error::new(error.kind(), "object_unreadable", "what was stored cannot be read: upload it again")
+            .with_source(error))
     }
 
     pub(crate) async fn object(&self, tenant: TenantId, name: &str) -> Result<ObjectRow> {

@@ -5,7 +5,7 @@ use drover_protocol::{ComponentReport, RegisterReply, RegisterRequest};
 use drover_store::devices::DeviceRow;
 use drover_store::enrolment_tokens::{self, EnrolmentTokenRow};
 use drover_store::{device_components, device_tokens, devices, release_keys};
-use drover_types::{DeviceId, EnrolmentTokenId, ErrorKind, TenantId, Timestamp};
+use drover_types::{DEVICE_BUCKETS, DeviceId, EnrolmentTokenId, ErrorKind, TenantId, Timestamp};
 
 use crate::auth::is_past;
 use crate::context::new_id;
@@ -17,9 +17,6 @@ pub(crate) const COMPONENTS_MAX: usize = 64;
 
 /// Release keys that are handed to a new device.
 const KEYS_MAX: i64 = 32;
-
-/// Buckets of devices; a prime number of them is not needed, the draw is even.
-const BUCKETS: u32 = 65_536;
 
 struct Registration {
     tenant: TenantId,
@@ -49,7 +46,7 @@ impl App {
         let token_id = new_id!(self, DeviceId).0;
         let device_token = Credential::generate(CredentialKind::Device, tenant, token_id, &*self.random);
         let secret_sha256 = device_token.secret_sha256();
-        let registration = Registration { tenant, token, request, new_id, bucket: self.draw(BUCKETS), now };
+        let registration = Registration { tenant, token, request, new_id, bucket: self.draw(DEVICE_BUCKETS), now };
         let device_id = self
             .writer
             .write(move |tx| {

@@ -14,7 +14,9 @@ use drover_store::rollouts::{self, NewRollout, RolloutRow, StateChange};
 use drover_store::stages::{self, StageRow};
 use drover_store::targets::Target;
 use drover_store::update_sessions;
-use drover_types::{FirmwareState, GroupId, RolloutId, RolloutKind, RolloutState, SessionState, TenantId};
+use drover_types::{
+    DEVICE_BUCKETS, FirmwareState, GroupId, RolloutId, RolloutKind, RolloutState, SessionState, TenantId,
+};
 
 use crate::context::new_id;
 use crate::idempotency::Created;
@@ -26,9 +28,6 @@ use crate::{
 
 /// Groups that a rollout can target.
 const GROUPS_MAX: usize = 100;
-
-/// Buckets of devices; the order of them is turned by a random number per rollout.
-const BUCKETS: u32 = 65_536;
 
 impl App {
     /// The tenant's rollouts, newest first.
@@ -96,7 +95,8 @@ impl App {
             component: firmware.component,
             parent_id: None,
             policy: rollout_policy::to_json(&policy)?,
-            shift: self.draw(BUCKETS),
+            // Turns the order of buckets, so that not always the same devices come first.
+            shift: self.draw(DEVICE_BUCKETS),
         };
         let (caller, groups) = (caller.clone(), body.target_groups);
         let created = self

@@ -17,6 +17,7 @@ use crate::node::{Node, address_of, listen};
 pub(crate) async fn run(args: ServeArgs) -> Result<(), RunError> {
     let serve = config::load(args)?;
     logging::start(serve.log_format, "info");
+    raise_open_files();
     make_private(&serve.data)?;
     let listener = listen(serve.http.listen).await?;
     let address = address_of(&listener)?;
@@ -35,6 +36,17 @@ pub(crate) async fn run(args: ServeArgs) -> Result<(), RunError> {
     let stop = CancellationToken::new();
     stop_on_signal(stop.clone())?;
     node.serve(stop).await
+}
+
+/// Lets this process have as many files open as the system allows it: a connection of each device is one.
+fn raise_open_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let raised = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+    match raised {
+        Ok(()) => tracing::debug!(open_files = ?limit.maximum, "the limit of open files is raised"),
+        Err(error) => tracing::warn!(%error, open_files = ?limit.current, "the limit of open files stays as it is"),
+    }
 }
 
 /// A folder of this user only.

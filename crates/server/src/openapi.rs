@@ -35,7 +35,8 @@ fn skeleton() -> OpenApi {
         .description(Some(
             "Signed over-the-air updates for fleets. Lists come in pages: pass `next_cursor` as `cursor` until there \
              is none. Creating calls take an `Idempotency-Key` header: the same key with the same request creates \
-             once. Every error is `application/problem+json`; unknown fields are refused with 422.",
+             once. Every error is `application/problem+json`; unknown fields are refused \
+             with 422, but for the reports of devices: those skip what a newer agent adds.",
         ))
         .license(Some(LicenseBuilder::new().name("Apache-2.0").identifier(Some("Apache-2.0")).build()));
     let (response_name, response) = ProblemResponse::response();

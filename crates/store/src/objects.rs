@@ -12,6 +12,7 @@ statements! {
     PAGE = "SELECT name, size_bytes, sha256, created_at FROM objects \
             WHERE tenant_id = $1 AND (CAST($2 AS TEXT) IS NULL OR name > $2) \
             AND (CAST($3 AS TEXT) IS NULL OR substr(name, 1, length($3)) = $3) ORDER BY name LIMIT $4";
+    DELETE = "DELETE FROM objects WHERE tenant_id = $1 AND name = $2";
     USES_OF_CONTENT = "SELECT COUNT(*) FROM objects WHERE tenant_id = $1 AND sha256 = $2";
 }
 
@@ -56,6 +57,11 @@ pub async fn page(
     limit: i64,
 ) -> Result<Vec<ObjectRow>> {
     run!(conn, |c| sqlx::query_as(PAGE).bind(tenant).bind(after).bind(prefix).bind(limit).fetch_all(c).await)
+}
+
+/// Takes a name back.
+pub async fn delete(tx: &mut Tx, tenant: TenantId, name: &str) -> Result<()> {
+    run!(tx, |c| sqlx::query(DELETE).bind(tenant).bind(name).execute(c).await.map(drop))
 }
 
 /// How many names stand for this content.

@@ -17,6 +17,9 @@ mod text_enum;
 mod time;
 mod version;
 
+/// Buckets that devices are drawn into at registration: they decide who comes first when a stage opens.
+pub const DEVICE_BUCKETS: u32 = 65_536;
+
 pub use backoff::Backoff;
 pub use clock::{Clock, SystemClock};
 pub use component::{ComponentName, InvalidName};

@@ -5,7 +5,9 @@ use drover_store::stages::{self, Cursor, StageRow, StateChange};
 use drover_store::targets::{self, Range, Target};
 use drover_store::update_sessions::{self, Chosen, INSERT_ROWS_MAX, PendingStage};
 use drover_store::{counters, firmware, rollouts};
-use drover_types::{DeviceId, FirmwareId, RolloutKind, SessionState, StageState, TenantId, Timestamp, UpdateSessionId};
+use drover_types::{
+    DEVICE_BUCKETS, DeviceId, FirmwareId, RolloutKind, SessionState, StageState, TenantId, Timestamp, UpdateSessionId,
+};
 
 use super::rollout_driver::{View, hold};
 use crate::rollouts::{rollout_target, tally};
@@ -13,9 +15,6 @@ use crate::{App, Error, Result};
 
 /// Devices per transaction.
 const BATCH: usize = 5_000;
-
-/// Behind the last bucket.
-const BUCKETS: i64 = 65_536;
 
 /// A cursor bucket before all buckets: the choice goes on at bucket 0.
 const WRAPPED: i64 = -1;
@@ -135,7 +134,7 @@ impl Batch {
         let nobody = DeviceId(uuid::Uuid::nil());
         let bucket = self.stage.cursor_bucket.unwrap_or(self.shift - 1);
         let wrapped = self.stage.cursor_bucket.is_some_and(|bucket| bucket < self.shift);
-        let (from, to) = if wrapped { (0, self.shift) } else { (self.shift, BUCKETS) };
+        let (from, to) = if wrapped { (0, self.shift) } else { (self.shift, i64::from(DEVICE_BUCKETS)) };
         let range = Range { from, to, after_bucket: bucket, after: self.stage.cursor_device.unwrap_or(nobody) };
         let limit = i64::try_from(self.limit).unwrap_or(i64::MAX);
         let rows = targets::pick(tx, &self.target, range, limit).await?;

@@ -49,7 +49,10 @@ pub(crate) async fn run(args: WatchArgs, context: &mut Context<'_>) -> Result<()
         if rollout.status == RolloutState::Completed {
             return Ok(());
         }
-        if rollout.status.is_final() || is_late {
+        // A gate asks for a person: whoever waits for the end would wait for ever.
+        let is_stopped = rollout.status == RolloutState::Paused
+            && rollout.stages.iter().any(|stage| stage.status == StageState::Failed);
+        if rollout.status.is_final() || is_stopped || is_late {
             return Err(CliError::NotCompleted { name: rollout.name, status: rollout.status, reason: rollout.reason });
         }
         tokio::time::sleep(args.interval.as_duration()).await;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use drover_app::{PresignKeys, Settings};
 use drover_server::HttpConfig;
+use url::{Host, Url};
 
 use crate::error::RunError;
 use crate::logging::LogFormat;
@@ -50,6 +51,10 @@ pub(crate) struct ServeArgs {
     /// Web pages from this origin may call the API; may be given several times
     #[arg(long = "cors-origin", env = "DROVER_CORS_ORIGINS", value_delimiter = ',', value_name = "ORIGIN")]
     cors_origins: Option<Vec<String>>,
+    /// The proxy in front writes the client's address as the last one of X-Forwarded-For; without this, all strangers
+    /// behind it share one rate limit
+    #[arg(long, env = "DROVER_TRUST_FORWARDED_FOR", value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    trust_forwarded_for: Option<bool>,
     /// How log lines look
     #[arg(long, env = "DROVER_LOG_FORMAT", value_enum, value_name = "FORMAT")]
     log_format: Option<LogFormat>,
@@ -104,7 +109,10 @@ pub(super) fn load(args: ServeArgs) -> Result<ServeConfig, RunError> {
             .stranger_per_minute
             .or(file.stranger_per_minute)
             .unwrap_or(defaults.stranger_per_minute),
-        trust_forwarded_for: file.trust_forwarded_for.unwrap_or(defaults.trust_forwarded_for),
+        trust_forwarded_for: args
+            .trust_forwarded_for
+            .or(file.trust_forwarded_for)
+            .unwrap_or(defaults.trust_forwarded_for),
         ..defaults
     };
     http.check().map_err(|error| RunError::Setting(error.to_string()))?;
@@ -127,7 +135,7 @@ pub(super) fn load(args: ServeArgs) -> Result<ServeConfig, RunError> {
     }
     Ok(ServeConfig {
         data: args.data.or(file.data).map_or_else(default_data, Ok)?,
-        public_url: args.public_url.or(file.public_url),
+        public_url: args.public_url.or(file.public_url).map(|url| public_url(&url)).transpose()?,
         database: args.database.or(file.database),
         blobs: args.blobs.or(file.blobs),
         pool_max,
@@ -136,6 +144,24 @@ pub(super) fn load(args: ServeArgs) -> Result<ServeConfig, RunError> {
         http,
         log_format: args.log_format.or(file.log_format).unwrap_or(LogFormat::Text),
     })
+}
+
+/// What devices are told: `https`, or `http` to this machine, without path or query.
+fn public_url(text: &str) -> Result<String, RunError> {
+    let invalid = || {
+        let expected = "expected https://HOST[:PORT], or http:// to a loopback address";
+        RunError::Setting(format!("public_url {text:?}: {expected}, without path or query"))
+    };
+    let url: Url = text.parse().map_err(|_| invalid())?;
+    let is_local = match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    };
+    let is_allowed = url.scheme() == "https" && url.host().is_some() || url.scheme() == "http" && is_local;
+    let is_bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
+    if is_allowed && is_bare { Ok(text.trim_end_matches('/').to_owned()) } else { Err(invalid()) }
 }
 
 fn read(path: &Path) -> Result<FileConfig, RunError> {
@@ -154,4 +180,23 @@ fn default_data() -> Result<PathBuf, RunError> {
     let base = from("XDG_DATA_HOME").or_else(|| from("HOME").map(|home| home.join(".local/share")));
     base.map(|base| base.join("drover"))
         .ok_or_else(|| RunError::Setting("there is no home folder: say where with --data DIR".to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_public_address_is_one_that_agents_accept() {
+        for good in
+            ["https://fleet.example.org", "https://fleet.example.org:8443/", "http://127.0.0.1:8080", "http://[::1]:80"]
+        {
+            assert_eq!(public_url(good).expect("accepted"), good.trim_end_matches('/'));
+        }
+        for bad in
+            ["foo", "http://fleet.example.org", "https://", "https://x/path", "https://x/?q", "https://u@x", "ftp://x"]
+        {
+            assert!(public_url(bad).is_err(), "{bad}");
+        }
+    }
 }
