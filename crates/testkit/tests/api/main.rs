@@ -22,6 +22,7 @@ mod release_keys;
 mod restart;
 mod rollback;
 mod rollouts;
+mod second_thoughts;
 mod tenants;
 mod timing;
 mod update_sessions;

@@ -1,0 +1,98 @@
+//! What was true when a device was chosen, or given up on, is looked at again.
+
+use std::time::Duration;
+
+use drover_api::RolloutFilter;
+use drover_store::{rollouts, tenants};
+use drover_testkit::{Profile, eventually, on_both_profiles};
+use drover_types::{RolloutId, RolloutState, SessionState};
+
+use crate::scene::{Scene, assert_refused};
+
+impl Scene {
+    /// Waits until the driver has nothing more to do with a rollout and made no appointment.
+    async fn rests(&self, id: RolloutId) {
+        let tenant = tenants::by_name(self.server.db().db(), "default").await.unwrap().unwrap().tenant_id;
+        eventually("the driver to rest", async || {
+            let row = rollouts::get(self.server.db().db(), tenant, id).await.unwrap().unwrap();
+            row.next_tick_at.is_none().then_some(())
+        })
+        .await;
+    }
+}
+
+on_both_profiles! {
+    async fn a_device_that_falls_silent_long_after_the_stage_opened_is_noticed(profile: Profile) {
+        let (scene, clock) = Scene::with_clock(profile, 1).await;
+        let rollout = scene.roll_out(&[100], |plan| plan.session_timeout_ms = Some(600_000)).await;
+        scene.rests(rollout.id).await;
+        let offer = scene.devices[0].check().await.expect("an offer");
+        clock.advance(Duration::from_mins(11));
+        scene.server.rollout_when("the time-out", rollout.id, |rollout| rollout.counts.failed == 1).await;
+        let reply = scene.devices[0].report(offer.session_id, SessionState::Downloading).await.unwrap();
+        assert_eq!(reply.state, SessionState::TimedOut);
+    }
+
+    async fn an_older_rollout_never_takes_a_device_down(profile: Profile) {
+        let scene = Scene::new(profile, 1).await;
+        let older = scene.roll_out(&[100], |_| ()).await;
+        scene.admin.pause_rollout(older.id).await.unwrap();
+        let newer = scene.publish("1.2.0", 3).await;
+        let rollout = scene.start(&newer, &[100], |_| ()).await;
+        let offer = scene.devices[0].check().await.expect("the newer one");
+        assert_eq!(offer.version, newer.version);
+        scene.devices[0].install(&offer).await;
+        scene.becomes(rollout.id, RolloutState::Completed).await;
+        scene.admin.resume_rollout(older.id).await.unwrap();
+        assert!(scene.devices[0].check().await.is_none(), "1.1.0 lies behind");
+        let ended = scene.becomes(older.id, RolloutState::Completed).await;
+        assert_eq!((ended.counts.skipped, ended.counts.succeeded), (1, 0));
+    }
+
+    async fn a_device_that_succeeds_after_all_was_taken_back_goes_back_too(profile: Profile) {
+        let (scene, clock) = Scene::with_clock(profile, 2).await;
+        let rollout = scene.roll_out(&[100], |plan| plan.session_timeout_ms = Some(600_000)).await;
+        let [quick, silent] = &scene.devices[..] else { panic!("two devices") };
+        let offers = [quick.check().await.unwrap(), silent.check().await.unwrap()];
+        quick.install(&offers[0]).await;
+        silent.proceed(&offers[1], SessionState::Installing).await;
+        scene.admin.roll_back_rollout(rollout.id, &drover_api::RolloutRollback::default()).await.unwrap();
+        clock.advance(Duration::from_mins(11));
+        let filter = RolloutFilter { parent_id: Some(rollout.id), ..RolloutFilter::default() };
+        let child =
+            eventually("the way back", async || scene.admin.rollouts(&filter, 2).await.unwrap().items.pop()).await;
+        scene.running(child.id, 0).await;
+        let back = quick.check().await.expect("the way back");
+        quick.install(&back).await;
+        scene.becomes(child.id, RolloutState::Completed).await;
+        scene.becomes(rollout.id, RolloutState::RolledBack).await;
+
+        assert_eq!(silent.commit(&offers[1]).await.state, SessionState::Succeeded);
+        scene.becomes(child.id, RolloutState::Active).await;
+        let back = silent.check().await.expect("the way back, late");
+        assert_eq!(back.firmware_id, scene.first.id);
+        silent.install(&back).await;
+        let ended = scene.becomes(child.id, RolloutState::Completed).await;
+        assert_eq!(ended.counts.succeeded, 2);
+        let view = scene.admin.device(silent.id).await.unwrap();
+        assert_eq!(view.current_version.as_ref(), Some(&scene.first.version));
+    }
+
+    async fn a_revoked_key_stops_what_it_signed(profile: Profile) {
+        let scene = Scene::new(profile, 2).await;
+        let rollout = scene.roll_out(&[50, 100], |_| ()).await;
+        let key = scene.admin.release_keys(10).await.unwrap().items.remove(0);
+        scene.admin.revoke_release_key(key.id).await.unwrap();
+        let paused = scene.becomes(rollout.id, RolloutState::Paused).await;
+        assert!(paused.reason.is_some_and(|reason| reason.contains("was revoked")));
+        assert!(scene.offers().await.is_empty());
+        assert_refused!(scene.admin.resume_rollout(rollout.id).await, 409, "release_key_revoked");
+        let body = crate::scene::plan(&scene.first, &[100]);
+        assert_refused!(scene.admin.create_rollout(&body).await, 409, "release_key_revoked");
+    }
+
+    async fn firmware_that_runs_somewhere_stays(profile: Profile) {
+        let scene = Scene::new(profile, 1).await;
+        assert_refused!(scene.admin.delete_firmware(scene.first.id).await, 409, "firmware_in_use");
+    }
+}
