@@ -145,6 +145,18 @@ install_node_packages() {
     echo "$digest" >"$folder/node_modules/.drover-lock"
 }
 
+# --- the compile cache ----------------------------------------------------------------------------------------------
+
+# Clones share what is compiled, and cargo tells a crate of one clone from that of another by the time of its files
+# alone. Another clone was here last: its programs must not pass for ours.
+claim_cache() {
+    local target=${CARGO_TARGET_DIR:-$cache/target}
+    [ "$(cat "$target/.clone" 2>/dev/null)" != "$PWD" ] || return 0
+    mkdir -p "$target"
+    find crates -name target -prune -o -type f \( -name '*.rs' -o -name '*.sql' -o -name Cargo.toml \) -exec touch {} +
+    echo "$PWD" >"$target/.clone"
+}
+
 # --------------------------------------------------------------------------------------------------------------------
 
 case "${1:-test}" in
@@ -152,6 +164,7 @@ case "${1:-test}" in
         look_for_build_packages
         install_packages
         check_rust
+        claim_cache
         ;;
     test)
         look_for_build_packages
@@ -162,6 +175,7 @@ case "${1:-test}" in
         check_node
         install_cargo_tools
         install_node_packages
+        claim_cache
         say "ready"
         ;;
     *)
