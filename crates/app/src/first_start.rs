@@ -1,7 +1,7 @@
 //! What a new installation needs before anybody can use it.
 
 use drover_store::enrolment_tokens::{self, EnrolmentTokenRow};
-use drover_store::{tenants, users};
+use drover_store::{logins, tenants, users};
 
 use crate::auth::DEFAULT_TENANT;
 use crate::context::new_id;
@@ -30,7 +30,7 @@ impl App {
         }
         let now = self.now();
         let tenant = new_id!(self, TenantId);
-        let password: String = (0..PASSWORD_LENGTH).map(|_| self.draw_letter()).collect();
+        let password = self.new_password();
         let user = users::UserRow {
             id: new_id!(self, UserId),
             username: "admin".to_owned(),
@@ -67,6 +67,31 @@ impl App {
             Err(error) if drover_db::unique_violation(&error).is_some() => Ok(None),
             Err(error) => Err(Error::from(error)),
         }
+    }
+
+    /// Gives a user of the first tenant a new password and ends all sessions with the old one. For whoever holds the
+    /// database and lost the password: no credential is asked for.
+    pub async fn reset_password(&self, username: &str) -> Result<String> {
+        let unknown = || Error::not_found("user", username);
+        let tenant = tenants::by_name(&self.db, DEFAULT_TENANT).await?.ok_or_else(unknown)?.tenant_id;
+        let user = users::by_username(&self.db, tenant, username).await?.ok_or_else(unknown)?;
+        let password = self.new_password();
+        let hash = self.passwords.hash(password.clone(), &*self.random).await?;
+        let now = self.now();
+        self.writer
+            .write(move |tx| {
+                Box::pin(async move {
+                    users::set_password(tx, tenant, user.id, &hash).await?;
+                    logins::revoke_all(tx, tenant, user.id, now).await?;
+                    Ok::<_, Error>(())
+                })
+            })
+            .await?;
+        Ok(password)
+    }
+
+    fn new_password(&self) -> String {
+        (0..PASSWORD_LENGTH).map(|_| self.draw_letter()).collect()
     }
 
     fn draw_letter(&self) -> char {

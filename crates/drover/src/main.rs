@@ -6,6 +6,7 @@ mod logging;
 mod migrate;
 mod node;
 mod openapi;
+mod reset_password;
 mod serve;
 
 use std::process::ExitCode;
@@ -32,6 +33,8 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Bring a database up to date, then exit
     Migrate(migrate::MigrateArgs),
+    /// Give a user a new password, on the machine of the database; ends the user's sessions
+    ResetPassword(reset_password::ResetPasswordArgs),
     /// Print the description of the REST API (`OpenAPI` 3.1, JSON)
     Openapi,
     #[command(flatten)]
@@ -45,6 +48,7 @@ async fn main() -> ExitCode {
         Command::Serve(args) => error::exit(serve::run(args).await),
         Command::Demo(args) => error::exit(demo::run(args, global.json).await),
         Command::Migrate(args) => error::exit(migrate::run(&args).await),
+        Command::ResetPassword(args) => error::exit(reset_password::run(args).await),
         Command::Openapi => error::exit(openapi::print()),
         Command::Operator(command) => drover_cli::run_to_exit(command, &global).await,
     }

@@ -1,12 +1,11 @@
 //! `drover serve`.
 
-mod config;
+pub(crate) mod config;
 
 use std::io::Write as _;
 use std::path::Path;
 
 pub(crate) use config::ServeArgs;
-use drover_app::compose::Backends;
 use tokio_util::sync::CancellationToken;
 
 use crate::error::RunError;
@@ -21,15 +20,8 @@ pub(crate) async fn run(args: ServeArgs) -> Result<(), RunError> {
     make_private(&serve.data)?;
     let listener = listen(serve.http.listen).await?;
     let address = address_of(&listener)?;
-    let public_url = serve.public_url.unwrap_or_else(|| format!("http://{address}"));
-    let backends = Backends {
-        database: serve.database.unwrap_or_else(|| format!("sqlite:{}", serve.data.join("drover.db").display())),
-        blobs: serve.blobs.unwrap_or_else(|| format!("file:{}", serve.data.join("blobs").display())),
-        data_dir: serve.data.clone(),
-        public_url: public_url.clone(),
-        pool_max: serve.pool_max,
-        migrate: serve.migrate,
-    };
+    let public_url = serve.public_url.clone().unwrap_or_else(|| format!("http://{address}"));
+    let backends = serve.backends(&public_url);
     let mut node = Node::open(&backends, serve.settings, serve.http, listener).await?;
     let first_start = node.first_start.take();
     print_welcome(&public_url, &serve.data, first_start.as_ref())?;

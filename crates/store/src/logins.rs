@@ -11,6 +11,7 @@ statements! {
     GET = "SELECT l.user_id, u.username, l.secret_sha256, l.expires_at, l.revoked_at FROM logins l \
            JOIN users u ON u.tenant_id = l.tenant_id AND u.id = l.user_id WHERE l.tenant_id = $1 AND l.id = $2";
     REVOKE = "UPDATE logins SET revoked_at = $3 WHERE tenant_id = $1 AND id = $2 AND revoked_at IS NULL";
+    REVOKE_ALL = "UPDATE logins SET revoked_at = $3 WHERE tenant_id = $1 AND user_id = $2 AND revoked_at IS NULL";
     DELETE_EXPIRED = "DELETE FROM logins WHERE tenant_id = $1 AND expires_at < $2";
 }
 
@@ -64,6 +65,11 @@ pub async fn get(conn: impl Into<Conn<'_>>, tenant: TenantId, id: LoginId) -> Re
 /// Ends it early.
 pub async fn revoke(tx: &mut Tx, tenant: TenantId, id: LoginId, now: Timestamp) -> Result<()> {
     run!(tx, |c| sqlx::query(REVOKE).bind(tenant).bind(id).bind(now).execute(c).await.map(drop))
+}
+
+/// Ends all of a user.
+pub async fn revoke_all(tx: &mut Tx, tenant: TenantId, user: UserId, now: Timestamp) -> Result<()> {
+    run!(tx, |c| sqlx::query(REVOKE_ALL).bind(tenant).bind(user).bind(now).execute(c).await.map(drop))
 }
 
 /// Forgets those that ended before `before`.

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use drover_app::compose::Backends;
 use drover_app::{PresignKeys, Settings};
 use drover_server::HttpConfig;
 use url::{Host, Url};
@@ -85,20 +86,35 @@ struct FileConfig {
 }
 
 /// What to run with.
-pub(super) struct ServeConfig {
-    pub(super) data: PathBuf,
-    pub(super) public_url: Option<String>,
-    pub(super) database: Option<String>,
-    pub(super) blobs: Option<String>,
-    pub(super) pool_max: u32,
-    pub(super) migrate: bool,
-    pub(super) settings: Settings,
-    pub(super) http: HttpConfig,
-    pub(super) log_format: LogFormat,
+pub(crate) struct ServeConfig {
+    pub(crate) data: PathBuf,
+    pub(crate) public_url: Option<String>,
+    pub(crate) database: Option<String>,
+    pub(crate) blobs: Option<String>,
+    pub(crate) pool_max: u32,
+    pub(crate) migrate: bool,
+    pub(crate) settings: Settings,
+    pub(crate) http: HttpConfig,
+    pub(crate) log_format: LogFormat,
+}
+
+impl ServeConfig {
+    /// Where everything is, for a server that is reached under `public_url`.
+    pub(crate) fn backends(&self, public_url: &str) -> Backends {
+        let own = |scheme: &str, name: &str| format!("{scheme}:{}", self.data.join(name).display());
+        Backends {
+            database: self.database.clone().unwrap_or_else(|| own("sqlite", "drover.db")),
+            blobs: self.blobs.clone().unwrap_or_else(|| own("file", "blobs")),
+            data_dir: self.data.clone(),
+            public_url: public_url.to_owned(),
+            pool_max: self.pool_max,
+            migrate: self.migrate,
+        }
+    }
 }
 
 /// Puts the settings together and checks them.
-pub(super) fn load(args: ServeArgs) -> Result<ServeConfig, RunError> {
+pub(crate) fn load(args: ServeArgs) -> Result<ServeConfig, RunError> {
     let file = args.config.as_deref().map(read).transpose()?.unwrap_or_default();
     let defaults = HttpConfig::default();
     let http = HttpConfig {

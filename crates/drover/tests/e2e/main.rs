@@ -33,6 +33,11 @@ async fn source_000s_curl_works_word_for_word() {
     story::presign_with_curl().await;
 }
 
+#[tokio::test]
+async fn a_lost_password_is_replaced() {
+    story::password_reset().await;
+}
+
 #[test]
 fn mixes_of_back_ends_that_nobody_tests_are_refused() {
     story::refused_mixes();

@@ -18,6 +18,14 @@ impl Operator {
     /// Logs in, makes a release key and adds it.
     pub(crate) fn log_in(folder: &Path, server: &Server) -> Self {
         let operator = Self { folder: folder.to_owned() };
+        Self::enter(folder, server);
+        operator.run(&["key", "generate", &operator.path("release.key")]);
+        operator.run(&["key", "add", &operator.path("release.key.pub")]);
+        operator
+    }
+
+    /// Logs in with the server's password.
+    pub(crate) fn enter(folder: &Path, server: &Server) {
         let mut login = drover(folder);
         login.args(["login", "--server", &server.url, "--username", "admin", "--password-stdin"]);
         let mut process = login.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().expect("drover starts");
@@ -25,9 +33,6 @@ impl Operator {
         writeln!(stdin, "{}", server.password).expect("drover reads");
         drop(stdin);
         assert!(process.wait().expect("drover ends").success());
-        operator.run(&["key", "generate", &operator.path("release.key")]);
-        operator.run(&["key", "add", &operator.path("release.key.pub")]);
-        operator
     }
 
     fn path(&self, name: &str) -> String {

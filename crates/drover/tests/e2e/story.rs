@@ -139,3 +139,17 @@ pub(crate) fn refused_mixes() {
     let text = String::from_utf8_lossy(&output.expect("drover starts").stderr).into_owned();
     assert!(text.contains("plain HTTP is for loopback only"), "{text}");
 }
+
+/// Whoever holds the data folder gets in again; the old password and its sessions do not.
+pub(crate) async fn password_reset() {
+    let folder = TempDir::new().expect("a temporary folder");
+    let mut server = Server::start(Profile::Local, folder.path()).await;
+    let operator = Operator::log_in(folder.path(), &server);
+    let text = operator.run(&["reset-password", "--data", &folder.path().join("data").display().to_string()]);
+    let password = text.lines().find_map(|line| line.strip_prefix("password  ")).expect("a password");
+    let refused = drover(folder.path()).args(["device", "list"]).output().expect("drover starts");
+    assert_eq!(refused.status.code(), Some(4), "the old session ended");
+    password.clone_into(&mut server.password);
+    Operator::enter(folder.path(), &server);
+    operator.run(&["device", "list"]);
+}
