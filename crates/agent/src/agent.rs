@@ -2,6 +2,7 @@
 
 mod intake;
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use drover_types::{Clock, Timestamp};
 use drover_uplink::{Client, ReportQueue};
 use rustix::fs::{FlockOperation, flock};
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, DAY, Secret};
@@ -23,7 +25,7 @@ use crate::failure::with_causes;
 use crate::identity::{self, Identity};
 use crate::journal;
 use crate::layout::Layout;
-use crate::reporter::Reporter;
+use crate::reporter::{ReportError, Reporter};
 use crate::state::AgentState;
 use crate::transfer::Tries;
 use crate::worker::{Component, Flow, Worker, running};
@@ -55,6 +57,7 @@ pub struct Agent {
     poll_interval: Duration,
     next_heartbeat: Option<Timestamp>,
     failed_rounds: u32,
+    next_check: Option<Instant>,
     cancel: CancellationToken,
     _lock: Lock,
 }
@@ -83,9 +86,11 @@ impl Agent {
             poll_interval: DEFAULT_POLL,
             next_heartbeat: None,
             failed_rounds: 0,
+            next_check: None,
             cancel: CancellationToken::new(),
             _lock: lock,
         };
+        agent.context.keep_ballast();
         agent.publish(|_| {});
         Ok(agent)
     }
@@ -141,52 +146,84 @@ impl Agent {
 
     async fn round(&mut self) -> Result<Duration, AgentError> {
         let client = self.ensure_enrolled().await?;
-        if let Some(wait) = self.go_on(&client).await? {
+        let went = self.go_on(&client).await;
+        if went.is_stopped {
+            return Ok(Duration::ZERO);
+        }
+        if let Some(error) = went.error {
+            // Trouble with one component silences neither the device nor the others.
+            let in_time = self.next_check.is_none_or(|due| due <= Instant::now());
+            if let Err(second) = self.ask(&client, in_time).await {
+                tracing::warn!(error = %with_causes(&second), "failed to reach the server, too");
+            }
+            return Err(error);
+        }
+        if let Some(wait) = went.wait {
             // A device that waits for its bytes lives all the same.
             if let Err(error) = self.send_heartbeat_when_due(&client).await {
                 tracing::debug!(%error, "the server hears nothing of this device");
             }
             return Ok(wait);
         }
-        self.flush(&client).await?;
-        self.send_heartbeat_when_due(&client).await?;
+        self.context.keep_ballast();
+        self.ask(&client, true).await
+    }
+
+    /// Reports, and asks for work when it is time, and does it.
+    async fn ask(&mut self, client: &Client, is_time: bool) -> Result<Duration, AgentError> {
+        self.flush_what_can_be(client).await?;
+        self.send_heartbeat_when_due(client).await?;
+        if !is_time {
+            return Ok(self.poll_wait());
+        }
         let reply = client.check().await?;
         self.poll_interval = Duration::from_millis(reply.poll_interval_ms);
+        self.next_check = Some(Instant::now() + self.poll_interval);
         self.publish(|state| state.connected = true);
-        if let Some(offer) = reply.offer {
+        // What ended here is not begun again because the server has not heard of its end yet.
+        if let Some(offer) = reply.offer.filter(|offer| !self.context.reporter.knows_end_of(offer.session_id)) {
             self.take(offer)?;
-            if let Some(wait) = self.go_on(&client).await? {
+            let went = self.go_on(client).await;
+            if let Some(error) = went.error {
+                return Err(error);
+            }
+            if let Some(wait) = went.wait {
                 return Ok(wait);
             }
-            self.flush(&client).await?;
+            self.flush_what_can_be(client).await?;
             self.next_heartbeat = None;
-            self.send_heartbeat_when_due(&client).await?;
+            self.send_heartbeat_when_due(client).await?;
         }
         Ok(self.poll_wait())
     }
 
-    /// Works on every component. Gives a wait when one is not at its end.
-    async fn go_on(&mut self, client: &Client) -> Result<Option<Duration>, AgentError> {
-        let mut longest: Option<Duration> = None;
-        let mut first_error = None;
+    /// Works on every component.
+    async fn go_on(&mut self, client: &Client) -> Went {
+        let mut went = Went::default();
         for component in &mut self.components {
             let mut worker = Worker { context: &self.context, client, component, cancel: &self.cancel };
             match Box::pin(worker.work()).await {
                 Ok(Flow::Idle | Flow::Go) => {}
-                Ok(Flow::Wait(wait)) => longest = Some(longest.map_or(wait, |longest| longest.max(wait))),
-                Ok(Flow::Stopped) => return Ok(Some(Duration::ZERO)),
+                Ok(Flow::Wait(wait)) => went.wait = Some(went.wait.map_or(wait, |longest| longest.max(wait))),
+                Ok(Flow::Stopped) => return Went { wait: Some(Duration::ZERO), is_stopped: true, error: None },
                 // One component's trouble does not keep the others from recovering.
                 Err(error) => {
-                    first_error.get_or_insert(error);
+                    went.error.get_or_insert(error);
                 }
             }
         }
-        first_error.map_or(Ok(longest), Err)
+        went
     }
 
-    async fn flush(&self, client: &Client) -> Result<(), AgentError> {
-        self.context.reporter.flush(client, None, &*self.context.observer).await?;
-        Ok(())
+    /// Sends what waits. Trouble with the queue's folder is only told: the server may still be there.
+    async fn flush_what_can_be(&self, client: &Client) -> Result<(), AgentError> {
+        match self.context.reporter.flush(client, None, &*self.context.observer).await {
+            Err(ReportError::Queue(error)) => {
+                tracing::warn!(%error, "reports cannot be taken off the queue");
+                Ok(())
+            }
+            sent => Ok(sent.map(drop)?),
+        }
     }
 
     fn poll_wait(&self) -> Duration {
@@ -228,12 +265,13 @@ impl Agent {
 
     async fn send_heartbeat_when_due(&mut self, client: &Client) -> Result<(), AgentError> {
         let now = self.context.clock.now();
-        if self.next_heartbeat.is_some_and(|due| now < due) {
+        let interval = Duration::from_millis(self.context.config.heartbeat_interval_ms);
+        // Further away than one interval, it was set by a clock that has been put back since.
+        if self.next_heartbeat.is_some_and(|due| now < due && due.since(now) <= interval) {
             return Ok(());
         }
         let agent_version = Some(env!("CARGO_PKG_VERSION").to_owned());
         client.heartbeat(&Heartbeat { agent_version, components: self.component_reports() }).await?;
-        let interval = Duration::from_millis(self.context.config.heartbeat_interval_ms);
         self.next_heartbeat = Some(now.plus(interval));
         Ok(())
     }
@@ -258,6 +296,17 @@ impl Agent {
             change(state);
         });
     }
+}
+
+/// How work on all components went.
+#[derive(Default)]
+struct Went {
+    /// The longest wait of those that are not at their end.
+    wait: Option<Duration>,
+    /// The agent is told to stop.
+    is_stopped: bool,
+    /// The first error; the others went on.
+    error: Option<AgentError>,
 }
 
 /// Holds the agent's folder.
@@ -287,7 +336,14 @@ fn open_components(config: &Config, layout: &Layout) -> Result<Vec<Component>, A
         let paths = layout.component(name);
         paths.create().map_err(|source| AgentError::io(paths.root(), source))?;
         let update = journal::load(&paths.journal())?;
-        Ok(Component { name: name.clone(), settings: settings.clone(), paths, update, tries: Tries::default() })
+        Ok(Component {
+            name: name.clone(),
+            settings: settings.clone(),
+            paths,
+            update,
+            tries: Tries::default(),
+            stuck: BTreeSet::new(),
+        })
     };
     config.components.iter().map(open).collect()
 }

@@ -10,6 +10,9 @@ use serde::Deserialize;
 
 /// The longest of all waits.
 pub(crate) const DAY: Duration = Duration::from_hours(24);
+const MIN_GIVE_UP_MS: u64 = 1000;
+const MAX_GIVE_UP_MS: u64 = 7 * 24 * 60 * 60 * 1000;
+const MAX_BALLAST_BYTES: u64 = 16 * 1024 * 1024;
 const MAX_COMPONENTS: usize = 64;
 
 /// A text that never shows itself in logs.
@@ -63,6 +66,12 @@ pub struct Config {
     /// Give up a download when nothing came for so long; 100 ms to 24 h.
     #[serde(default = "default_stall_timeout_ms")]
     pub stall_timeout_ms: u64,
+    /// Fail an update when its download brought no new byte for so long although the server answers; 1 s to 7 days.
+    #[serde(default = "default_download_give_up_ms")]
+    pub download_give_up_ms: u64,
+    /// Space that is kept for going back when the disk is full, in bytes; 0 keeps none, at most 16 MiB.
+    #[serde(default = "default_ballast_bytes")]
+    pub ballast_bytes: u64,
     /// Refuse a firmware that was rolled back here so many times; at least 1.
     #[serde(default = "default_blacklist_after")]
     pub blacklist_after: u32,
@@ -120,6 +129,12 @@ const fn default_retry_max_ms() -> u64 {
 }
 const fn default_stall_timeout_ms() -> u64 {
     30_000
+}
+const fn default_download_give_up_ms() -> u64 {
+    60 * 60 * 1000
+}
+const fn default_ballast_bytes() -> u64 {
+    256 * 1024
 }
 const fn default_blacklist_after() -> u32 {
     2
@@ -188,6 +203,9 @@ impl Config {
             "throttle_bytes_per_s",
             "expected at least 1; leave it out for none",
         )?;
+        let gives_up_in_time = (MIN_GIVE_UP_MS..=MAX_GIVE_UP_MS).contains(&self.download_give_up_ms);
+        require(gives_up_in_time, "download_give_up_ms", "expected milliseconds between 1 s and 7 days (604800000)")?;
+        require(self.ballast_bytes <= MAX_BALLAST_BYTES, "ballast_bytes", "expected at most 16 MiB (16777216)")?;
         require(self.components.len() <= MAX_COMPONENTS, "component", "expected at most 64 components")?;
         require(self.retry_max_ms >= self.retry_min_ms, "retry_max_ms", "expected at least retry_min_ms")?;
         for (key, value_ms, min_ms) in [
@@ -271,6 +289,9 @@ mod tests {
             ("pol_interval_ms = 5", "unknown field `pol_interval_ms`"),
             ("poll_interval_ms = 5", "poll_interval_ms"),
             ("blacklist_after = 0", "blacklist_after"),
+            ("download_give_up_ms = 999", "download_give_up_ms"),
+            ("download_give_up_ms = 604800001", "download_give_up_ms"),
+            ("ballast_bytes = 16777217", "ballast_bytes"),
             ("throttle_bytes_per_s = 0", "throttle_bytes_per_s"),
             ("enrolment_token = 'a'\nenrolment_token_file = 'b'", "not both"),
             ("[component.main]\nactivate = ['']", "component.main.activate"),

@@ -64,6 +64,12 @@ pub enum IdentityError {
         #[source]
         source: KeyError,
     },
+    /// The device would have no key to check firmware with: it would be enrolled and refuse everything for ever.
+    #[error(
+        "trust a release key: the server names none that can be used and none is configured; add one on the server \
+         with `drover key add`, or set release_keys, then enrol again"
+    )]
+    NoReleaseKey,
     /// A file that the configuration names cannot be read.
     #[error(transparent)]
     Config(#[from] ConfigError),
@@ -102,10 +108,14 @@ impl Identity {
 }
 
 /// Pins the keys that the server names at enrolment, unless the configuration names keys or some are pinned already:
-/// a server that falls into wrong hands later cannot change them.
+/// a server that falls into wrong hands later cannot change them. Fails when the device would be left without a key.
 pub(crate) fn pin_keys(config: &Config, layout: &Layout, offered: &[String]) -> Result<(), IdentityError> {
     if !config.release_keys.is_empty() || !pinned_files(layout)?.is_empty() {
         return Ok(());
+    }
+    let keys = usable_keys(offered);
+    if keys.is_empty() {
+        return Err(IdentityError::NoReleaseKey);
     }
     let folder = layout.keys();
     // All of them or none: the folder gets its name when it is complete.
@@ -113,19 +123,25 @@ pub(crate) fn pin_keys(config: &Config, layout: &Layout, offered: &[String]) -> 
     slot::discard(&growing)
         .and_then(|()| std::fs::create_dir(&growing))
         .map_err(|source| IdentityError::io(&growing, source))?;
-    for pem in offered.iter().take(MAX_KEYS) {
-        match PublicKey::from_pem(pem) {
-            Ok(key) => {
-                let path = growing.join(format!("{}.pem", key.fingerprint()));
-                durable::replace_file(&path, key.to_pem().as_bytes(), 0o600)
-                    .map_err(|source| IdentityError::io(&path, source))?;
-            }
-            Err(error) => tracing::warn!(%error, "a release key of the server makes no sense and is left out"),
-        }
+    for key in keys {
+        let path = growing.join(format!("{}.pem", key.fingerprint()));
+        durable::replace_file(&path, key.to_pem().as_bytes(), 0o600)
+            .map_err(|source| IdentityError::io(&path, source))?;
     }
     std::fs::rename(&growing, &folder)
         .and_then(|()| durable::sync_parent(&folder))
         .map_err(|source| IdentityError::io(&folder, source))
+}
+
+fn usable_keys(offered: &[String]) -> Vec<PublicKey> {
+    let read = |pem: &String| {
+        PublicKey::from_pem(pem)
+            .inspect_err(|error| {
+                tracing::warn!(%error, "a release key of the server makes no sense and is left out");
+            })
+            .ok()
+    };
+    offered.iter().take(MAX_KEYS).filter_map(read).collect()
 }
 
 /// The keys that firmware has to be signed with: the configured ones, else the pinned ones.

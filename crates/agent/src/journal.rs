@@ -29,6 +29,9 @@ pub struct Update {
     pub step: Step,
     /// How often the new version was tried. A try that was cut off counts.
     pub attempt: u32,
+    /// How often the agent was told to stop while it tried the new version.
+    #[serde(default)]
+    pub stops: u32,
     /// The end is in the report queue.
     pub reported: bool,
     /// When the offer was accepted.
@@ -186,6 +189,7 @@ mod tests {
             previous: Some(Sha256Digest::from_bytes([3; 32])),
             step: Step::RollingBack { cause },
             attempt: 2,
+            stops: 0,
             reported: false,
             accepted_at: Timestamp::from_micros(4),
         }
@@ -219,5 +223,14 @@ mod tests {
         let envelope = |format| serde_json::to_vec(&Envelope { format, sha256, update: value.clone() }).expect("fine");
         assert_eq!(parse(&envelope(1)), Ok(update()));
         assert!(parse(&envelope(2)).unwrap_err().contains("format 2"));
+    }
+
+    #[test]
+    fn a_journal_of_an_earlier_agent_is_read() {
+        let mut value = serde_json::to_value(update()).expect("serialisable");
+        value.as_object_mut().and_then(|fields| fields.remove("stops")).expect("it is a field");
+        let sha256 = checksum(&value).expect("serialisable");
+        let bytes = serde_json::to_vec(&Envelope { format: FORMAT, sha256, update: value }).expect("fine");
+        assert_eq!(parse(&bytes), Ok(update()));
     }
 }

@@ -65,6 +65,16 @@ impl Layout {
         self.root.join("reports")
     }
 
+    /// Space that is given up when the disk is full.
+    pub fn ballast(&self) -> PathBuf {
+        self.root.join(".ballast")
+    }
+
+    /// Artifacts on their way, a folder per component.
+    pub fn downloads(&self) -> PathBuf {
+        self.root.join("downloads")
+    }
+
     /// Held by the one agent that uses the folder.
     pub fn lock(&self) -> PathBuf {
         self.root.join(".lock")
@@ -74,7 +84,7 @@ impl Layout {
     pub fn component(&self, name: &ComponentName) -> ComponentPaths {
         ComponentPaths {
             root: self.root.join("components").join(name.as_str()),
-            downloads: self.root.join("downloads").join(name.as_str()),
+            downloads: self.downloads().join(name.as_str()),
         }
     }
 }
@@ -95,6 +105,11 @@ impl ComponentPaths {
     /// The journal of the update that is under way.
     pub fn journal(&self) -> PathBuf {
         self.root.join("journal.json")
+    }
+
+    /// There while what `CURRENT` points at has to be activated, though no update is under way.
+    pub fn reactivate(&self) -> PathBuf {
+        self.root.join("reactivate")
     }
 
     /// The folder with `NEW`, `CURRENT` and `OLD`.
@@ -146,6 +161,15 @@ impl ComponentPaths {
             }
             // Something else than a link: not ours, and nothing to follow.
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidInput) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether something is in the place of a link that this agent did not make.
+    pub fn is_foreign(&self, link: Link) -> io::Result<bool> {
+        match std::fs::symlink_metadata(self.link(link)) {
+            Ok(_) => Ok(self.target(link)?.is_none()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
             Err(error) => Err(error),
         }
     }

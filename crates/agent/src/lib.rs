@@ -6,6 +6,7 @@
 
 mod admit;
 mod agent;
+mod ballast;
 mod blacklist;
 mod config;
 mod context;

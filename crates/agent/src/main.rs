@@ -78,9 +78,9 @@ async fn execute(arguments: Arguments) -> Result<(), AnyError> {
 }
 
 async fn run(config: Config) -> Result<(), AnyError> {
-    let has_token = config.read_enrolment_token()?.is_some();
-    let mut agent = open(config)?;
-    if !agent.is_enrolled() && !has_token {
+    let mut agent = open(config.clone())?;
+    // The token may be gone once it was used.
+    if !agent.is_enrolled() && config.read_enrolment_token()?.is_none() {
         return Err(AgentError::NotEnrolled.into());
     }
     let cancel = CancellationToken::new();

@@ -13,8 +13,12 @@ use crate::journal::{Outcome, Step, Update};
 
 /// A new version is tried so many times when the agent is cut off while it tests.
 pub const MAX_ATTEMPTS: u32 = 3;
+/// The agent is told to stop so many times while it tests before that counts as being cut off: a new version may be
+/// what stops it.
+pub const MAX_STOPS: u32 = 10;
 
 /// What is on the disk of one component.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct World {
     /// Where `NEW` points.
@@ -23,6 +27,10 @@ pub struct World {
     pub current: Option<Sha256Digest>,
     /// Where `OLD` points.
     pub old: Option<Sha256Digest>,
+    /// Something that the agent did not make is in the place of `CURRENT`.
+    pub foreign_current: bool,
+    /// What runs has to be activated, though no update is under way.
+    pub owes_activation: bool,
     /// Slots that are whole.
     pub slots: BTreeSet<Sha256Digest>,
     /// All artifacts of the update are there under their names.
@@ -58,6 +66,10 @@ pub enum Action {
     Test,
     /// Activate what runs again now.
     Reactivate,
+    /// Note that what will run has to be activated, though no update is under way.
+    OweActivation,
+    /// Activate what runs, as was noted.
+    Activate,
     /// Queue the final report.
     Report,
     /// Remove `NEW`.
@@ -116,6 +128,15 @@ pub fn next(update: Option<&Update>, world: &World) -> Action {
     }
 }
 
+/// What an update to `release` goes back to: what runs, when it is whole and another release; otherwise a whole `OLD`.
+pub fn previous(release: Sha256Digest, world: &World) -> Option<Sha256Digest> {
+    first_whole([world.current, world.old], release, world)
+}
+
+fn first_whole(candidates: [Option<Sha256Digest>; 2], release: Sha256Digest, world: &World) -> Option<Sha256Digest> {
+    candidates.into_iter().flatten().find(|slot| *slot != release && world.slots.contains(slot))
+}
+
 fn switch(update: &Update, world: &World, slot_is_whole: bool) -> Action {
     if world.current == Some(update.release) {
         return Action::Record(Step::Testing);
@@ -124,8 +145,14 @@ fn switch(update: &Update, world: &World, slot_is_whole: bool) -> Action {
         let cause = failure(FailureClass::Install, "slot_vanished", "the slot vanished before the switch");
         return Action::Record(Step::Ended { outcome: Outcome::Failed { cause } });
     }
+    if world.foreign_current {
+        let message = "something that is not the agent's is in the place of CURRENT; remove it";
+        let cause = failure(FailureClass::Precondition, "foreign_current", message);
+        return Action::Record(Step::Ended { outcome: Outcome::Failed { cause } });
+    }
+    let runs = world.current.filter(|current| world.slots.contains(current));
     match update.previous {
-        Some(previous) if world.current == Some(previous) && world.old != Some(previous) => Action::PointOld(previous),
+        Some(previous) if runs == Some(previous) && world.old != Some(previous) => Action::PointOld(previous),
         _ => Action::PointCurrent(update.release),
     }
 }
@@ -141,19 +168,24 @@ fn test(update: &Update, world: &World) -> Action {
     if update.attempt >= MAX_ATTEMPTS {
         return refuted("interrupted", &format!("the agent was cut off {MAX_ATTEMPTS} times while it tested"));
     }
+    if update.stops >= MAX_STOPS {
+        return refuted("interrupted", &format!("the agent was told to stop {MAX_STOPS} times while it tested"));
+    }
     Action::Test
 }
 
 fn roll_back(update: &Update, world: &World) -> Action {
-    if world.current != Some(update.release) && world.current.is_some() {
+    if world.current.is_some_and(|current| current != update.release && world.slots.contains(&current)) {
         return Action::Reactivate;
     }
-    match (update.previous, world.current) {
-        (Some(previous), _) if world.slots.contains(&previous) => Action::PointCurrent(previous),
+    match first_whole([update.previous, world.old], update.release, world) {
+        Some(way_back) => Action::PointCurrent(way_back),
         // Nothing was there before, so nothing is again.
-        (None, Some(_)) => Action::RemoveCurrent,
+        None if world.current.is_some() && update.previous.is_none_or(|previous| previous == update.release) => {
+            Action::RemoveCurrent
+        }
         // The way back is lost with the disk it was on: a doubtful version is better than none.
-        _ => Action::Reactivate,
+        None => Action::Reactivate,
     }
 }
 
@@ -175,8 +207,11 @@ fn without_journal(world: &World) -> Action {
     let way_back = world.old.filter(|old| world.slots.contains(old) && world.current != Some(*old));
     let runs = world.current.is_some_and(|current| world.slots.contains(&current));
     let is_unproven = world.new.is_some() && world.new == world.current;
+    let goes_back = !world.foreign_current && (!runs || is_unproven);
     match way_back {
-        Some(old) if !runs || is_unproven => Action::PointCurrent(old),
+        Some(_) if goes_back && !world.owes_activation => Action::OweActivation,
+        Some(old) if goes_back => Action::PointCurrent(old),
+        _ if world.owes_activation => Action::Activate,
         _ if world.new.is_some() => Action::RemoveNew,
         _ if world.litter => Action::CleanUp,
         _ => Action::Idle,
@@ -205,6 +240,11 @@ pub fn conclude(update: &Update, ending: Ending) -> Update {
 /// The journal before a test: the try counts from its beginning.
 pub fn begin_test(update: &Update) -> Update {
     Update { attempt: update.attempt + 1, ..update.clone() }
+}
+
+/// The journal after the agent was told to stop in a test that began with `update`: this try was not cut off.
+pub fn stop_test(update: &Update) -> Update {
+    Update { stops: update.stops.saturating_add(1), ..update.clone() }
 }
 
 #[cfg(test)]

@@ -8,6 +8,9 @@ use drover_uplink::{CallError, Client, QueueError, Report, ReportQueue};
 
 use crate::effect::{Effect, EffectObserver};
 
+/// A server that has trouble with reports of so many sessions is not asked about more of them at once.
+const MAX_BLOCKED_SESSIONS: usize = 4;
+
 /// A report was not delivered; it stays queued.
 #[derive(Debug, thiserror::Error)]
 pub enum ReportError {
@@ -50,7 +53,15 @@ impl Reporter {
         Ok(())
     }
 
+    /// Whether a report waits that says how the update of `session` ended.
+    pub(crate) fn knows_end_of(&self, session: UpdateSessionId) -> bool {
+        self.queue().knows_end_of(session)
+    }
+
     /// Sends everything that waits. Gives what the server last said about `session`, when it said something.
+    ///
+    /// A report that a server has trouble with stays in its place until the next time and keeps back only what
+    /// follows it in its own session. That is a failure when it is `session`'s, whose word is waited for.
     pub(crate) async fn flush(
         &self,
         client: &Client,
@@ -58,17 +69,33 @@ impl Reporter {
         observer: &dyn EffectObserver,
     ) -> Result<Option<Directive>, ReportError> {
         let mut directive = None;
-        loop {
-            let first = self.queue().first().map(|(number, report)| (number, report.clone()));
-            let Some((number, report)) = first else { return Ok(directive) };
-            observer.before(Effect::SendReport);
-            let said = send(client, &report).await?;
-            self.queue().remove(number)?;
-            observer.after(Effect::SendReport);
-            if session == Some(report.session_id()) {
-                directive = said.or(directive);
+        let mut blocked = Vec::new();
+        let mut next = self.queue().first().map(|(number, report)| (number, report.clone()));
+        while let Some((number, report)) = next {
+            let about = report.session_id();
+            if !blocked.contains(&about) {
+                observer.before(Effect::SendReport);
+                match send(client, &report).await {
+                    Ok(said) => {
+                        self.queue().remove(number)?;
+                        observer.after(Effect::SendReport);
+                        if session == Some(about) {
+                            directive = said.or(directive);
+                        }
+                    }
+                    Err(error @ CallError::Unavailable { .. }) if session != Some(about) => {
+                        tracing::warn!(session = %about, %error, "a report is blocked and stays queued");
+                        blocked.push(about);
+                    }
+                    Err(error) => return Err(error.into()),
+                }
             }
+            if blocked.len() >= MAX_BLOCKED_SESSIONS {
+                break;
+            }
+            next = self.queue().next_after(number).map(|(number, report)| (number, report.clone()));
         }
+        Ok(directive)
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use drover_protocol::{Directive, Failure, Offer, StatusReport};
 use drover_trust::{Manifest, ManifestArtifact};
-use drover_types::{FailureClass, SessionState};
+use drover_types::{FailureClass, SessionState, Timestamp};
 use drover_uplink::{Download, DownloadError, download};
 
 use crate::context::Context;
@@ -15,12 +15,16 @@ use crate::error::AgentError;
 use crate::failure::{failure, with_causes};
 use crate::journal::Update;
 use crate::next::Ending;
+use crate::slot;
 use crate::worker::{Flow, Worker, read_manifest};
+use crate::world::names_in;
 
-/// So many tries in a row may bring nothing new while the server answers.
+/// So many tries in a row may bring the wrong bytes.
 const MAX_FRUITLESS_TRIES: u32 = 5;
 /// So many new addresses in a row may bring nothing new.
 const MAX_FRESH_ADDRESSES: u32 = 3;
+/// Space that is left for everything else, at most; a twentieth of a small file system.
+const MAX_MARGIN_BYTES: u64 = 16 * 1024 * 1024;
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
 
 /// What was tried since something last got better. Forgotten on restart.
@@ -30,6 +34,8 @@ pub(crate) struct Tries {
     fruitless: u32,
     fresh_addresses: u32,
     received_bytes: u64,
+    /// Since when the server answers and nothing new comes.
+    fruitless_since: Option<Timestamp>,
 }
 
 impl Tries {
@@ -67,7 +73,7 @@ impl Worker<'_> {
         }
         let total_bytes = manifest.artifacts.iter().map(|artifact| artifact.size_bytes).sum();
         let progress = percent(self.component.tries.received_bytes, total_bytes);
-        self.push_status(update, SessionState::Downloading, progress, None)?;
+        self.tell(update, SessionState::Downloading, progress);
         if let Ok(Some(Directive::Stop)) = self.flush(update).await {
             return self.conclude(update, Ending::Stopped);
         }
@@ -83,7 +89,7 @@ impl Worker<'_> {
     }
 
     async fn finish_download(&mut self, update: &Update) -> Result<Flow, AgentError> {
-        self.push_status(update, SessionState::Downloaded, 100, None)?;
+        self.tell(update, SessionState::Downloaded, 100);
         match self.flush(update).await {
             Ok(Some(Directive::Stop)) => return self.conclude(update, Ending::Stopped),
             Ok(_) => {}
@@ -190,14 +196,43 @@ impl Worker<'_> {
         match error {
             DownloadError::UrlExpired { .. } => self.ask_for_addresses(update, &text).await,
             // Offline for as long as it takes.
-            DownloadError::Transport { .. } => Ok(Flow::Wait(self.component.tries.next_wait(self.context))),
-            _ if error.is_temporary() && self.component.tries.fruitless < MAX_FRUITLESS_TRIES => {
+            DownloadError::Transport { .. } => {
+                self.component.tries.fruitless_since = None;
+                Ok(Flow::Wait(self.component.tries.next_wait(self.context)))
+            }
+            DownloadError::Unavailable { .. } | DownloadError::Stalled { .. } | DownloadError::Truncated { .. }
+                if !self.gives_up() =>
+            {
+                Ok(Flow::Wait(self.component.tries.next_wait(self.context)))
+            }
+            DownloadError::DigestMismatch { .. }
+                if error.is_temporary() && self.component.tries.fruitless < MAX_FRUITLESS_TRIES =>
+            {
                 self.component.tries.fruitless += 1;
                 Ok(Flow::Wait(self.component.tries.next_wait(self.context)))
             }
             _ => {
+                if let DownloadError::Space { .. } = error {
+                    self.discard_downloads();
+                }
                 let (class, code) = class_of(error);
                 self.conclude(update, Ending::Failed(failure(class, code, &text)))
+            }
+        }
+    }
+
+    /// Whether nothing new came for so long that nothing will.
+    fn gives_up(&mut self) -> bool {
+        let now = self.context.clock.now();
+        let since = *self.component.tries.fruitless_since.get_or_insert(now);
+        now.since(since) >= Duration::from_millis(self.context.config.download_give_up_ms)
+    }
+
+    /// Makes room for saying that there is none.
+    fn discard_downloads(&self) {
+        for path in names_in(self.component.paths.downloads()).unwrap_or_default() {
+            if let Err(error) = self.context.effect(Effect::Remove, || slot::discard(&path)) {
+                tracing::warn!(%error, path = %path.display(), "a download cannot be removed");
             }
         }
     }
@@ -227,7 +262,7 @@ impl Worker<'_> {
         }
     }
 
-    /// Refuses what cannot fit before a byte is fetched.
+    /// Refuses what cannot fit, packed and unpacked, before a byte is fetched.
     fn check_space(&self, folder: &Path, manifest: &Manifest) -> Result<(), Failure> {
         let paths = &self.component.paths;
         let have = |artifact: &ManifestArtifact| {
@@ -236,13 +271,15 @@ impl Worker<'_> {
             path.metadata().or_else(|_| part.metadata()).map_or(0, |metadata| metadata.len())
         };
         let missing = |artifact: &ManifestArtifact| artifact.size_bytes.saturating_sub(have(artifact));
-        let needed_bytes: u64 = manifest.artifacts.iter().map(missing).sum();
+        let needs = |artifact: &ManifestArtifact| missing(artifact).saturating_add(artifact.unpacked_bytes);
         let Ok(space) = rustix::fs::statvfs(folder) else { return Ok(()) };
+        let margin_bytes = MAX_MARGIN_BYTES.min(space.f_blocks.saturating_mul(space.f_frsize) / 20);
+        let needed_bytes = manifest.artifacts.iter().map(needs).fold(margin_bytes, u64::saturating_add);
         let free_bytes = space.f_bavail.saturating_mul(space.f_frsize);
         if needed_bytes <= free_bytes {
             return Ok(());
         }
-        let message = format!("the download needs {needed_bytes} bytes and {free_bytes} are free; free some space");
+        let message = format!("the update needs {needed_bytes} bytes and {free_bytes} are free; free some space");
         Err(failure(FailureClass::Space, "no_space", &message))
     }
 }

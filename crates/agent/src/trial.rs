@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use crate::effect::Effect;
 use crate::failure::failure;
-use crate::hook::{self, HookError};
+use crate::hook::{self, HookError, LeftBehind};
 use crate::journal::Update;
 use crate::layout::Link;
 use crate::slot;
@@ -23,7 +23,7 @@ impl Worker<'_> {
         let settings = &self.component.settings;
         self.activate(update.release).await?;
         let timeout = Duration::from_millis(settings.self_test_timeout_ms);
-        self.command(Effect::SelfTest, &settings.self_test, update.release, timeout)
+        self.command(Effect::SelfTest, &settings.self_test, update.release, timeout, LeftBehind::Kill)
             .await
             .map_err(|error| refutation(FailureClass::SelfTest, "self_test", &error))?;
         self.context.observer.before(Effect::Watch);
@@ -44,7 +44,7 @@ impl Worker<'_> {
     async fn activate(&self, release: Sha256Digest) -> Result<(), Refutation> {
         let settings = &self.component.settings;
         let timeout = Duration::from_millis(settings.activate_timeout_ms);
-        self.command(Effect::Activate, &settings.activate, release, timeout)
+        self.command(Effect::Activate, &settings.activate, release, timeout, LeftBehind::Keep)
             .await
             .map_err(|error| refutation(FailureClass::Activation, "activation", &error))
     }
@@ -58,7 +58,7 @@ impl Worker<'_> {
         let interval = Duration::from_millis(settings.watch_interval_ms);
         let timeout = Duration::from_millis(settings.watch_timeout_ms);
         loop {
-            self.run(&settings.watch, release, timeout)
+            self.run(&settings.watch, release, timeout, LeftBehind::Kill)
                 .await
                 .map_err(|error| refutation(FailureClass::Crash, "watch", &error))?;
             if Instant::now() >= deadline {
@@ -77,19 +77,26 @@ impl Worker<'_> {
         argv: &[String],
         release: Sha256Digest,
         timeout: Duration,
+        left_behind: LeftBehind,
     ) -> Result<(), HookError> {
         self.context.observer.before(effect);
-        let done = self.run(argv, release, timeout).await;
+        let done = self.run(argv, release, timeout, left_behind).await;
         self.context.observer.after(effect);
         done
     }
 
-    async fn run(&self, argv: &[String], release: Sha256Digest, timeout: Duration) -> Result<(), HookError> {
+    async fn run(
+        &self,
+        argv: &[String],
+        release: Sha256Digest,
+        timeout: Duration,
+        left_behind: LeftBehind,
+    ) -> Result<(), HookError> {
         let paths = &self.component.paths;
         let content = paths.content(release);
         let version =
             slot::read_release(paths, release).map_or_else(String::new, |release| release.version.to_string());
-        hook::run(argv, &content, &self.environment(&content, &version), timeout, self.cancel).await
+        hook::run(argv, &content, &self.environment(&content, &version), timeout, left_behind, self.cancel).await
     }
 }
 

@@ -2,16 +2,19 @@
 
 mod telling;
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use drover_protocol::{Directive, Failure};
 use drover_trust::Manifest;
 use drover_types::{ComponentName, FailureClass, SessionState, Sha256Digest, Version};
-use drover_uplink::Client;
+use drover_uplink::{CallError, Client, durable};
 use tokio_util::sync::CancellationToken;
 
 use crate::admit;
+use crate::ballast::is_full;
 use crate::config::ComponentConfig;
 use crate::context::Context;
 use crate::effect::Effect;
@@ -19,7 +22,7 @@ use crate::error::AgentError;
 use crate::failure::{failure, with_causes};
 use crate::journal::{self, Outcome, Step, Update};
 use crate::layout::{ComponentPaths, Link};
-use crate::next::{Action, Ending, begin_test, conclude, next};
+use crate::next::{Action, Ending, begin_test, conclude, next, stop_test};
 use crate::reporter::ReportError;
 use crate::slot::{self, Release, SlotError};
 use crate::state::LastUpdate;
@@ -36,6 +39,8 @@ pub(crate) struct Component {
     pub(crate) paths: ComponentPaths,
     pub(crate) update: Option<Update>,
     pub(crate) tries: Tries,
+    /// What could not be removed; it is not tried again before the next update.
+    pub(crate) stuck: BTreeSet<PathBuf>,
 }
 
 /// What comes after an action.
@@ -70,11 +75,12 @@ impl Worker<'_> {
                 return Ok(Flow::Stopped);
             }
             let paths = &self.component.paths;
-            let world = world::observe(paths, self.component.update.as_ref())
+            let world = world::observe(paths, self.component.update.as_ref(), &self.component.stuck)
                 .map_err(|source| AgentError::io(paths.root(), source))?;
             let action = next(self.component.update.as_ref(), &world);
             let flow = match self.component.update.clone() {
                 Some(update) => self.perform(action, &update).await?,
+                None if action == Action::Activate => self.activate_as_noted().await?,
                 None => self.tidy(&action)?,
             };
             if flow != Flow::Go {
@@ -102,7 +108,7 @@ impl Worker<'_> {
     }
 
     /// What needs no journal.
-    fn tidy(&self, action: &Action) -> Result<Flow, AgentError> {
+    fn tidy(&mut self, action: &Action) -> Result<Flow, AgentError> {
         let paths = &self.component.paths;
         let failed = |source| AgentError::io(paths.root(), source);
         match action {
@@ -113,11 +119,18 @@ impl Worker<'_> {
             Action::RemoveNew => {
                 self.context.effect(Effect::RemoveNew, || paths.unlink(Link::New)).map_err(failed)?;
             }
+            Action::OweActivation => {
+                let path = paths.reactivate();
+                let note = || self.context.with_room(|| durable::replace_file(&path, b"", 0o600));
+                self.context.effect(Effect::WriteJournal, note).map_err(failed)?;
+            }
             Action::CleanUp => {
-                for path in world::litter(paths).map_err(failed)? {
-                    self.context
-                        .effect(Effect::Remove, || slot::discard(&path))
-                        .map_err(|source| AgentError::io(&path, source))?;
+                for path in world::litter(paths, &self.component.stuck).map_err(failed)? {
+                    // What cannot be removed is in nobody's way.
+                    if let Err(error) = self.context.effect(Effect::Remove, || slot::discard(&path)) {
+                        tracing::warn!(%error, path = %path.display(), "it cannot be removed and stays for now");
+                        self.component.stuck.insert(path);
+                    }
                 }
             }
             _ => return Ok(Flow::Idle),
@@ -128,7 +141,7 @@ impl Worker<'_> {
     fn point(&self, effect: Effect, link: Link, release: Sha256Digest) -> Result<Flow, AgentError> {
         let paths = &self.component.paths;
         self.context
-            .effect(effect, || paths.point(link, release))
+            .effect(effect, || self.context.with_room(|| paths.point(link, release)))
             .map_err(|source| AgentError::io(&paths.link(link), source))?;
         Ok(Flow::Go)
     }
@@ -136,7 +149,11 @@ impl Worker<'_> {
     /// Writes the journal, then takes its word.
     pub(crate) fn record(&mut self, update: Update) -> Result<Flow, AgentError> {
         let path = self.component.paths.journal();
-        self.context.effect(Effect::WriteJournal, || journal::store(&path, &update))?;
+        // Until the switch, waiting for space costs nothing but time, and what was downloaded is worth keeping.
+        let may_wait = matches!(update.step, Step::Downloading | Step::Unpacking | Step::Staging | Step::Confirming);
+        let store = || journal::store(&path, &update);
+        let write = || if may_wait { store() } else { self.context.with_room(store) };
+        self.context.effect(Effect::WriteJournal, write)?;
         self.publish(&update, None);
         self.component.update = Some(update);
         Ok(Flow::Go)
@@ -156,15 +173,17 @@ impl Worker<'_> {
             Ok(()) => self.conclude(update, Ending::SlotHolds),
             Err(error) => {
                 tracing::warn!(%error, "a slot that was there already is not whole and is made again");
-                self.discard_slot(update)
+                match self.discard_slot(update) {
+                    Ok(()) => Ok(Flow::Go),
+                    Err(error) => self.conclude(update, Ending::Failed(slot_failure(&error))),
+                }
             }
         }
     }
 
-    fn discard_slot(&self, update: &Update) -> Result<Flow, AgentError> {
+    fn discard_slot(&self, update: &Update) -> Result<(), SlotError> {
         let path = self.component.paths.slot(update.release);
-        self.context.effect(Effect::Remove, || slot::discard(&path)).map_err(|source| AgentError::io(&path, source))?;
-        Ok(Flow::Go)
+        self.context.effect(Effect::Remove, || slot::discard(&path)).map_err(|source| SlotError::Io { path, source })
     }
 
     async fn verify_slot(&self, effect: Effect, update: &Update) -> Result<Result<(), SlotError>, AgentError> {
@@ -202,8 +221,11 @@ impl Worker<'_> {
             Ok(Some(Directive::Stop)) => return self.conclude(update, Ending::Stopped),
             Ok(_) => {}
             Err(ReportError::Call(error)) if error.is_temporary() => {
-                if self.context.clock.now() >= update.offer.expires_at {
-                    tracing::info!(session = %update.session_id, "the offer has expired: the server is waited for");
+                let now = self.context.clock.now();
+                let offer_holds = update.accepted_at <= now && now < update.offer.expires_at;
+                // A server that answers is not out of reach: its word is to be had.
+                if !offer_holds || !matches!(error, CallError::Transport { .. }) {
+                    tracing::info!(session = %update.session_id, %error, "the server's word is waited for");
                     return Ok(Flow::Wait(self.component.tries.next_wait(self.context)));
                 }
                 tracing::info!(session = %update.session_id, %error, "offline: going on, the offer has not expired");
@@ -212,7 +234,9 @@ impl Worker<'_> {
         }
         // Right before the switch: nobody may have touched the slot while the server was asked.
         if let Err(error) = self.verify_slot(Effect::CheckSlot, update).await? {
-            self.discard_slot(update)?;
+            if let Err(error) = self.discard_slot(update) {
+                tracing::warn!(%error, "a slot that is not right cannot be removed");
+            }
             return self.conclude(update, Ending::Failed(slot_failure(&error)));
         }
         self.conclude(update, Ending::Confirmed)
@@ -221,14 +245,14 @@ impl Worker<'_> {
     async fn test(&mut self, update: &Update) -> Result<Flow, AgentError> {
         let begun = begin_test(update);
         self.record(begun.clone())?;
-        self.push_status(update, SessionState::Validating, 100, None)?;
+        self.tell(update, SessionState::Validating, 100);
         if let Ok(Err(error)) = tokio::time::timeout(COURTESY_TIMEOUT, self.flush(update)).await {
             tracing::debug!(%error, "the server hears of the trial later");
         }
         match self.try_out(&begun).await {
             Ok(()) => self.conclude(&begun, Ending::Passed),
-            // Told to stop: this try was not cut off, so it does not count.
-            Err(None) => self.record(update.clone()).map(|_| Flow::Stopped),
+            // Told to stop: this try was not cut off, so it does not count as one.
+            Err(None) => self.record(stop_test(update)).map(|_| Flow::Stopped),
             Err(Some(cause)) => self.conclude(&begun, Ending::Refuted(cause)),
         }
     }
@@ -248,6 +272,24 @@ impl Worker<'_> {
         }
         let update = Update { step: Step::RollingBack { cause }, ..update.clone() };
         self.conclude(&update, Ending::Reactivated)
+    }
+
+    /// Activates what came back without a journal. There is no other way from here, so that it fails is only told.
+    async fn activate_as_noted(&mut self) -> Result<Flow, AgentError> {
+        match self.activate_current().await {
+            Ok(()) => {}
+            Err(None) => return Ok(Flow::Stopped),
+            Err(Some(Failure { code, message, .. })) => {
+                tracing::warn!(component = %self.component.name, %code, %message, "what came back does not start");
+            }
+        }
+        let path = self.component.paths.reactivate();
+        if let Err(error) = self.context.effect(Effect::RemoveJournal, || durable::remove_file(&path)) {
+            // Otherwise the application would be started again and again.
+            tracing::warn!(%error, path = %path.display(), "it cannot be removed and stays for now");
+            self.component.stuck.insert(path);
+        }
+        Ok(Flow::Go)
     }
 
     fn forget(&mut self, update: &Update) -> Result<Flow, AgentError> {
@@ -304,9 +346,6 @@ pub(crate) fn read_manifest(update: &Update) -> Result<(Manifest, Vec<u8>), Fail
 }
 
 fn slot_failure(error: &SlotError) -> Failure {
-    let is_full = |source: &std::io::Error| {
-        matches!(source.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded)
-    };
     let (class, code) = match error {
         SlotError::Unpack(error) => error.code(),
         SlotError::Io { source, .. } if is_full(source) => (FailureClass::Space, "no_space"),

@@ -115,6 +115,9 @@ fn config(options: &FleetOptions, hardware_id: &str, data_dir: PathBuf) -> Confi
         retry_max_ms: 5_000,
         throttle_bytes_per_s: None,
         stall_timeout_ms: 30_000,
+        download_give_up_ms: 3_600_000,
+        // Thousands of devices share one disk.
+        ballast_bytes: 0,
         blacklist_after: 2,
         components: [(ComponentName::main(), options.main.clone())].into(),
     }

@@ -12,7 +12,8 @@ pub enum CallError {
         #[source]
         source: reqwest::Error,
     },
-    /// The server is there and has a problem of its own, or asks for patience (429, 5xx).
+    /// The server has a problem of its own or asks for patience (429, 5xx), or the answer is not a Drover server's:
+    /// a redirect, a proxy's 404, a firewall's 403.
     #[error("call {path}: the server answers {status}: {message}; it will be tried again")]
     Unavailable {
         /// The path that was called.
@@ -22,7 +23,7 @@ pub enum CallError {
         /// What the server says.
         message: String,
     },
-    /// The credential is not valid (any more).
+    /// The server says that the credential is not valid (any more).
     #[error("call {path}: the server does not accept this credential: {message}; enrol the device again")]
     Unauthenticated {
         /// The path that was called.

@@ -6,16 +6,16 @@ use drover_protocol::{
     CHECK_PATH, CheckReply, HEARTBEAT_PATH, Heartbeat, HeartbeatReply, REGISTER_PATH, RegisterReply, RegisterRequest,
     ReportReply, STATUS_PATH, StatusReport, VALIDATION_PATH, ValidationReport,
 };
-use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
+use reqwest::header::CONTENT_TYPE;
+use reqwest::{Method, RequestBuilder, Response, Url};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::answer::failed;
 use crate::{AddressError, CallError, server_address};
 
 /// No reply of the server is longer, in bytes.
 const MAX_REPLY_BYTES: usize = 1024 * 1024;
-/// No text of the server is shown at greater length, in characters.
-const MAX_MESSAGE_CHARS: usize = 500;
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The server's device API with one credential: an enrolment token for [`Client::register`], the device's token for
@@ -79,20 +79,13 @@ impl Client {
     async fn call<R: DeserializeOwned>(&self, path: &'static str, request: RequestBuilder) -> Result<R, CallError> {
         let response = request.send().await.map_err(|source| transport(path, source))?;
         let status = response.status();
+        let content_type = response.headers().get(CONTENT_TYPE).cloned();
         let body = read_body(path, response).await?;
         if status.is_success() {
             return serde_json::from_slice(&body)
                 .map_err(|error| CallError::Unreadable { path, what: error.to_string() });
         }
-        let message = problem_text(&body);
-        Err(match status {
-            StatusCode::UNAUTHORIZED => CallError::Unauthenticated { path, message },
-            StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT => {
-                CallError::Unavailable { path, status: status.as_u16(), message }
-            }
-            _ if status.is_server_error() => CallError::Unavailable { path, status: status.as_u16(), message },
-            _ => CallError::Refused { path, status: status.as_u16(), message },
-        })
+        Err(failed(path, status, content_type.as_ref(), &body))
     }
 }
 
@@ -109,22 +102,4 @@ async fn read_body(path: &'static str, mut response: Response) -> Result<Vec<u8>
         body.extend_from_slice(&chunk);
     }
     Ok(body)
-}
-
-/// The text of a problem document (RFC 9457), or the start of whatever came in its place.
-fn problem_text(body: &[u8]) -> String {
-    #[derive(serde::Deserialize)]
-    struct Problem {
-        #[serde(default)]
-        title: String,
-        #[serde(default)]
-        detail: String,
-    }
-    let text = match serde_json::from_slice::<Problem>(body) {
-        Ok(Problem { title, detail }) if detail.is_empty() => title,
-        Ok(Problem { detail, .. }) => detail,
-        Err(_) => String::from_utf8_lossy(body).into_owned(),
-    };
-    let one_line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_MESSAGE_CHARS).collect();
-    if one_line.trim().is_empty() { "no reason given".to_owned() } else { one_line.trim().to_owned() }
 }

@@ -4,6 +4,7 @@
 //! bounded, downloads are trusted only after their digest held.
 
 mod address;
+mod answer;
 mod call_error;
 mod client;
 mod download;
@@ -13,5 +14,5 @@ mod queue;
 pub use address::{AddressError, http_client, server_address};
 pub use call_error::CallError;
 pub use client::Client;
-pub use download::{Download, DownloadError, download};
+pub use download::{Download, DownloadError, MinRate, download, download_at_least};
 pub use queue::{MAX_QUEUED_REPORTS, QueueError, Report, ReportQueue};

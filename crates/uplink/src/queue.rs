@@ -67,35 +67,39 @@ pub struct ReportQueue {
 }
 
 impl ReportQueue {
-    /// Opens the queue in `folder`, which is made when it is not there. What cannot be read is set aside.
+    /// Opens the queue in `folder`, which is made when it is not there. A file that cannot be read is set aside as
+    /// `*.broken`, or stays where it is when not even that works: it does not hold up the others.
     pub fn open(folder: &Path) -> Result<Self, QueueError> {
         let failed = |source| QueueError::Io { path: folder.to_owned(), source };
         std::fs::create_dir_all(folder).map_err(failed)?;
         let mut queue = Self { folder: folder.to_owned(), waiting: BTreeMap::new(), next_number: 0 };
         for entry in std::fs::read_dir(folder).map_err(failed)? {
-            queue.take_in(&entry.map_err(failed)?.path()).map_err(failed)?;
+            queue.take_in(&entry.map_err(failed)?.path());
         }
-        queue.next_number = queue.waiting.keys().next_back().map_or(0, |last| last + 1);
         Ok(queue)
     }
 
-    fn take_in(&mut self, path: &Path) -> io::Result<()> {
+    fn take_in(&mut self, path: &Path) {
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        if path.extension().is_some_and(|extension| extension == "tmp") {
+        let Some((digits, suffix)) = name.split_once(".json") else { return };
+        let Ok(number) = digits.parse::<u64>() else { return };
+        // Past every name that is taken, also by what cannot be read.
+        self.next_number = self.next_number.max(number.saturating_add(1));
+        match suffix {
+            "" => {}
             // A report that was cut off while it was written: it was not promised to anybody yet.
-            return std::fs::remove_file(path);
-        }
-        let Some(number) = name.strip_suffix(".json").and_then(|digits| digits.parse::<u64>().ok()) else {
-            return Ok(());
-        };
-        match serde_json::from_slice(&std::fs::read(path)?) {
-            Ok(report) => drop(self.waiting.insert(number, report)),
-            Err(error) => {
-                tracing::warn!(file = %path.display(), %error, "a queued report cannot be read and is set aside");
-                std::fs::rename(path, durable::with_suffix(path, ".broken"))?;
+            ".tmp" => {
+                if let Err(error) = std::fs::remove_file(path) {
+                    tracing::warn!(file = %path.display(), %error, "half a report cannot be removed");
+                }
+                return;
             }
+            _ => return,
         }
-        Ok(())
+        match std::fs::read(path).and_then(|bytes| Ok(serde_json::from_slice(&bytes)?)) {
+            Ok(report) => drop(self.waiting.insert(number, report)),
+            Err(error) => set_aside(path, &error),
+        }
     }
 
     /// Adds a report; it is on disk when this returns. A full queue drops its oldest progress report.
@@ -124,9 +128,19 @@ impl ReportQueue {
         self.waiting.iter().next().map(|(number, report)| (*number, report))
     }
 
+    /// The oldest report that came after `number`, and its number.
+    pub fn next_after(&self, number: u64) -> Option<(u64, &Report)> {
+        self.waiting.range(number.saturating_add(1)..).next().map(|(number, report)| (*number, report))
+    }
+
     /// Whether an equal report waits already, whatever its device time.
     pub fn contains(&self, report: &Report) -> bool {
         self.waiting.values().any(|waiting| without_time(waiting.clone()) == without_time(report.clone()))
+    }
+
+    /// Whether a report waits that says how the update of `session` ended.
+    pub fn knows_end_of(&self, session: UpdateSessionId) -> bool {
+        self.waiting.values().any(|waiting| waiting.is_final() && waiting.session_id() == session)
     }
 
     /// Forgets a report: the server has it, or refused it for good.
@@ -149,6 +163,13 @@ impl ReportQueue {
 
     fn path(&self, number: u64) -> PathBuf {
         self.folder.join(format!("{number:020}.json"))
+    }
+}
+
+fn set_aside(path: &Path, error: &io::Error) {
+    tracing::warn!(file = %path.display(), %error, "a queued report cannot be read and is set aside");
+    if let Err(error) = std::fs::rename(path, durable::with_suffix(path, ".broken")) {
+        tracing::warn!(file = %path.display(), %error, "it cannot be renamed and is left where it is");
     }
 }
 
@@ -219,6 +240,26 @@ mod tests {
         assert_eq!(all(&mut queue), expected);
         assert!(ReportQueue::open(folder.path()).expect("opened").is_empty());
         assert!(folder.path().join("00000000000000000013.json.broken").exists());
+    }
+
+    #[test]
+    fn one_report_that_cannot_be_read_does_not_hold_up_the_others() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut queue = ReportQueue::open(folder.path()).expect("opened");
+        queue.push(&outcome(1)).expect("pushed");
+        let path = |number: u64, suffix: &str| folder.path().join(format!("{number:020}.json{suffix}"));
+        std::fs::create_dir(path(1, "")).expect("made");
+        std::os::unix::fs::symlink(path(2, ""), path(2, "")).expect("made");
+        // Neither can this be read, nor does its other name take it: that is a folder with something in it.
+        std::fs::create_dir(path(3, "")).expect("made");
+        std::fs::create_dir_all(path(3, ".broken").join("kept")).expect("made");
+        std::fs::create_dir(path(4, ".tmp")).expect("made");
+        let mut queue = ReportQueue::open(folder.path()).expect("opened");
+        assert!(queue.knows_end_of(session(1)) && !queue.knows_end_of(session(2)));
+        assert_eq!((queue.first(), queue.next_after(0)), (Some((0, &outcome(1))), None));
+        assert!(path(1, ".broken").is_dir() && path(2, ".broken").is_symlink() && path(3, "").is_dir());
+        queue.push(&outcome(2)).expect("pushed beyond the names that are taken");
+        assert_eq!(all(&mut queue), [outcome(1), outcome(2)]);
     }
 
     #[test]

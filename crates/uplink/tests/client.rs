@@ -18,11 +18,13 @@ fn client(address: &str) -> Client {
     Client::new(http_client().expect("a client"), address, "canary-token").expect("loopback")
 }
 
-async fn check_against(status: StatusCode, body: impl Into<String>) -> CallError {
+async fn check_against(status: StatusCode, content_type: &'static str, body: impl Into<String>) -> CallError {
     let body = body.into();
-    let answer = move || async move { (status, body) };
+    let answer = move || async move { (status, [(header::CONTENT_TYPE, content_type)], body) };
     client(&serve(axum::Router::new().route(CHECK_PATH, get(answer))).await).check().await.expect_err("no reply")
 }
+
+const PROBLEM: &str = "application/problem+json";
 
 #[tokio::test]
 async fn the_token_goes_to_the_server_and_its_path_may_have_a_prefix() {
@@ -38,25 +40,54 @@ async fn the_token_goes_to_the_server_and_its_path_may_have_a_prefix() {
 
 #[tokio::test]
 async fn the_problem_of_the_server_is_told() {
-    let problem = r#"{"title": "Not now", "detail": "the rollout is\npaused", "status": 409}"#;
-    let error = check_against(StatusCode::CONFLICT, problem).await;
-    assert!(matches!(error, CallError::Refused { status: 409, .. }), "{error}");
-    assert!(error.to_string().contains("the rollout is paused") && !error.is_temporary(), "{error}");
-    let error = check_against(StatusCode::BAD_REQUEST, "<h1>plain").await;
-    assert!(error.to_string().contains("<h1>plain"), "{error}");
-    let error = check_against(StatusCode::UNAUTHORIZED, r#"{"title": "revoked"}"#).await;
+    let problem = r#"{"type": "urn:drover:problem:conflict", "title": "No", "detail": "the rollout is\npaused"}"#;
+    for content_type in [PROBLEM, "Application/Problem+JSON; charset=utf-8"] {
+        let error = check_against(StatusCode::CONFLICT, content_type, problem).await;
+        assert!(matches!(error, CallError::Refused { status: 409, .. }), "{error}");
+        assert!(error.to_string().contains("the rollout is paused") && !error.is_temporary(), "{error}");
+    }
+    let revoked = r#"{"type": "urn:drover:problem:unauthenticated", "title": "revoked"}"#;
+    let error = check_against(StatusCode::UNAUTHORIZED, PROBLEM, revoked).await;
     assert!(matches!(&error, CallError::Unauthenticated { message, .. } if message == "revoked"), "{error}");
-    for status in [StatusCode::TOO_MANY_REQUESTS, StatusCode::BAD_GATEWAY] {
-        let error = check_against(status, "").await;
+    let busy = r#"{"type": "urn:drover:problem:rate_limited", "title": "slow down"}"#;
+    for status in [StatusCode::TOO_MANY_REQUESTS, StatusCode::REQUEST_TIMEOUT, StatusCode::BAD_GATEWAY] {
+        let error = check_against(status, PROBLEM, busy).await;
+        assert!(error.is_temporary() && error.to_string().contains("slow down"), "{error}");
+        let error = check_against(status, "text/plain", "").await;
         assert!(error.is_temporary() && error.to_string().contains("no reason given"), "{error}");
     }
 }
 
 #[tokio::test]
+async fn what_stands_between_refuses_nothing() {
+    let ours = r#"{"type": "urn:drover:problem:not_found", "title": "Not Found"}"#;
+    let statuses = [301, 302, 307, 400, 401, 403, 404, 405, 409, 410, 418];
+    for status in statuses.map(|status| StatusCode::from_u16(status).expect("a status")) {
+        for (content_type, body) in [
+            ("text/html", "<h1>Not Found</h1>"),
+            ("text/html", ours),
+            ("application/json", ours),
+            (PROBLEM, r#"{"type": "about:blank", "title": "Not Found"}"#),
+            (PROBLEM, r#"{"type": "https://waf.example.com/urn:drover:problem:", "title": "Not Found"}"#),
+            (PROBLEM, r#"{"title": "Not Found"}"#),
+            (PROBLEM, "Not Found"),
+        ] {
+            let error = check_against(status, content_type, body).await;
+            let is_told = matches!(&error, CallError::Unavailable { status: told, .. } if *told == status.as_u16());
+            assert!(is_told && error.is_temporary(), "{status} {content_type} {body}: {error}");
+            assert!(error.to_string().contains("Not Found"), "{error}");
+        }
+    }
+    // No Drover server redirects.
+    let error = check_against(StatusCode::TEMPORARY_REDIRECT, PROBLEM, ours).await;
+    assert!(error.is_temporary(), "{error}");
+}
+
+#[tokio::test]
 async fn replies_that_make_no_sense_or_have_no_end_are_refused() {
-    let error = check_against(StatusCode::OK, "<html>a captive portal").await;
+    let error = check_against(StatusCode::OK, "text/html", "<html>a captive portal").await;
     assert!(matches!(error, CallError::Unreadable { .. }) && !error.is_temporary(), "{error}");
-    let error = check_against(StatusCode::OK, " ".repeat(2_000_000)).await;
+    let error = check_against(StatusCode::OK, "text/html", " ".repeat(2_000_000)).await;
     assert!(error.to_string().contains("longer than"), "{error}");
 }
 
@@ -76,8 +107,8 @@ async fn a_redirect_never_takes_the_token_along() {
         failure: None,
         device_time: None,
     };
-    let error = client(&address).status(&report).await.expect_err("refused");
-    assert!(matches!(error, CallError::Refused { status: 307, .. }), "{error}");
+    let error = client(&address).status(&report).await.expect_err("not followed");
+    assert!(matches!(error, CallError::Unavailable { status: 307, .. }) && error.is_temporary(), "{error}");
 }
 
 #[tokio::test]

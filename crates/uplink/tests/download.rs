@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use drover_trust::sha256;
-use drover_uplink::{Download, DownloadError, download, http_client};
+use drover_uplink::{Download, DownloadError, MinRate, download, download_at_least, http_client};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio_util::sync::CancellationToken;
 
@@ -50,11 +50,8 @@ impl Script {
             let mut held = Vec::new();
             for answer in answers {
                 let (mut stream, _) = listener.accept().await.expect("a connection");
-                let mut request = Vec::new();
-                while !request.ends_with(b"\r\n\r\n") {
-                    request.push(stream.read_u8().await.expect("a request"));
-                }
-                log.lock().expect("whole").push(String::from_utf8_lossy(&request).to_lowercase());
+                let request = read_request(&mut stream).await;
+                log.lock().expect("whole").push(request);
                 stream.write_all(&answer.bytes).await.expect("sent");
                 stream.flush().await.expect("sent");
                 if answer.holds {
@@ -70,6 +67,14 @@ impl Script {
     fn asked(&self) -> Vec<String> {
         self.asked.lock().expect("whole").clone()
     }
+}
+
+async fn read_request(stream: &mut tokio::net::TcpStream) -> String {
+    let mut request = Vec::new();
+    while !request.ends_with(b"\r\n\r\n") {
+        request.push(stream.read_u8().await.expect("a request"));
+    }
+    String::from_utf8_lossy(&request).to_lowercase()
 }
 
 struct Place(tempfile::TempDir);
@@ -293,6 +298,38 @@ async fn silence_ends_and_a_cancel_ends_at_once() {
     let error = download(&http, &asked, &mut on_progress, &cancel).await.expect_err("called off");
     assert!(matches!(error, DownloadError::Cancelled), "{error}");
     assert_eq!(std::fs::read(place.part()).expect("kept"), b"0123");
+}
+
+/// A server that sends a byte every 10 ms for ever.
+async fn dripping_server() -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = format!("http://{}", listener.local_addr().expect("bound"));
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.expect("a connection");
+        read_request(&mut stream).await;
+        let mut sent = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\n").await;
+        while sent.is_ok() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            sent = stream.write_all(b"x").await;
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn a_byte_now_and_then_is_not_enough() {
+    let (address, place) = (dripping_server().await, Place::new());
+    let (dest, body) = (place.dest(), vec![b'x'; 1_000_000]);
+    let asked = request(&address, &dest, &body);
+    let min_rate = MinRate { bytes: 100_000, period: Duration::from_millis(300) };
+    let http = http_client().expect("a client");
+    let cancel = CancellationToken::new();
+    let mut on_progress = |_| {};
+    let fetched = download_at_least(&http, &asked, min_rate, &mut on_progress, &cancel);
+    let error = tokio::time::timeout(Duration::from_secs(9), fetched).await.expect("it ends").expect_err("too slow");
+    assert!(matches!(error, DownloadError::Stalled { received_bytes: 1.., .. }) && error.is_temporary(), "{error}");
+    let kept = std::fs::metadata(place.part()).expect("kept").len();
+    assert!((1..100_000).contains(&kept), "{kept}");
 }
 
 #[tokio::test]

@@ -20,7 +20,7 @@ pub(crate) fn run() -> Result<()> {
     print_binary("`drover-agent`", &agent, "6 MB stripped, static");
     print_binary("`drover`", &server, "–");
     print_memory("`drover serve`, idle for 3 s", &server_memory, "60 MB", "drover serve --data DIR --listen ADDRESS");
-    print_memory("`drover-agent`, idle for 3 s", &agent_memory, "–", "drover-agent --config FILE run");
+    print_memory("`drover-agent`, idle for 3 s", &agent_memory, "–", "drover-agent run --config FILE");
     Ok(())
 }
 

@@ -2,7 +2,7 @@
 
 use drover_protocol::{Failure, Offer, StatusReport, ValidationOutcome, ValidationReport};
 use drover_trust::Manifest;
-use drover_types::{ComponentName, SessionState, Version};
+use drover_types::{ComponentName, FailureClass, SessionState, Version};
 use drover_uplink::Report;
 
 use super::Agent;
@@ -10,16 +10,23 @@ use crate::admit::{self, Rules};
 use crate::blacklist::Blacklist;
 use crate::effect::Effect;
 use crate::error::AgentError;
+use crate::failure::failure;
 use crate::journal::{self, Step, Update};
 use crate::layout::Link;
+use crate::next::previous;
 use crate::state::LastUpdate;
 use crate::transfer::Tries;
 use crate::worker::{running, running_release};
+use crate::world;
 
 impl Agent {
     /// Accepts or rejects an offer. An accepted one is in the journal.
     pub(super) fn take(&mut self, offer: Offer) -> Result<(), AgentError> {
         let index = self.components.iter().position(|component| component.name == offer.component);
+        if index.is_some_and(|index| self.components[index].update.is_some()) {
+            // It is under way, whatever keeps it.
+            return Ok(());
+        }
         if let Some(index) = index
             && self.runs_already(index, &offer)?
         {
@@ -27,15 +34,22 @@ impl Agent {
         }
         match (self.admit(index, &offer)?, index) {
             (Ok(admitted), Some(index)) => {
-                let paths = &self.components[index].paths;
-                let previous = paths.target(Link::Current).map_err(|source| AgentError::io(paths.root(), source))?;
+                let component = &self.components[index];
+                let paths = &component.paths;
+                let world = world::observe(paths, None, &component.stuck)
+                    .map_err(|source| AgentError::io(paths.root(), source))?;
+                if world.foreign_current {
+                    let cause = foreign_current(&paths.link(Link::Current));
+                    return self.reject(&offer, cause);
+                }
                 let update = Update {
                     session_id: offer.session_id,
+                    previous: previous(admitted.release, &world),
                     release: admitted.release,
                     artifacts: admitted.manifest.artifacts.iter().map(|artifact| artifact.sha256).collect(),
-                    previous,
                     step: Step::Downloading,
                     attempt: 0,
+                    stops: 0,
                     reported: false,
                     accepted_at: self.context.clock.now(),
                     offer,
@@ -44,6 +58,7 @@ impl Agent {
                 let path = paths.journal();
                 self.context.effect(Effect::WriteJournal, || journal::store(&path, &update))?;
                 self.components[index].tries = Tries::default();
+                self.components[index].stuck.clear();
                 self.components[index].update = Some(update);
                 Ok(())
             }
@@ -116,4 +131,10 @@ impl Agent {
         });
         Ok(())
     }
+}
+
+/// Something else runs this component: replacing it would take away what nobody can bring back.
+fn foreign_current(path: &std::path::Path) -> Failure {
+    let message = format!("{} is not a link that the agent made; move it away", path.display());
+    failure(FailureClass::Precondition, "foreign_current", &message)
 }

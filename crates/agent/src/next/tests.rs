@@ -68,6 +68,7 @@ fn offer(previous: Option<Sha256Digest>) -> Update {
         previous,
         step: Step::Downloading,
         attempt: 0,
+        stops: 0,
         reported: false,
         accepted_at: Timestamp::from_micros(0),
     }
@@ -75,7 +76,8 @@ fn offer(previous: Option<Sha256Digest>) -> Update {
 
 fn start(slots: &[Sha256Digest], current: Option<Sha256Digest>, old: Option<Sha256Digest>) -> Device {
     let world = World { current, old, slots: slots.iter().copied().collect(), ..World::default() };
-    Device { update: Some(offer(current)), world, reports: BTreeSet::new() }.settled()
+    let update = Some(offer(previous(NEWER, &world)));
+    Device { update, world, reports: BTreeSet::new() }.settled()
 }
 
 fn some_failure() -> Failure {
@@ -117,9 +119,13 @@ fn outcomes(device: &Device, action: &Action) -> Vec<Device> {
             let mut begun = device.clone();
             begun.update = device.update.as_ref().map(begin_test);
             let refuted = begun.with_ending(Ending::Refuted(some_failure()));
-            vec![begun.with_ending(Ending::Passed), refuted, begun]
+            let mut stopped = device.clone();
+            stopped.update = device.update.as_ref().map(stop_test);
+            vec![begun.with_ending(Ending::Passed), refuted, begun, stopped]
         }
         Action::Reactivate => vec![device.with_ending(Ending::Reactivated)],
+        Action::OweActivation => vec![device.with_world(|world| world.owes_activation = true)],
+        Action::Activate => vec![device.with_world(|world| world.owes_activation = false)],
         Action::Report => {
             let mut queued = device.clone();
             queued.reports.insert(format!("{:?}", device.update.as_ref().map(|update| &update.step)));
@@ -194,18 +200,67 @@ fn every_way_ends_clean_and_reported_once() {
             assert_eq!(device.world.new, None, "{device:?}");
             assert!(device.world.slots.len() <= 2, "{device:?}");
         }
-        // From everywhere an end can be reached: nothing is stuck.
-        let mut good: BTreeSet<String> = ends.iter().map(|(device, _)| device.key()).collect();
-        while let Some(more) = graph
-            .iter()
-            .filter(|(key, (_, after))| !good.contains(*key) && after.iter().any(|next| good.contains(next)))
-            .map(|(key, _)| key.clone())
-            .reduce(|first, _| first)
-        {
-            good.insert(more);
-        }
-        assert_eq!(good.len(), graph.len(), "something is stuck");
+        assert_nothing_is_stuck(&graph);
     }
+}
+
+/// From everywhere an end can be reached.
+fn assert_nothing_is_stuck(graph: &BTreeMap<String, (Device, Vec<String>)>) {
+    let mut good: BTreeSet<&String> =
+        graph.iter().filter(|(_, (_, after))| after.is_empty()).map(|(key, _)| key).collect();
+    loop {
+        let leads_there = |after: &[String]| after.iter().any(|next| good.contains(next));
+        let more: Vec<_> = graph
+            .iter()
+            .filter(|(key, (_, after))| !good.contains(key) && leads_there(after))
+            .map(|(key, _)| key)
+            .collect();
+        if more.is_empty() {
+            break;
+        }
+        good.extend(more);
+    }
+    let stuck: Vec<_> = graph.keys().filter(|key| !good.contains(key)).collect();
+    assert!(stuck.is_empty(), "something is stuck: {stuck:?}");
+}
+
+#[test]
+fn a_damaged_device_never_goes_back_to_what_it_cannot_run() {
+    let starts = [
+        // What is offered is what CURRENT names, and its slot is not whole.
+        start(&[], Some(NEWER), None),
+        start(&[OLDER], Some(NEWER), Some(OLDER)),
+        start(&[], Some(NEWER), Some(NEWER)),
+        // What runs is not whole.
+        start(&[], Some(RUNNING), None),
+        start(&[OLDER], Some(RUNNING), Some(OLDER)),
+        start(&[NEWER], Some(RUNNING), Some(NEWER)),
+    ];
+    for start in starts {
+        let before = start.world.clone();
+        let graph = explore(start);
+        assert_nothing_is_stuck(&graph);
+        for (device, after) in graph.values() {
+            let world = &device.world;
+            assert!(world.old == before.old || world.old.is_none_or(|old| world.slots.contains(&old)), "{device:?}");
+            let runs = world.current.is_some_and(|current| world.slots.contains(&current));
+            if after.is_empty() && before.slots.contains(&OLDER) {
+                assert!(runs, "the way back was not used: {device:?}");
+            }
+            assert!(runs || world.current.is_none() || world.current == before.current, "{device:?}");
+        }
+    }
+}
+
+#[test]
+fn the_way_back_never_leads_to_the_release_itself() {
+    let cause = some_failure();
+    let update = Update { step: Step::RollingBack { cause }, ..offer(Some(NEWER)) };
+    let mut world = World { current: Some(NEWER), slots: BTreeSet::from([NEWER]), ..World::default() };
+    assert_eq!(next(Some(&update), &world), Action::RemoveCurrent);
+    world.old = Some(OLDER);
+    world.slots.insert(OLDER);
+    assert_eq!(next(Some(&update), &world), Action::PointCurrent(OLDER));
 }
 
 #[test]
@@ -255,6 +310,13 @@ fn an_agent_that_is_always_cut_off_while_it_tests_goes_back() {
     }
     let Action::Record(Step::RollingBack { cause }) = next(Some(&update), &world) else { panic!("it goes on") };
     assert_eq!(cause.code, "interrupted");
+    let mut update = Update { step: Step::Testing, ..offer(Some(RUNNING)) };
+    for _ in 0..MAX_STOPS {
+        assert_eq!(next(Some(&update), &world), Action::Test);
+        update = stop_test(&update);
+    }
+    let Action::Record(Step::RollingBack { cause }) = next(Some(&update), &world) else { panic!("it goes on") };
+    assert_eq!(cause.code, "interrupted");
 }
 
 #[test]
@@ -262,9 +324,17 @@ fn without_a_journal_the_disk_decides() {
     let slots = BTreeSet::from([NEWER, RUNNING]);
     let unproven =
         World { new: Some(NEWER), current: Some(NEWER), old: Some(RUNNING), slots: slots.clone(), ..World::default() };
-    assert_eq!(next(None, &unproven), Action::PointCurrent(RUNNING));
     let missing = World { old: Some(RUNNING), slots: slots.clone(), ..World::default() };
-    assert_eq!(next(None, &missing), Action::PointCurrent(RUNNING));
+    for world in [unproven, missing] {
+        // What comes back is activated, also when the agent is cut off on the way.
+        assert_eq!(next(None, &world), Action::OweActivation);
+        let noted = World { owes_activation: true, ..world };
+        assert_eq!(next(None, &noted), Action::PointCurrent(RUNNING));
+        assert_eq!(next(None, &World { current: Some(RUNNING), ..noted.clone() }), Action::Activate);
+        // What is not the agent's is not replaced.
+        let foreign = World { current: None, foreign_current: true, owes_activation: false, ..noted };
+        assert!(!matches!(next(None, &foreign), Action::OweActivation | Action::PointCurrent(_)));
+    }
     let proven = World { current: Some(NEWER), old: Some(RUNNING), slots, ..World::default() };
     assert_eq!(next(None, &proven), Action::Idle);
 }

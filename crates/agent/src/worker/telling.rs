@@ -22,7 +22,7 @@ impl Worker<'_> {
             context.effect(Effect::Blacklist, || {
                 let mut blacklist = Blacklist::load(&path)?;
                 blacklist.count(&update.artifacts, update.session_id, update.accepted_at);
-                blacklist.store(&path)
+                context.with_room(|| blacklist.store(&path))
             })?;
         }
         match outcome {
@@ -36,6 +36,23 @@ impl Worker<'_> {
         self.conclude(update, Ending::Reported)
     }
 
+    /// Queues how far it is. Progress that cannot be queued must not hold the update up.
+    pub(crate) fn tell(&self, update: &Update, state: SessionState, progress: u8) {
+        let report = self.status(update, state, progress, None);
+        if let Err(error) = self.context.reporter.push(&report, &*self.context.observer) {
+            tracing::warn!(session = %update.session_id, %error, "the server does not hear of the progress");
+        }
+    }
+
+    fn status(&self, update: &Update, state: SessionState, progress: u8, failure: Option<Failure>) -> Report {
+        let device_time = Some(self.context.clock.now());
+        Report::Status(StatusReport { session_id: update.session_id, state, progress, failure, device_time })
+    }
+
+    fn push(&self, report: &Report) -> Result<(), AgentError> {
+        Ok(self.context.with_room(|| self.context.reporter.push(report, &*self.context.observer))?)
+    }
+
     pub(crate) fn push_status(
         &self,
         update: &Update,
@@ -43,9 +60,7 @@ impl Worker<'_> {
         progress: u8,
         failure: Option<Failure>,
     ) -> Result<(), AgentError> {
-        let device_time = Some(self.context.clock.now());
-        let report = StatusReport { session_id: update.session_id, state, progress, failure, device_time };
-        Ok(self.context.reporter.push(&Report::Status(report), &*self.context.observer)?)
+        self.push(&self.status(update, state, progress, failure))
     }
 
     fn push_validation(
@@ -64,7 +79,7 @@ impl Worker<'_> {
             failure,
             device_time: Some(self.context.clock.now()),
         };
-        Ok(self.context.reporter.push(&Report::Validation(report), &*self.context.observer)?)
+        self.push(&Report::Validation(report))
     }
 
     pub(crate) async fn flush(&self, update: &Update) -> Result<Option<Directive>, ReportError> {

@@ -1,8 +1,5 @@
 //! Attacks and accidents: each is refused with a reason, what ran goes on, and nothing half-done is left.
 
-use std::path::Path;
-use std::process::Command;
-
 use axum::http::StatusCode;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -11,12 +8,14 @@ use drover_trust::PrivateKey;
 use drover_types::{FailureClass, SessionState};
 use tar::{Builder, EntryType, Header};
 
-use crate::support::{
-    Device, Firmware, Server, device_with_one, firmware, firmware_of, gzip, install_one, new_key, settle, sh,
-};
+use crate::support::{Device, Firmware, Server, device_with_one, firmware, firmware_of, gzip, new_key, settle};
 
 /// Offers something to a device that runs `one` and gives the final report: nothing else may have changed.
-async fn refused(key: &PrivateKey, offered: &Firmware, misbehave: impl FnOnce(&Server)) -> (SessionState, Failure) {
+pub(crate) async fn refused(
+    key: &PrivateKey,
+    offered: &Firmware,
+    misbehave: impl FnOnce(&Server),
+) -> (SessionState, Failure) {
     let server = Server::start().await;
     let device = device_with_one(&server, key).await;
     server.offer(offered, 2);
@@ -29,13 +28,19 @@ async fn refused(key: &PrivateKey, offered: &Firmware, misbehave: impl FnOnce(&S
     (report.state, report.failure.expect("a reason"))
 }
 
-fn last_report(server: &Server) -> StatusReport {
+pub(crate) fn last_report(server: &Server) -> StatusReport {
     let mut facts = server.facts();
     assert!(facts.validations.is_empty(), "the switch was never reached");
     facts.statuses.pop().expect("reported")
 }
 
-fn assert_is(refusal: &(SessionState, Failure), state: SessionState, class: FailureClass, code: &str, words: &str) {
+pub(crate) fn assert_is(
+    refusal: &(SessionState, Failure),
+    state: SessionState,
+    class: FailureClass,
+    code: &str,
+    words: &str,
+) {
     let (found, failure) = refusal;
     assert_eq!((*found, failure.class, failure.code.as_str()), (state, class, code), "{}", failure.message);
     assert!(failure.message.contains(words), "{}", failure.message);
@@ -135,15 +140,18 @@ async fn an_older_counter_below_the_floor() {
 #[tokio::test]
 async fn a_device_without_keys_installs_nothing() {
     let (server, key) = (Server::start().await, new_key());
+    server.facts().release_keys = vec![key.public_key().to_pem()];
     let device = Device::new();
+    device.agent(&server.address).tick().await.expect("enrolled");
+    // Enrolment does not end without a key, but a file may get lost.
+    std::fs::remove_dir_all(device.data_dir().join("keys")).expect("pinned");
     server.offer(&firmware(&key, "1.0.0", 1, "one"), 1);
     settle(&mut device.agent(&server.address)).await;
     let report = last_report(&server);
     let refusal = (report.state, report.failure.expect("a reason"));
     let (state, class) = (SessionState::Rejected, FailureClass::Verification);
     assert_is(&refusal, state, class, "no_release_keys", "release_keys");
-    // Keys that come later are not pinned by themselves: enrolment is the one moment of trust.
-    server.facts().release_keys = vec![key.public_key().to_pem()];
+    // The server's keys are not pinned by the way: enrolment is the one moment of trust.
     server.offer(&firmware(&key, "1.0.0", 1, "one"), 2);
     settle(&mut device.agent(&server.address)).await;
     assert_eq!(device.app(), None);
@@ -162,7 +170,7 @@ async fn pinned_keys_stay_when_a_server_names_others() {
     assert_eq!(device.app().as_deref(), Some("one"));
 }
 
-fn archive(entries: &[(EntryType, &str, &[u8])]) -> Vec<u8> {
+pub(crate) fn archive(entries: &[(EntryType, &str, &[u8])]) -> Vec<u8> {
     let mut archive = Builder::new(Vec::new());
     for (kind, name, content) in entries {
         let mut header = Header::new_gnu();
@@ -223,58 +231,4 @@ async fn a_slot_that_is_altered_before_the_switch() {
     assert_is(&refusal, state, class, "slot_altered", "not what was written");
     assert_eq!(device.app().as_deref(), Some("one"));
     device.assert_clean(1);
-}
-
-/// A small file system, gone with the guard.
-struct SmallDisk(tempfile::TempDir);
-
-impl SmallDisk {
-    fn mount(size: &str) -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"]).arg(folder.path());
-        assert!(mount.status().expect("mount runs").success(), "this test mounts a small tmpfs: run it as root");
-        Self(folder)
-    }
-
-    fn path(&self) -> &Path {
-        self.0.path()
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let unmounted = Command::new("umount").arg("-l").arg(self.path()).status();
-        if !unmounted.is_ok_and(|status| status.success()) {
-            eprintln!("{} is still mounted", self.path().display());
-        }
-    }
-}
-
-#[tokio::test]
-async fn a_full_disk() {
-    let key = new_key();
-    let noise: Vec<u8> = (0..2_000_000_u32).map(|n| n.wrapping_mul(2_654_435_761).to_be_bytes()[0]).collect();
-    let big_download = firmware_of(&key, "2.0.0", 2, &noise, |_| {});
-    let zeros = vec![0; 3_000_000];
-    let big_content = archive(&[(EntryType::Regular, "app", &zeros)]);
-    let big_content =
-        firmware_of(&key, "2.0.0", 2, &big_content, |manifest| manifest.artifacts[0].unpacked_bytes = 4_000_000);
-    for (offered, words) in [(big_download, "bytes are free"), (big_content, "no space left")] {
-        let disk = SmallDisk::mount("1m");
-        let server = Server::start().await;
-        let device = install_one(&server, &key, Device::inside(disk.path())).await;
-        server.offer(&offered, 2);
-        settle(&mut device.agent_with(&server.address, |main| main.self_test = sh("true"))).await;
-        let report = last_report(&server);
-        let refusal = (report.state, report.failure.expect("a reason"));
-        if words == "no space left" {
-            assert_is(&refusal, SessionState::Failed, FailureClass::Space, "no_space", words);
-        } else {
-            assert_is(&refusal, SessionState::Failed, FailureClass::Space, "no_space", "are free");
-        }
-        assert_eq!(device.app().as_deref(), Some("one"));
-        device.assert_clean(1);
-        drop(device);
-    }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::support::{Device, PATIENCE, Server, firmware, new_key};
+use crate::support::{Device, PATIENCE, Server, device_with_one, firmware, new_key};
 
 fn agent() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_drover-agent"));
@@ -122,4 +122,20 @@ async fn killed_in_mid_download_it_goes_on_where_it_was() {
     fast.wait().expect("it ended");
     assert_eq!(server.facts().last_start, Some(kept));
     assert_eq!(device.app(), Some(noise));
+}
+
+#[tokio::test]
+async fn an_enrolled_device_needs_its_token_no_more() {
+    let (server, key) = (Server::start().await, new_key());
+    let device = device_with_one(&server, &key).await;
+    let config = configure(&device, &server.address, "enrolment_token_file = '/nowhere'");
+    let checks = server.facts().checks;
+    let mut daemon = agent().args(["run", "--config", &config]).stderr(Stdio::null()).spawn().expect("started");
+    let started = Instant::now();
+    while server.facts().checks == checks {
+        assert!(started.elapsed() < PATIENCE && daemon.try_wait().expect("asked").is_none(), "it does not run");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    daemon.kill().expect("it runs");
+    daemon.wait().expect("it ended");
 }

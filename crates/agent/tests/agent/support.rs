@@ -20,7 +20,7 @@ use drover_protocol::{
 };
 use drover_trust::{ArtifactFormat, Manifest, ManifestArtifact, PrivateKey, sha256};
 use drover_types::{
-    Clock as _, ComponentName, DeviceId, FirmwareId, KeyAlgorithm, RolloutId, SessionState, SystemClock, TenantId,
+    Clock, ComponentName, DeviceId, FirmwareId, KeyAlgorithm, RolloutId, SessionState, SystemClock, TenantId,
     UpdateSessionId, Version,
 };
 use uuid::Uuid;
@@ -37,10 +37,15 @@ pub(crate) struct Facts {
     pub(crate) validations: Vec<ValidationReport>,
     pub(crate) heartbeats: Vec<Heartbeat>,
     pub(crate) release_keys: Vec<String>,
+    /// What is said to how this session ended, instead of taking it.
+    pub(crate) answer_to_end: Option<(u128, StatusCode, String)>,
+    pub(crate) ends_not_taken: usize,
     /// Say stop when a device reports this state.
     pub(crate) stop_at: Option<SessionState>,
     /// Every presigned address answers with this.
     pub(crate) blob_status: Option<StatusCode>,
+    /// Every report on how it goes is answered with this.
+    pub(crate) report_status: Option<StatusCode>,
     /// The presigned addresses work again after so many checks.
     pub(crate) blobs_heal_at_check: Option<usize>,
     /// Send no byte from here on.
@@ -50,6 +55,14 @@ pub(crate) struct Facts {
     pub(crate) last_start: Option<usize>,
     pub(crate) checks: usize,
     pub(crate) credentials_at_blobs: usize,
+}
+
+/// What the server says when it means no.
+const PROBLEM: &str = "application/problem+json";
+
+/// A problem of a Drover server.
+pub(crate) fn problem(code: &str) -> String {
+    format!(r#"{{"type": "urn:drover:problem:{code}", "title": "{code}"}}"#)
 }
 
 pub(crate) struct Server {
@@ -110,7 +123,8 @@ async fn register(State(facts): Shared) -> Json<RegisterReply> {
 
 async fn check(State(facts): Shared, headers: HeaderMap) -> Response {
     if headers.get(header::AUTHORIZATION).is_none_or(|token| token != "Bearer device-token") {
-        return StatusCode::UNAUTHORIZED.into_response();
+        let said = problem("unauthenticated");
+        return (StatusCode::UNAUTHORIZED, [(header::CONTENT_TYPE, PROBLEM)], said).into_response();
     }
     let mut facts = facts.lock().expect("whole");
     facts.checks += 1;
@@ -120,22 +134,31 @@ async fn check(State(facts): Shared, headers: HeaderMap) -> Response {
     Json(CheckReply { offer: facts.offer.clone(), poll_interval_ms: 100 }).into_response()
 }
 
-async fn status(State(facts): Shared, Json(report): Json<StatusReport>) -> Json<ReportReply> {
+async fn status(State(facts): Shared, Json(report): Json<StatusReport>) -> Response {
     let mut facts = facts.lock().expect("whole");
+    if let Some(status) = facts.report_status {
+        return status.into_response();
+    }
     let state = report.state;
     if state.is_final() {
         facts.offer.take_if(|offer| offer.session_id == report.session_id);
     }
     facts.statuses.push(report);
     let directive = if facts.stop_at == Some(state) { Directive::Stop } else { Directive::Continue };
-    Json(ReportReply { directive, state })
+    Json(ReportReply { directive, state }).into_response()
 }
 
-async fn validation(State(facts): Shared, Json(report): Json<ValidationReport>) -> Json<ReportReply> {
+async fn validation(State(facts): Shared, Json(report): Json<ValidationReport>) -> Response {
     let mut facts = facts.lock().expect("whole");
+    if let Some((session, status, body)) = facts.answer_to_end.clone()
+        && report.session_id == UpdateSessionId(Uuid::from_u128(session))
+    {
+        facts.ends_not_taken += 1;
+        return (status, [(header::CONTENT_TYPE, PROBLEM)], body).into_response();
+    }
     facts.offer.take_if(|offer| offer.session_id == report.session_id);
     facts.validations.push(report);
-    Json(ReportReply { directive: Directive::Continue, state: SessionState::Succeeded })
+    Json(ReportReply { directive: Directive::Continue, state: SessionState::Succeeded }).into_response()
 }
 
 async fn heartbeat(State(facts): Shared, Json(heartbeat): Json<Heartbeat>) -> Json<HeartbeatReply> {
@@ -331,7 +354,8 @@ impl Device {
         assert!(!names(&self.main()).iter().any(stray), "{:?}", names(&self.main()));
         assert_eq!(names(&self.data_dir().join("downloads/main")), [""; 0]);
         assert_eq!(names(&self.data_dir().join("reports")), [""; 0]);
-        let known = ["identity.json", "keys", ".lock", "blacklist.json", "components", "downloads", "reports"];
+        let known =
+            ["identity.json", "keys", ".lock", "blacklist.json", "components", "downloads", "reports", ".ballast"];
         assert!(names(&self.data_dir()).iter().all(|name| known.contains(&name.as_str())));
     }
 }
@@ -356,15 +380,22 @@ pub(crate) fn config(data_dir: &Path, server: &str) -> Config {
         retry_max_ms: 5,
         throttle_bytes_per_s: None,
         stall_timeout_ms: 5_000,
+        download_give_up_ms: 1_000,
+        ballast_bytes: 256 * 1024,
         blacklist_after: 2,
         components: BTreeMap::from([(ComponentName::main(), component)]),
     }
 }
 
 pub(crate) fn open(config: Config, observer: Arc<dyn EffectObserver>) -> Agent {
+    open_at(config, observer, Arc::new(SystemClock))
+}
+
+/// The same with a clock of the test's own.
+pub(crate) fn open_at(config: Config, observer: Arc<dyn EffectObserver>, clock: Arc<dyn Clock>) -> Agent {
     // Without the system's certificates, which take longer to read than an update takes.
     let http = reqwest::Client::builder().no_proxy().tls_certs_only([]).build().expect("a client");
-    let parts = Parts { http, clock: Arc::new(SystemClock), random: Arc::new(|| 0.5), observer };
+    let parts = Parts { http, clock, random: Arc::new(|| 0.5), observer };
     Agent::open(config, parts).expect("opened")
 }
 
@@ -407,4 +438,44 @@ pub(crate) fn sh(script: &str) -> Vec<String> {
 
 pub(crate) fn version(text: &str) -> Version {
     text.parse().expect("a version")
+}
+
+/// A small file system, gone with the guard.
+pub(crate) struct SmallDisk {
+    path: PathBuf,
+    _folder: tempfile::TempDir,
+}
+
+impl SmallDisk {
+    pub(crate) fn mount(size: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().to_owned();
+        Self::mount_at(folder, path, size)
+    }
+
+    /// A mount in a place that cannot be removed as long as it is there.
+    pub(crate) fn mount_over(path: &Path) -> Self {
+        std::fs::create_dir_all(path).expect("made");
+        Self::mount_at(tempfile::tempdir().expect("a folder"), path.to_owned(), "64k")
+    }
+
+    fn mount_at(folder: tempfile::TempDir, path: PathBuf, size: &str) -> Self {
+        let mut mount = std::process::Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"]).arg(&path);
+        assert!(mount.status().expect("mount runs").success(), "this test mounts a small tmpfs: run it as root");
+        Self { path, _folder: folder }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let unmounted = std::process::Command::new("umount").arg("-l").arg(self.path()).status();
+        if !unmounted.is_ok_and(|status| status.success()) {
+            eprintln!("{} is still mounted", self.path().display());
+        }
+    }
 }

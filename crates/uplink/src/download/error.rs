@@ -22,12 +22,12 @@ pub enum DownloadError {
         #[source]
         source: reqwest::Error,
     },
-    /// No byte came for a while. What came is kept.
-    #[error("download: nothing came for {seconds} s; it goes on from byte {received_bytes}")]
+    /// No byte came for a while, or too few to ever get done. What came is kept.
+    #[error("download: next to nothing came for {seconds} s; it goes on from byte {received_bytes}")]
     Stalled {
         /// How much is there.
         received_bytes: u64,
-        /// How long nothing came.
+        /// How long so little came.
         seconds: u64,
     },
     /// The body ended early. What came is kept.

@@ -7,8 +7,9 @@ use reqwest::{Response, StatusCode, Url};
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
+use super::pace::Pace;
 use super::part::Part;
-use super::{Download, DownloadError};
+use super::{Download, DownloadError, MinRate};
 use crate::server_address;
 
 /// A presigned address may lead to another one so many times.
@@ -32,6 +33,7 @@ enum Head {
 pub(super) async fn fetch(
     http: &reqwest::Client,
     request: &Download<'_>,
+    min_rate: MinRate,
     part: &mut Part,
     progress: &mut (dyn FnMut(u64) + Send),
     cancel: &CancellationToken,
@@ -48,7 +50,7 @@ pub(super) async fn fetch(
     part.remember_etag(header(response.headers(), &ETAG))?;
     let received = tokio::select! {
         () = cancel.cancelled() => Err(DownloadError::Cancelled),
-        received = receive(response, request, part, progress) => received,
+        received = receive(response, request, min_rate, part, progress) => received,
     };
     // The file may still be busy with the last bytes: what is told to be there has to be there.
     let flushed = part.flush().await;
@@ -138,18 +140,23 @@ fn content_range(headers: &HeaderMap) -> Option<(u64, Option<u64>)> {
 async fn receive(
     mut response: Response,
     request: &Download<'_>,
+    min_rate: MinRate,
     part: &mut Part,
     progress: &mut (dyn FnMut(u64) + Send),
 ) -> Result<(), DownloadError> {
     let started = Instant::now();
     let start_length = part.length();
+    let mut pace = Pace::new(min_rate);
     loop {
-        let chunk = match timeout(request.stall_timeout, response.chunk()).await {
+        let asked = Instant::now();
+        let chunk = match timeout(request.stall_timeout.min(pace.left()), response.chunk()).await {
             Ok(Ok(Some(chunk))) => chunk,
             Ok(Ok(None)) => break,
             Ok(Err(source)) => return Err(transport(part, source)),
+            Err(_) if pace.left() < request.stall_timeout => return Err(too_slow(min_rate, part)),
             Err(_) => return Err(stalled(request, part)),
         };
+        pace.count(chunk.len() as u64, asked.elapsed());
         if part.length() + chunk.len() as u64 > request.size_bytes {
             return Err(DownloadError::TooLong { expected_bytes: request.size_bytes });
         }
@@ -178,6 +185,10 @@ fn transport(part: &Part, source: reqwest::Error) -> DownloadError {
 
 fn stalled(request: &Download<'_>, part: &Part) -> DownloadError {
     DownloadError::Stalled { received_bytes: part.length(), seconds: request.stall_timeout.as_secs() }
+}
+
+fn too_slow(min_rate: MinRate, part: &Part) -> DownloadError {
+    DownloadError::Stalled { received_bytes: part.length(), seconds: min_rate.period.as_secs() }
 }
 
 fn header<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h str> {

@@ -5,6 +5,7 @@
 
 mod error;
 mod fetch;
+mod pace;
 mod part;
 
 use std::path::Path;
@@ -15,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use error::DownloadError;
 use fetch::Fetched;
+pub use pace::MinRate;
 use part::Part;
 
 /// What to download, and how.
@@ -36,10 +38,21 @@ pub struct Download<'a> {
 
 /// Downloads, or goes on with a download that was cut off. `progress` is told how many bytes are there. One call is
 /// one try: ask [`DownloadError::is_temporary`] whether another may help. What came so far is kept for it unless it
-/// is known to be wrong.
+/// is known to be wrong. One that gets less than [`MinRate::DEFAULT`] is given up as stalled.
 pub async fn download(
     http: &reqwest::Client,
     request: &Download<'_>,
+    progress: &mut (dyn FnMut(u64) + Send),
+    cancel: &CancellationToken,
+) -> Result<(), DownloadError> {
+    download_at_least(http, request, MinRate::DEFAULT, progress, cancel).await
+}
+
+/// [`download`] with another least rate.
+pub async fn download_at_least(
+    http: &reqwest::Client,
+    request: &Download<'_>,
+    min_rate: MinRate,
     progress: &mut (dyn FnMut(u64) + Send),
     cancel: &CancellationToken,
 ) -> Result<(), DownloadError> {
@@ -51,7 +64,7 @@ pub async fn download(
     let resumed = part.length() > 0;
     progress(part.length());
     while part.length() < request.size_bytes {
-        match fetch::fetch(http, request, &mut part, progress, cancel).await? {
+        match fetch::fetch(http, request, min_rate, &mut part, progress, cancel).await? {
             Fetched::Whole => {}
             // What is there does not go with what the server has: once more, from the start.
             Fetched::StartAgain => part.clear().await?,
