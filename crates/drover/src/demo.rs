@@ -103,10 +103,12 @@ async fn end(stop: CancellationToken, server: tokio::task::JoinHandle<Result<(),
 }
 
 fn stays_up(url: &str, first: &FirstStart) -> String {
+    // As it was called: from a fresh clone it is not in the PATH.
+    let program = std::env::args().next().unwrap_or_else(|| "drover".to_owned());
     format!(
         "\nThe server stays up at {url} until you press Ctrl-C. Look around:\n\n  \
-         drover login --server {url} --username {}      (password {})\n  \
-         drover device list\n  drover rollout list\n\n  \
+         {program} login --server {url} --username {}      (password {})\n  \
+         {program} device list\n  {program} rollout list\n\n  \
          curl -sS -X POST {url}/v1/presign -H \"Authorization: Bearer {PRESIGN_KEY}\" \\\n    \
          -H \"Content-Type: application/json\" -d '{{\"object_key\":\"{}\"}}'\n",
         first.username,
