@@ -2,13 +2,27 @@
 
 use crate::Migration;
 
+macro_rules! step {
+    ($version:literal, $name:literal, $file:literal) => {
+        Migration {
+            version: $version,
+            name: $name,
+            sqlite: include_str!(concat!("../migrations/sqlite/", $file, ".sql")),
+            postgres: include_str!(concat!("../migrations/postgres/", $file, ".sql")),
+        }
+    };
+}
+
 /// Every step of the schema that this program knows.
-pub const MIGRATIONS: &[Migration] = &[Migration {
-    version: 1,
-    name: "init",
-    sqlite: include_str!("../migrations/sqlite/0001_init.sql"),
-    postgres: include_str!("../migrations/postgres/0001_init.sql"),
-}];
+pub const MIGRATIONS: &[Migration] = &[
+    step!(1, "init", "0001_init"),
+    step!(2, "people", "0002_people"),
+    step!(3, "audit", "0003_audit"),
+    step!(4, "conditions", "0004_conditions"),
+    step!(5, "uploads", "0005_uploads"),
+    step!(6, "checks", "0006_checks"),
+    step!(7, "archive", "0007_archive"),
+];
 
 #[cfg(test)]
 mod tests {
