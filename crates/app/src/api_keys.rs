@@ -2,18 +2,18 @@
 
 use drover_api::{ApiKey, ApiKeyCreate, ApiKeyCreated, Page, PageQuery};
 use drover_store::api_keys::{self, ApiKeyRow};
-use drover_types::ApiKeyId;
+use drover_types::{ApiKeyId, Permission};
 
 use crate::auth::is_past;
 use crate::context::new_id;
 use crate::idempotency::{Created, secret_shown_once};
 use crate::page::Paging;
-use crate::{Action, App, Caller, Credential, CredentialKind, Error, IdempotencyKey, Result, validate};
+use crate::{App, Caller, Credential, CredentialKind, Error, IdempotencyKey, Result, validate};
 
 impl App {
     /// The tenant's keys, newest first.
     pub async fn api_key_list(&self, caller: &Caller, query: &PageQuery) -> Result<Page<ApiKey>> {
-        let tenant = caller.authorize(Action::ManageCredentials)?;
+        let tenant = caller.authorize_tenant(Permission::ApiKeysRead)?;
         let paging = Paging::new(query.limit, query.cursor.as_deref())?;
         let rows = api_keys::page(&self.db, tenant, paging.after, paging.rows()).await?;
         Ok(paging.page(rows, |row| row.id, view))
@@ -26,7 +26,7 @@ impl App {
         body: ApiKeyCreate,
         idempotency: Option<IdempotencyKey>,
     ) -> Result<ApiKeyCreated> {
-        let tenant = caller.authorize(Action::ManageCredentials)?;
+        let tenant = caller.authorize_tenant(Permission::ApiKeysWrite)?;
         validate::text("name", &body.name, 100)?;
         let now = self.now();
         if is_past(body.expires_at, now) {
@@ -64,7 +64,7 @@ impl App {
 
     /// Revokes a key, at once and for ever.
     pub async fn api_key_revoke(&self, caller: &Caller, id: ApiKeyId) -> Result<()> {
-        let tenant = caller.authorize(Action::ManageCredentials)?;
+        let tenant = caller.authorize_tenant(Permission::ApiKeysWrite)?;
         let now = self.now();
         let revoked = self
             .writer

@@ -4,10 +4,10 @@ use drover_api::ArtifactView;
 use drover_blob::{ByteStream, ExpectedContent, ObjectKey, PutError};
 use drover_store::objects::{self, ObjectRow};
 use drover_store::{artifacts, unused_content};
-use drover_types::{FirmwareId, Sha256Digest, TenantId};
+use drover_types::{FirmwareId, Permission, Sha256Digest, TenantId};
 
 use crate::firmware::{artifact_view, storage_path};
-use crate::{Action, App, Caller, Error, Result};
+use crate::{App, Caller, Error, Result};
 
 impl App {
     /// Takes the bytes of an artifact. They are hashed while they stream and kept only when they are the signed ones.
@@ -19,7 +19,7 @@ impl App {
         content_length: Option<u64>,
         body: ByteStream,
     ) -> Result<ArtifactView> {
-        let tenant = caller.authorize(Action::ManageFirmware)?;
+        let tenant = caller.authorize_tenant(Permission::FirmwareWrite)?;
         let firmware = self.firmware_row(tenant, id).await?;
         let rows = artifacts::of_firmware(&self.db, tenant, id).await?;
         let row = rows.into_iter().find(|row| row.name == name).ok_or_else(|| Error::not_found("artifact", name))?;

@@ -2,11 +2,11 @@
 
 use drover_api::{CallerView, LoginReply, LoginRequest};
 use drover_store::{api_keys, device_tokens, devices, logins, tenants, users};
-use drover_types::{ApiKeyId, LoginId, Timestamp};
+use drover_types::{ApiKeyId, LoginId, Role, Timestamp};
 
 use crate::context::new_id;
 use crate::credentials::unauthenticated;
-use crate::{Actor, App, Caller, Credential, CredentialKind, Error, Result};
+use crate::{Actor, App, Caller, Credential, CredentialKind, Error, Result, Rights};
 
 /// The tenant of an installation that has only one.
 pub(crate) const DEFAULT_TENANT: &str = "default";
@@ -21,7 +21,11 @@ impl App {
             CredentialKind::Device => self.device_actor(&credential).await?,
             CredentialKind::Enrolment => return Err(unauthenticated()),
         };
-        Ok(Caller { tenant: credential.tenant, actor })
+        let rights = match actor {
+            Actor::User { .. } | Actor::ApiKey { .. } => Rights::everywhere(Role::Owner.permissions()),
+            Actor::PresignKey | Actor::Device { .. } => Rights::default(),
+        };
+        Ok(Caller { tenant: credential.tenant, actor, rights })
     }
 
     async fn login_actor(&self, credential: &Credential) -> Result<Actor> {

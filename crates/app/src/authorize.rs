@@ -1,88 +1,140 @@
 //! Who may do what: the one decision that every use case asks for.
 
-use drover_types::{DeviceId, ErrorKind, TenantId};
+use drover_store::Reach;
+use drover_types::{DeviceId, ErrorKind, GroupId, Permission, Permissions, TenantId};
 
 use crate::{Actor, Caller, Error, Result};
 
-/// What a use case is about to do.
+/// What a permission of a caller covers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Access {
+    /// The tenant to work in. Never take that from a body or a path.
+    pub tenant: TenantId,
+    /// How far the permission goes there. Lists filter by it in SQL, single objects are looked up within it.
+    pub reach: Reach,
+}
+
+/// Permissions and where they hold: one thing, never taken apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Action {
-    /// See the fleet: devices, groups, firmware, rollouts, sessions.
-    ReadFleet,
-    /// Change devices and groups.
-    ManageDevices,
-    /// Upload, publish and delete firmware and objects.
-    ManageFirmware,
-    /// Create, start, stop and take back rollouts.
-    ManageRollouts,
-    /// Make and revoke API keys, enrolment tokens and release keys.
-    ManageCredentials,
-    /// Ask for a time-limited address of an object.
-    Presign,
-    /// Do what a device does for itself: ask, report, download what it was offered.
-    ActAsDevice,
+pub struct Grant {
+    /// What it allows.
+    pub permissions: Permissions,
+    /// Where.
+    pub scope: Scope,
+}
+
+/// Where a grant holds, within the tenant that the caller works in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// Everywhere in it.
+    Tenant,
+    /// In this group and those below it.
+    Group(GroupId),
+}
+
+/// All that a caller may do in the tenant that he works in.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Rights(pub Vec<Grant>);
+
+impl Rights {
+    /// These permissions, everywhere in the tenant.
+    pub fn everywhere(permissions: Permissions) -> Self {
+        Self(vec![Grant { permissions, scope: Scope::Tenant }])
+    }
+
+    /// How far `permission` goes: the scopes of exactly those grants that contain it. None when no grant does.
+    pub fn reach(&self, permission: Permission) -> Option<Reach> {
+        let mut groups = Vec::new();
+        for grant in self.0.iter().filter(|grant| grant.permissions.contains(permission)) {
+            match grant.scope {
+                Scope::Tenant => return Some(Reach::Tenant),
+                Scope::Group(group) if groups.contains(&group) => {}
+                Scope::Group(group) => groups.push(group),
+            }
+        }
+        if groups.is_empty() { None } else { Some(Reach::Groups(groups)) }
+    }
 }
 
 impl Caller {
-    /// The tenant to work in, if the caller may do `action` there.
-    pub fn authorize(&self, action: Action) -> Result<TenantId> {
-        let allowed = match &self.actor {
-            Actor::User { .. } | Actor::ApiKey { .. } => action != Action::ActAsDevice,
-            Actor::PresignKey => action == Action::Presign,
-            Actor::Device { .. } => action == Action::ActAsDevice,
-        };
-        if allowed {
-            return Ok(self.tenant);
+    /// The tenant to work in and how far `permission` goes there. The first thing that a use case asks.
+    pub fn authorize(&self, permission: Permission) -> Result<Access> {
+        match self.rights.reach(permission) {
+            Some(reach) => Ok(Access { tenant: self.tenant, reach }),
+            None => Err(self.may_not(permission)),
         }
-        let detail = match action {
-            Action::ActAsDevice => "this call is for devices; use a device's token",
-            _ => "this credential may not do that; log in as a user or use an API key",
-        };
-        Err(Error::new(ErrorKind::Forbidden, "forbidden", detail))
+    }
+
+    /// The tenant to work in, for what concerns it as a whole: a permission over some groups is not enough.
+    pub fn authorize_tenant(&self, permission: Permission) -> Result<TenantId> {
+        match self.authorize(permission)? {
+            Access { tenant, reach: Reach::Tenant } => Ok(tenant),
+            Access { reach: Reach::Groups(_), .. } => {
+                let detail = format!("this needs {permission} over the whole tenant, and yours covers only groups");
+                Err(Error::new(ErrorKind::Forbidden, "forbidden", detail))
+            }
+        }
     }
 
     /// The tenant and the device, if the caller is one.
     pub fn authorize_device(&self) -> Result<(TenantId, DeviceId)> {
-        let tenant = self.authorize(Action::ActAsDevice)?;
         match &self.actor {
-            Actor::Device { id, .. } => Ok((tenant, *id)),
+            Actor::Device { id, .. } => Ok((self.tenant, *id)),
             _ => Err(Error::new(ErrorKind::Forbidden, "forbidden", "this call is for devices; use a device's token")),
         }
+    }
+
+    fn may_not(&self, permission: Permission) -> Error {
+        let detail = match &self.actor {
+            Actor::Device { .. } | Actor::PresignKey => {
+                "this credential may not do that; log in as a user or use an API key".to_owned()
+            }
+            Actor::User { .. } => format!("this needs {permission}; ask an owner of the tenant for a role that has it"),
+            Actor::ApiKey { .. } => format!("this needs {permission}; this API key or its maker does not have it"),
+        };
+        Error::new(ErrorKind::Forbidden, "forbidden", detail)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use drover_types::{ApiKeyId, Timestamp};
+    use drover_types::{Role, Timestamp};
 
     use super::*;
 
-    const ACTIONS: [Action; 7] = [
-        Action::ReadFleet,
-        Action::ManageDevices,
-        Action::ManageFirmware,
-        Action::ManageRollouts,
-        Action::ManageCredentials,
-        Action::Presign,
-        Action::ActAsDevice,
-    ];
-
-    fn allowed(actor: Actor) -> Vec<Action> {
-        let tenant = TenantId::generate(Timestamp::from_micros(0), 0);
-        let caller = Caller { tenant, actor };
-        ACTIONS.into_iter().filter(|action| caller.authorize(*action).is_ok()).collect()
+    fn caller(actor: Actor, rights: Rights) -> Caller {
+        Caller { tenant: TenantId::generate(Timestamp::from_micros(0), 0), actor, rights }
     }
 
     #[test]
-    fn each_credential_reaches_only_what_it_is_for() {
-        let time = Timestamp::from_micros(0);
-        assert_eq!(allowed(Actor::PresignKey), [Action::Presign]);
-        let device = DeviceId::generate(time, 1);
-        assert_eq!(
-            allowed(Actor::Device { id: device, device_type: "truck".into(), last_seen_at: None }),
-            [Action::ActAsDevice]
-        );
-        let key = ApiKeyId::generate(time, 2);
-        assert_eq!(allowed(Actor::ApiKey { id: key, name: "ci".into() }), ACTIONS[..6]);
+    fn a_device_is_only_a_device_and_nobody_else_is_one() {
+        let id = DeviceId::generate(Timestamp::from_micros(0), 1);
+        let device = Actor::Device { id, device_type: "truck".into(), last_seen_at: None };
+        let device = caller(device, Rights::default());
+        assert!(device.authorize_device().is_ok());
+        assert!(Permission::ALL.iter().all(|permission| device.authorize(*permission).is_err()));
+        let all = caller(Actor::PresignKey, Rights::everywhere(Role::Owner.permissions()));
+        assert!(all.authorize_device().is_err());
+        assert!(Permission::ALL.iter().all(|permission| all.authorize_tenant(*permission).is_ok()));
+    }
+
+    #[test]
+    fn a_permission_goes_as_far_as_the_grants_that_contain_it() {
+        let group = |n| GroupId::generate(Timestamp::from_micros(0), n);
+        let grant = |role: Role, scope| Grant { permissions: role.permissions(), scope };
+        let rights = Rights(vec![
+            grant(Role::Viewer, Scope::Tenant),
+            grant(Role::Operator, Scope::Group(group(1))),
+            grant(Role::FleetAdmin, Scope::Group(group(2))),
+            grant(Role::Operator, Scope::Group(group(1))),
+        ]);
+        let caller = caller(Actor::PresignKey, rights);
+        let reach = |permission| caller.authorize(permission).map(|access| access.reach).ok();
+        assert_eq!(reach(Permission::DevicesRead), Some(Reach::Tenant));
+        assert_eq!(reach(Permission::DevicesWrite), Some(Reach::Groups(vec![group(1), group(2)])));
+        assert_eq!(reach(Permission::GroupsWrite), Some(Reach::Groups(vec![group(2)])));
+        assert_eq!(reach(Permission::UsersWrite), None);
+        assert!(caller.authorize_tenant(Permission::DevicesRead).is_ok());
+        assert!(caller.authorize_tenant(Permission::DevicesWrite).is_err());
     }
 }

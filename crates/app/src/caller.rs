@@ -2,6 +2,8 @@
 
 use drover_types::{ApiKeyId, DeviceId, LoginId, TenantId, Timestamp, UserId};
 
+use crate::Rights;
+
 /// Who calls, as proven by a credential. Never taken from a body or a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
@@ -9,6 +11,8 @@ pub struct Caller {
     pub tenant: TenantId,
     /// Who in that tenant.
     pub actor: Actor,
+    /// What he may do there.
+    pub rights: Rights,
 }
 
 /// A person, a program or a device.

@@ -8,10 +8,10 @@ use drover_store::device_components::{self, DeviceComponentRow};
 use drover_store::devices::{self, DeviceRow};
 use drover_store::groups::{self, MemberRow};
 use drover_store::update_sessions;
-use drover_types::{ComponentName, DeviceId, GroupId, TenantId, Version};
+use drover_types::{ComponentName, DeviceId, GroupId, Permission, TenantId, Version};
 
 use crate::page::Paging;
-use crate::{Action, App, Caller, Error, Result, validate};
+use crate::{App, Caller, Error, Result, validate};
 
 /// Groups that a device can be put into at once.
 const GROUPS_MAX: usize = 100;
@@ -22,7 +22,7 @@ const METADATA_MAX_BYTES: usize = 16 * 1024;
 impl App {
     /// The tenant's devices, newest first.
     pub async fn device_list(&self, caller: &Caller, query: &DeviceFilter) -> Result<Page<Device>> {
-        let tenant = caller.authorize(Action::ReadFleet)?;
+        let tenant = caller.authorize(Permission::DevicesRead)?.tenant;
         let paging = Paging::new(query.limit, query.cursor.as_deref())?;
         let filter = devices::Filter {
             after: paging.after,
@@ -38,7 +38,7 @@ impl App {
 
     /// One device.
     pub async fn device_view(&self, caller: &Caller, id: DeviceId) -> Result<Device> {
-        let tenant = caller.authorize(Action::ReadFleet)?;
+        let tenant = caller.authorize(Permission::DevicesRead)?.tenant;
         self.device(tenant, id).await
     }
 
@@ -66,7 +66,7 @@ impl App {
 
     /// Changes what operators say about a device.
     pub async fn device_update(&self, caller: &Caller, id: DeviceId, body: DeviceUpdate) -> Result<Device> {
-        let tenant = caller.authorize(Action::ManageDevices)?;
+        let tenant = caller.authorize(Permission::DevicesWrite)?.tenant;
         let metadata = body.metadata.as_ref().map(metadata_json).transpose()?;
         if let Some(group_ids) = &body.group_ids {
             validate::at_most("group_ids", group_ids, GROUPS_MAX)?;
@@ -93,7 +93,7 @@ impl App {
 
     /// Forgets a device: its token stops working, its sessions go.
     pub async fn device_delete(&self, caller: &Caller, id: DeviceId) -> Result<()> {
-        let tenant = caller.authorize(Action::ManageDevices)?;
+        let tenant = caller.authorize(Permission::DevicesDelete)?.tenant;
         let now = self.now();
         let deleted = self
             .writer
@@ -109,7 +109,7 @@ impl App {
         id: DeviceId,
         query: &PageQuery,
     ) -> Result<Page<UpdateSession>> {
-        let tenant = caller.authorize(Action::ReadFleet)?;
+        let tenant = caller.authorize(Permission::DevicesRead)?.tenant;
         let paging = Paging::new(query.limit, query.cursor.as_deref())?;
         if devices::get(&self.db, tenant, id).await?.is_none() {
             return Err(Error::not_found("device", id));

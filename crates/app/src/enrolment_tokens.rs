@@ -2,18 +2,18 @@
 
 use drover_api::{EnrolmentToken, EnrolmentTokenCreate, EnrolmentTokenCreated, Page, PageQuery};
 use drover_store::enrolment_tokens::{self, EnrolmentTokenRow};
-use drover_types::EnrolmentTokenId;
+use drover_types::{EnrolmentTokenId, Permission};
 
 use crate::auth::is_past;
 use crate::context::new_id;
 use crate::idempotency::{Created, secret_shown_once};
 use crate::page::Paging;
-use crate::{Action, App, Caller, Credential, CredentialKind, Error, IdempotencyKey, Result, validate};
+use crate::{App, Caller, Credential, CredentialKind, Error, IdempotencyKey, Result, validate};
 
 impl App {
     /// The tenant's tokens, newest first.
     pub async fn enrolment_token_list(&self, caller: &Caller, query: &PageQuery) -> Result<Page<EnrolmentToken>> {
-        let tenant = caller.authorize(Action::ManageCredentials)?;
+        let tenant = caller.authorize_tenant(Permission::EnrolmentTokensRead)?;
         let paging = Paging::new(query.limit, query.cursor.as_deref())?;
         let rows = enrolment_tokens::page(&self.db, tenant, paging.after, paging.rows()).await?;
         Ok(paging.page(rows, |row| row.id, view))
@@ -26,7 +26,7 @@ impl App {
         body: EnrolmentTokenCreate,
         idempotency: Option<IdempotencyKey>,
     ) -> Result<EnrolmentTokenCreated> {
-        let tenant = caller.authorize(Action::ManageCredentials)?;
+        let tenant = caller.authorize_tenant(Permission::EnrolmentTokensWrite)?;
         validate::text("name", &body.name, 100)?;
         if let Some(device_type) = &body.device_type {
             validate::device_type("device_type", device_type)?;
@@ -73,7 +73,7 @@ impl App {
 
     /// Revokes a token; devices that registered with it stay.
     pub async fn enrolment_token_revoke(&self, caller: &Caller, id: EnrolmentTokenId) -> Result<()> {
-        let tenant = caller.authorize(Action::ManageCredentials)?;
+        let tenant = caller.authorize_tenant(Permission::EnrolmentTokensWrite)?;
         let now = self.now();
         let revoked = self
             .writer

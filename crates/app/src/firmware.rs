@@ -11,17 +11,17 @@ use drover_store::artifacts::{self, ArtifactRow};
 use drover_store::firmware::{self, FirmwareRow};
 use drover_store::{dependencies, unused_content, update_sessions};
 use drover_trust::{Manifest, PublicKey, verify_digest, verify_manifest};
-use drover_types::{FirmwareId, FirmwareState, KeyAlgorithm, TenantId, Timestamp};
+use drover_types::{FirmwareId, FirmwareState, KeyAlgorithm, Permission, TenantId, Timestamp};
 
 use crate::context::new_id;
 use crate::idempotency::Created;
 use crate::page::Paging;
-use crate::{Action, App, Caller, Error, IdempotencyKey, Result};
+use crate::{App, Caller, Error, IdempotencyKey, Result};
 
 impl App {
     /// The tenant's firmware, newest first.
     pub async fn firmware_list(&self, caller: &Caller, query: &FirmwareFilter) -> Result<Page<Firmware>> {
-        let tenant = caller.authorize(Action::ReadFleet)?;
+        let tenant = caller.authorize(Permission::FirmwareRead)?.tenant;
         let paging = Paging::new(query.limit, query.cursor.as_deref())?;
         let filter = firmware::Filter {
             after: paging.after,
@@ -45,7 +45,7 @@ impl App {
 
     /// One firmware.
     pub async fn firmware_view(&self, caller: &Caller, id: FirmwareId) -> Result<Firmware> {
-        let tenant = caller.authorize(Action::ReadFleet)?;
+        let tenant = caller.authorize(Permission::FirmwareRead)?.tenant;
         self.firmware(tenant, id).await
     }
 
@@ -66,7 +66,7 @@ impl App {
         body: FirmwareCreate,
         idempotency: Option<IdempotencyKey>,
     ) -> Result<Firmware> {
-        let tenant = caller.authorize(Action::ManageFirmware)?;
+        let tenant = caller.authorize_tenant(Permission::FirmwareWrite)?;
         let keys = self.valid_release_keys(tenant).await?;
         let now = self.now();
         let id = new_id!(self, FirmwareId);
@@ -93,7 +93,7 @@ impl App {
 
     /// Lets rollouts use a firmware whose artifacts are all there. Publishing again does nothing.
     pub async fn firmware_publish(&self, caller: &Caller, id: FirmwareId) -> Result<Firmware> {
-        let tenant = caller.authorize(Action::ManageFirmware)?;
+        let tenant = caller.authorize_tenant(Permission::FirmwarePublish)?;
         let row = self.firmware_row(tenant, id).await?;
         // The key may have been revoked since the draft was made.
         let keys = self.valid_release_keys(tenant).await?;
@@ -122,7 +122,7 @@ impl App {
 
     /// Removes a firmware that no rollout ever used.
     pub async fn firmware_delete(&self, caller: &Caller, id: FirmwareId) -> Result<()> {
-        let tenant = caller.authorize(Action::ManageFirmware)?;
+        let tenant = caller.authorize_tenant(Permission::FirmwareWrite)?;
         self.firmware_row(tenant, id).await?;
         let rows = artifacts::of_firmware(&self.db, tenant, id).await?;
         let now = self.now();
@@ -146,8 +146,8 @@ impl App {
 
     /// The address of an artifact: for operators, and for devices that were offered the firmware.
     pub async fn firmware_download(&self, caller: &Caller, id: FirmwareId, artifact: Option<&str>) -> Result<String> {
-        let tenant = match caller.authorize(Action::ReadFleet) {
-            Ok(tenant) => tenant,
+        let tenant = match caller.authorize(Permission::FirmwareRead) {
+            Ok(access) => access.tenant,
             Err(_) => self.offered_to(caller, id).await?,
         };
         self.firmware_row(tenant, id).await?;

@@ -3,12 +3,12 @@
 use drover_api::{Group, GroupMembers, GroupWrite, Page, PageQuery};
 use drover_store::groups::{self, GroupRow};
 use drover_store::rollouts;
-use drover_types::{DeviceId, GroupId, TenantId};
+use drover_types::{DeviceId, GroupId, Permission, TenantId};
 
 use crate::context::new_id;
 use crate::idempotency::Created;
 use crate::page::Paging;
-use crate::{Action, App, Caller, Error, IdempotencyKey, Result, validate};
+use crate::{App, Caller, Error, IdempotencyKey, Result, validate};
 
 /// Devices that can be put into a group with one call.
 const MEMBERS_MAX: usize = 1_000;
@@ -16,7 +16,7 @@ const MEMBERS_MAX: usize = 1_000;
 impl App {
     /// The tenant's groups, newest first.
     pub async fn group_list(&self, caller: &Caller, query: &PageQuery) -> Result<Page<Group>> {
-        let tenant = caller.authorize(Action::ReadFleet)?;
+        let tenant = caller.authorize(Permission::GroupsRead)?.tenant;
         let paging = Paging::new(query.limit, query.cursor.as_deref())?;
         let rows = groups::page(&self.db, tenant, paging.after, paging.rows()).await?;
         Ok(paging.page(rows, |row| row.id, view))
@@ -24,7 +24,7 @@ impl App {
 
     /// One group.
     pub async fn group_view(&self, caller: &Caller, id: GroupId) -> Result<Group> {
-        let tenant = caller.authorize(Action::ReadFleet)?;
+        let tenant = caller.authorize(Permission::GroupsRead)?.tenant;
         self.group(tenant, id).await
     }
 
@@ -39,7 +39,7 @@ impl App {
         body: GroupWrite,
         idempotency: Option<IdempotencyKey>,
     ) -> Result<Group> {
-        let tenant = caller.authorize(Action::ManageDevices)?;
+        let tenant = caller.authorize(Permission::GroupsWrite)?.tenant;
         check(&body)?;
         let now = self.now();
         let id = new_id!(self, GroupId);
@@ -66,7 +66,7 @@ impl App {
 
     /// Renames a group.
     pub async fn group_update(&self, caller: &Caller, id: GroupId, body: GroupWrite) -> Result<Group> {
-        let tenant = caller.authorize(Action::ManageDevices)?;
+        let tenant = caller.authorize(Permission::GroupsWrite)?.tenant;
         check(&body)?;
         let now = self.now();
         let updated = self
@@ -83,7 +83,7 @@ impl App {
 
     /// Removes a group; its devices stay.
     pub async fn group_delete(&self, caller: &Caller, id: GroupId) -> Result<()> {
-        let tenant = caller.authorize(Action::ManageDevices)?;
+        let tenant = caller.authorize(Permission::GroupsWrite)?.tenant;
         let deleted = self
             .writer
             .write(move |tx| {
@@ -98,7 +98,7 @@ impl App {
 
     /// Puts devices into a group: all of them, or none when one does not exist.
     pub async fn group_add(&self, caller: &Caller, id: GroupId, body: GroupMembers) -> Result<Group> {
-        let tenant = caller.authorize(Action::ManageDevices)?;
+        let tenant = caller.authorize(Permission::GroupsWrite)?.tenant;
         if body.device_ids.is_empty() {
             return Err(Error::field("device_ids", "must not be empty"));
         }
@@ -123,7 +123,7 @@ impl App {
 
     /// Takes a device out of a group.
     pub async fn group_remove(&self, caller: &Caller, id: GroupId, device: DeviceId) -> Result<()> {
-        let tenant = caller.authorize(Action::ManageDevices)?;
+        let tenant = caller.authorize(Permission::GroupsWrite)?.tenant;
         let removed = self
             .writer
             .write(move |tx| Box::pin(async move { Ok::<_, Error>(groups::remove(tx, tenant, id, device).await?) }))

@@ -37,12 +37,13 @@ mod update_sessions;
 mod validate;
 mod way_back;
 
-pub use authorize::Action;
+pub use authorize::{Access, Grant, Rights, Scope};
 pub use blobs::{BlobRequest, ServedBlob};
 pub use caller::{Actor, Caller};
 pub use context::{App, Random, Settings, SystemRandom};
 pub use credentials::{Credential, CredentialKind};
 pub use drover_blob::{ByteStream, RangeDecision, RangeRequest, attachment, content_range, unsatisfied_range};
+pub use drover_store::Reach;
 pub use error::{Error, Result};
 pub use first_start::FirstStart;
 pub use idempotency::IdempotencyKey;

@@ -4,16 +4,16 @@ use drover_api::{ObjectFilter, Page, StoredObject};
 use drover_blob::{ByteStream, ObjectKey, ObjectName};
 use drover_store::objects::{self, ObjectRow};
 use drover_store::unused_content;
-use drover_types::TenantId;
+use drover_types::{Permission, TenantId};
 
 use crate::artifacts::refused_upload;
 use crate::page::Paging;
-use crate::{Action, App, Caller, Error, Result};
+use crate::{App, Caller, Error, Result};
 
 impl App {
     /// The tenant's names, in their order.
     pub async fn object_list(&self, caller: &Caller, query: &ObjectFilter) -> Result<Page<StoredObject>> {
-        let tenant = caller.authorize(Action::ReadFleet)?;
+        let tenant = caller.authorize(Permission::ObjectsRead)?.tenant;
         let paging: Paging<String> = Paging::new(query.limit, query.cursor.as_deref())?;
         let rows =
             objects::page(&self.db, tenant, paging.after.as_deref(), query.prefix.as_deref(), paging.rows()).await?;
@@ -28,7 +28,7 @@ impl App {
         content_length: Option<u64>,
         body: ByteStream,
     ) -> Result<StoredObject> {
-        let tenant = caller.authorize(Action::ManageFirmware)?;
+        let tenant = caller.authorize_tenant(Permission::ObjectsWrite)?;
         let name = object_name(name)?;
         let max_bytes = self.settings.upload_max_bytes;
         if content_length.is_some_and(|announced| announced > max_bytes) {

@@ -5,13 +5,13 @@ use std::time::Duration;
 use drover_api::{PresignReply, PresignRequest};
 use drover_blob::PresignMethod;
 use drover_trust::sha256;
-use drover_types::{Sha256Digest, TenantId};
+use drover_types::{Permission, Sha256Digest, TenantId};
 use subtle::ConstantTimeEq as _;
 
 use crate::auth::DEFAULT_TENANT;
 use crate::credentials::unauthenticated;
 use crate::objects::object_name;
-use crate::{Action, Actor, App, Caller, Error, Result};
+use crate::{Actor, App, Caller, Error, Result, Rights};
 
 const EXPIRES_IN_DEFAULT_S: u32 = 900;
 const EXPIRES_IN_MAX_S: u32 = 3_600;
@@ -72,12 +72,13 @@ impl App {
         let name = self.settings.presign_keys.tenant_of(key).ok_or_else(unauthenticated)?;
         let row = drover_store::tenants::by_name(&self.db, name).await?.ok_or_else(unauthenticated)?;
         let tenant: TenantId = row.tenant_id;
-        Ok(Caller { tenant, actor: Actor::PresignKey })
+        let rights = Rights::everywhere([Permission::ObjectsPresign].into_iter().collect());
+        Ok(Caller { tenant, actor: Actor::PresignKey, rights })
     }
 
     /// A time-limited address of an object.
     pub async fn presign(&self, caller: &Caller, body: PresignRequest) -> Result<PresignReply> {
-        let tenant = caller.authorize(Action::Presign)?;
+        let tenant = caller.authorize(Permission::ObjectsPresign)?.tenant;
         let expires_in = body.expires_in.unwrap_or(EXPIRES_IN_DEFAULT_S);
         if !(1..=EXPIRES_IN_MAX_S).contains(&expires_in) {
             return Err(Error::field("expires_in", format!("must be 1 to {EXPIRES_IN_MAX_S} seconds")));

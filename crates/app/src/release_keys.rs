@@ -5,12 +5,12 @@ use drover_db::Tx;
 use drover_store::release_keys::{self, ReleaseKeyRow};
 use drover_store::rollouts::{self, StateChange};
 use drover_trust::PublicKey;
-use drover_types::{ReleaseKeyId, RolloutState, Sha256Digest, TenantId, Timestamp};
+use drover_types::{Permission, ReleaseKeyId, RolloutState, Sha256Digest, TenantId, Timestamp};
 
 use crate::context::new_id;
 use crate::idempotency::Created;
 use crate::page::Paging;
-use crate::{Action, App, Caller, Error, IdempotencyKey, Result, validate};
+use crate::{App, Caller, Error, IdempotencyKey, Result, validate};
 
 /// Keys of a tenant that are looked at; more cannot be added.
 const KEYS_MAX: i64 = 32;
@@ -18,7 +18,7 @@ const KEYS_MAX: i64 = 32;
 impl App {
     /// The tenant's keys, newest first.
     pub async fn release_key_list(&self, caller: &Caller, query: &PageQuery) -> Result<Page<ReleaseKey>> {
-        let tenant = caller.authorize(Action::ReadFleet)?;
+        let tenant = caller.authorize(Permission::ReleaseKeysRead)?.tenant;
         let paging = Paging::new(query.limit, query.cursor.as_deref())?;
         let rows = release_keys::page(&self.db, tenant, paging.after, paging.rows()).await?;
         Ok(paging.page(rows, |row| row.id, view))
@@ -31,7 +31,7 @@ impl App {
         body: ReleaseKeyCreate,
         idempotency: Option<IdempotencyKey>,
     ) -> Result<ReleaseKey> {
-        let tenant = caller.authorize(Action::ManageCredentials)?;
+        let tenant = caller.authorize_tenant(Permission::ReleaseKeysWrite)?;
         validate::text("name", &body.name, 100)?;
         let key = PublicKey::from_pem(&body.public_key)
             .map_err(|error| Error::field("public_key", error.to_string()).with_source(error))?;
@@ -81,7 +81,7 @@ impl App {
     /// Revokes a key: firmware signed with it is neither published nor rolled out from then on, and rollouts of it are
     /// paused. Devices that pinned the key must be told otherwise.
     pub async fn release_key_revoke(&self, caller: &Caller, id: ReleaseKeyId) -> Result<()> {
-        let tenant = caller.authorize(Action::ManageCredentials)?;
+        let tenant = caller.authorize_tenant(Permission::ReleaseKeysWrite)?;
         let now = self.now();
         let revoked = self
             .writer

@@ -15,15 +15,14 @@ use drover_store::stages::{self, StageRow};
 use drover_store::targets::Target;
 use drover_store::update_sessions;
 use drover_types::{
-    DEVICE_BUCKETS, FirmwareState, GroupId, RolloutId, RolloutKind, RolloutState, SessionState, TenantId,
+    DEVICE_BUCKETS, FirmwareState, GroupId, Permission, RolloutId, RolloutKind, RolloutState, SessionState, TenantId,
 };
 
 use crate::context::new_id;
 use crate::idempotency::Created;
 use crate::page::Paging;
 use crate::{
-    Action, App, Caller, Error, IdempotencyKey, Result, rollout_policy, transitions, update_sessions as sessions,
-    validate,
+    App, Caller, Error, IdempotencyKey, Result, rollout_policy, transitions, update_sessions as sessions, validate,
 };
 
 /// Groups that a rollout can target.
@@ -32,7 +31,7 @@ const GROUPS_MAX: usize = 100;
 impl App {
     /// The tenant's rollouts, newest first.
     pub async fn rollout_list(&self, caller: &Caller, query: &RolloutFilter) -> Result<Page<Rollout>> {
-        let tenant = caller.authorize(Action::ReadFleet)?;
+        let tenant = caller.authorize(Permission::RolloutsRead)?.tenant;
         let paging = Paging::new(query.limit, query.cursor.as_deref())?;
         let filter = rollouts::Filter { after: paging.after, state: query.status, parent: query.parent_id };
         let mut rows = rollouts::page(&self.db, tenant, &filter, paging.rows()).await?;
@@ -46,7 +45,7 @@ impl App {
 
     /// One rollout.
     pub async fn rollout_view(&self, caller: &Caller, id: RolloutId) -> Result<Rollout> {
-        let tenant = caller.authorize(Action::ReadFleet)?;
+        let tenant = caller.authorize(Permission::RolloutsRead)?.tenant;
         self.rollout(tenant, id).await
     }
 
@@ -73,7 +72,7 @@ impl App {
         body: RolloutCreate,
         idempotency: Option<IdempotencyKey>,
     ) -> Result<Rollout> {
-        let tenant = caller.authorize(Action::ManageRollouts)?;
+        let tenant = caller.authorize(Permission::RolloutsWrite)?.tenant;
         validate::text("name", &body.name, 100)?;
         validate::at_most("target_groups", &body.target_groups, GROUPS_MAX)?;
         let policy = rollout_policy::from_request(&body)?;
@@ -122,7 +121,7 @@ impl App {
 
     /// Renames a rollout, or changes anything of a draft.
     pub async fn rollout_update(&self, caller: &Caller, id: RolloutId, body: RolloutUpdate) -> Result<Rollout> {
-        let tenant = caller.authorize(Action::ManageRollouts)?;
+        let tenant = caller.authorize(Permission::RolloutsWrite)?.tenant;
         if let Some(name) = &body.name {
             validate::text("name", name, 100)?;
         }
@@ -171,7 +170,7 @@ impl App {
 
     /// Goes on. A failure gate that had tripped is overridden for its stage.
     pub async fn rollout_resume(&self, caller: &Caller, id: RolloutId) -> Result<Rollout> {
-        let tenant = caller.authorize(Action::ManageRollouts)?;
+        let tenant = caller.authorize(Permission::RolloutsWrite)?.tenant;
         let opened = stages::of_rollout(&self.db, tenant, id).await?.iter().any(|stage| stage.opened_at.is_some());
         let next = if opened { RolloutState::Active } else { RolloutState::Scheduled };
         self.steer(caller, id, next, None, &[RolloutState::Paused]).await
@@ -186,7 +185,7 @@ impl App {
 
     /// Stops, and takes updated devices back to what they ran before.
     pub async fn rollout_rollback(&self, caller: &Caller, id: RolloutId, body: RolloutRollback) -> Result<Rollout> {
-        let tenant = caller.authorize(Action::ManageRollouts)?;
+        let tenant = caller.authorize(Permission::RolloutsWrite)?.tenant;
         if let Some(reason) = &body.reason {
             validate::text("reason", reason, 500)?;
         }
@@ -210,7 +209,7 @@ impl App {
         reason: Option<String>,
         from: &[RolloutState],
     ) -> Result<Rollout> {
-        let tenant = caller.authorize(Action::ManageRollouts)?;
+        let tenant = caller.authorize(Permission::RolloutsWrite)?.tenant;
         let row = self.rollout_row(tenant, id).await?;
         if !from.contains(&row.state) || !row.state.may_become(to) {
             let detail = format!("the rollout is {}; from there it cannot become {to}", row.state);
@@ -238,7 +237,7 @@ impl App {
 
     /// How it is doing, in numbers.
     pub async fn rollout_metrics(&self, caller: &Caller, id: RolloutId) -> Result<RolloutMetrics> {
-        let tenant = caller.authorize(Action::ReadFleet)?;
+        let tenant = caller.authorize(Permission::RolloutsRead)?.tenant;
         let rollout = self.rollout(tenant, id).await?;
         let counters = counters::of_rollout(&self.db, tenant, id).await?;
         let mut failures_by_class: BTreeMap<String, u64> = BTreeMap::new();
@@ -266,7 +265,7 @@ impl App {
         id: RolloutId,
         query: &PageQuery,
     ) -> Result<Page<UpdateSession>> {
-        let tenant = caller.authorize(Action::ReadFleet)?;
+        let tenant = caller.authorize(Permission::RolloutsRead)?.tenant;
         let paging = Paging::new(query.limit, query.cursor.as_deref())?;
         self.rollout_row(tenant, id).await?;
         let rows = update_sessions::failures(&self.db, tenant, id, paging.after, paging.rows()).await?;
@@ -280,7 +279,7 @@ impl App {
         id: RolloutId,
         query: &UpdateSessionFilter,
     ) -> Result<Page<UpdateSession>> {
-        let tenant = caller.authorize(Action::ReadFleet)?;
+        let tenant = caller.authorize(Permission::RolloutsRead)?.tenant;
         let paging = Paging::new(query.limit, query.cursor.as_deref())?;
         self.rollout_row(tenant, id).await?;
         let rows = update_sessions::of_rollout(&self.db, tenant, id, query.state, paging.after, paging.rows()).await?;

@@ -20,6 +20,7 @@ pub mod idempotency;
 pub mod logins;
 pub mod objects;
 pub mod offers;
+mod reach;
 pub mod release_keys;
 pub mod rollouts;
 pub mod stages;
@@ -30,6 +31,7 @@ pub mod unused_content;
 pub mod update_sessions;
 pub mod users;
 
+pub use reach::Reach;
 pub(crate) use statements::statements;
 
 /// What a statement on the database returns.

@@ -12,6 +12,7 @@ mod error_kind;
 mod failure;
 mod id;
 mod key;
+mod permission;
 mod state;
 mod text_enum;
 mod time;
@@ -31,6 +32,7 @@ pub use id::{
     UpdateSessionId, UserId,
 };
 pub use key::KeyAlgorithm;
+pub use permission::{Permission, Permissions, Role};
 pub use state::{
     BreachAction, DeviceStatus, FirmwareState, RolloutKind, RolloutState, SessionState, StageState, UpdateStatus,
 };
