@@ -1,1 +1,29 @@
--- Nothing yet.
+-- What people and systems know about a device, one typed value a row: the column of `kind` holds it, the others are
+-- NULL (string: text_value, number: number_value, bool: bool_value, 0 or 1). Conditions compare these columns.
+-- A text is at most 1 024 bytes, so that it fits into an index of PostgreSQL.
+CREATE TABLE device_attributes (
+    tenant_id UUID NOT NULL,
+    device_id UUID NOT NULL,
+    name TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    text_value TEXT COLLATE "C",
+    number_value DOUBLE PRECISION,
+    bool_value BIGINT,
+    updated_at BIGINT NOT NULL,
+    PRIMARY KEY (tenant_id, device_id, name),
+    FOREIGN KEY (tenant_id, device_id) REFERENCES devices (tenant_id, id) ON DELETE CASCADE
+);
+CREATE INDEX device_attributes_by_text ON device_attributes (tenant_id, name, text_value, device_id);
+CREATE INDEX device_attributes_by_number ON device_attributes (tenant_id, name, number_value, device_id);
+
+CREATE TABLE device_tags (
+    tenant_id UUID NOT NULL,
+    device_id UUID NOT NULL,
+    tag TEXT NOT NULL,
+    PRIMARY KEY (tenant_id, device_id, tag),
+    FOREIGN KEY (tenant_id, device_id) REFERENCES devices (tenant_id, id) ON DELETE CASCADE
+);
+CREATE INDEX device_tags_by_tag ON device_tags (tenant_id, tag, device_id);
+
+-- Conditions ask for ranges of serial numbers: in the order of bytes, as SQLite has it.
+ALTER TABLE devices ALTER COLUMN hardware_id TYPE TEXT COLLATE "C";

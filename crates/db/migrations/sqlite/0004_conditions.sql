@@ -1,1 +1,26 @@
--- Nothing yet.
+-- What people and systems know about a device, one typed value a row: the column of `kind` holds it, the others are
+-- NULL (string: text_value, number: number_value, bool: bool_value, 0 or 1). Conditions compare these columns.
+-- A text is at most 1 024 bytes, so that it fits into an index of PostgreSQL.
+CREATE TABLE device_attributes (
+    tenant_id BLOB NOT NULL,
+    device_id BLOB NOT NULL,
+    name TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    text_value TEXT,
+    number_value REAL,
+    bool_value INTEGER,
+    updated_at INTEGER NOT NULL,
+    PRIMARY KEY (tenant_id, device_id, name),
+    FOREIGN KEY (tenant_id, device_id) REFERENCES devices (tenant_id, id) ON DELETE CASCADE
+) STRICT;
+CREATE INDEX device_attributes_by_text ON device_attributes (tenant_id, name, text_value, device_id);
+CREATE INDEX device_attributes_by_number ON device_attributes (tenant_id, name, number_value, device_id);
+
+CREATE TABLE device_tags (
+    tenant_id BLOB NOT NULL,
+    device_id BLOB NOT NULL,
+    tag TEXT NOT NULL,
+    PRIMARY KEY (tenant_id, device_id, tag),
+    FOREIGN KEY (tenant_id, device_id) REFERENCES devices (tenant_id, id) ON DELETE CASCADE
+) STRICT;
+CREATE INDEX device_tags_by_tag ON device_tags (tenant_id, tag, device_id);

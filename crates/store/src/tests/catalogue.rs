@@ -11,6 +11,7 @@ mod sqlite;
 pub(super) enum Kind {
     Bytes,
     Integer,
+    Real,
     Text,
 }
 

@@ -33,6 +33,7 @@ pub(super) async fn read(pool: &PgPool) -> Result<Catalogue, sqlx::Error> {
         let kind = match kind.as_str() {
             "uuid" | "bytea" => Kind::Bytes,
             "bigint" => Kind::Integer,
+            "double precision" => Kind::Real,
             "text" => Kind::Text,
             other => panic!("{table}.{name} has the type {other}, which has no counterpart"),
         };

@@ -23,6 +23,7 @@ pub(super) async fn read(pool: &SqlitePool) -> Result<Catalogue, sqlx::Error> {
         let kind = match kind.as_str() {
             "BLOB" => Kind::Bytes,
             "INTEGER" | "BIGINT" => Kind::Integer,
+            "REAL" => Kind::Real,
             "TEXT" => Kind::Text,
             other => panic!("{table}.{name} has the type {other}, which has no counterpart"),
         };
