@@ -56,6 +56,9 @@ pub struct Rollout {
     pub started_at: Option<Timestamp>,
     /// When it ended.
     pub completed_at: Option<Timestamp>,
+    /// When its sessions were moved to the archive, 90 days after it ended unless set otherwise. They can be read as
+    /// before; the rollout cannot be taken back any more.
+    pub archived_at: Option<Timestamp>,
 }
 
 /// One stage of a rollout.

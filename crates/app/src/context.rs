@@ -41,6 +41,8 @@ pub struct Settings {
     pub upload_max_bytes: u64,
     /// Keys that may only presign.
     pub presign_keys: PresignKeys,
+    /// How long after its end a rollout keeps its sessions at hand; then they are archived.
+    pub archive_after: Duration,
 }
 
 impl Default for Settings {
@@ -51,6 +53,7 @@ impl Default for Settings {
             login_ttl: Duration::from_hours(12),
             upload_max_bytes: 64 << 30,
             presign_keys: PresignKeys::default(),
+            archive_after: Duration::from_hours(90 * 24),
         }
     }
 }

@@ -211,6 +211,12 @@ impl App {
     ) -> Result<Rollout> {
         let tenant = caller.authorize(Permission::RolloutsWrite)?.tenant;
         let row = self.rollout_row(tenant, id).await?;
+        if row.archived_at.is_some() {
+            return Err(Error::conflict(
+                "rollout_archived",
+                "the rollout ended long ago and its sessions are archived: roll the wanted firmware out instead",
+            ));
+        }
         if !from.contains(&row.state) || !row.state.may_become(to) {
             let detail = format!("the rollout is {}; from there it cannot become {to}", row.state);
             return Err(Error::conflict("wrong_state", detail));
@@ -394,5 +400,6 @@ fn view(row: RolloutRow, groups: Vec<GroupId>, stages: &[StageRow], counters: &[
         created_at: row.created_at,
         started_at: row.started_at,
         completed_at: row.completed_at,
+        archived_at: row.archived_at,
     })
 }

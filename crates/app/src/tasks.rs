@@ -1,5 +1,6 @@
 //! What runs in the background of every node: level-triggered, idempotent, safe to run on many nodes.
 
+mod archive;
 mod housekeeping;
 mod rollout_driver;
 mod stage_opening;
@@ -9,7 +10,12 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::App;
+use crate::{App, Result};
+
+/// Cleans up once, now: what the background task does every hour.
+pub async fn clean_up(app: &App) -> Result<()> {
+    housekeeping::round(app, &CancellationToken::new()).await
+}
 
 /// Starts all background tasks. They end soon after `stop` is cancelled; the tracker tells when.
 pub fn start(app: &Arc<App>, stop: &CancellationToken) -> TaskTracker {

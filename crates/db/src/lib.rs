@@ -32,6 +32,7 @@ mod lease;
 mod migrate;
 mod migrations;
 mod open;
+mod partition;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod tx;
@@ -47,5 +48,6 @@ pub use lease::{Lease, LeaseLost};
 pub use migrate::{MigrateError, Migration, migrate, pending};
 pub use migrations::MIGRATIONS;
 pub use open::{OpenError, OpenOptions};
+pub use partition::month_partitions;
 pub use tx::Tx;
 pub use writer::Writer;

@@ -7,6 +7,7 @@
 //! The clock is an argument, JSON is text, numbers are `i64`.
 
 pub mod api_keys;
+pub mod archive;
 pub mod artifacts;
 pub mod counters;
 pub mod dependencies;

@@ -13,7 +13,8 @@ macro_rules! select {
     ($rest:literal) => {
         concat!(
             "SELECT r.id, r.name, r.kind, r.state, r.reason, r.epoch, r.firmware_id, f.version, r.device_type, \
-             r.component, r.parent_id, r.policy, r.shift, r.next_tick_at, r.created_at, r.started_at, r.completed_at \
+             r.component, r.parent_id, r.policy, r.shift, r.next_tick_at, r.created_at, r.started_at, r.completed_at, \
+             r.archived_at \
              FROM rollouts r JOIN firmware f ON f.tenant_id = r.tenant_id AND f.id = r.firmware_id ",
             $rest
         )
@@ -31,9 +32,10 @@ statements! {
                     AND (CAST($4 AS UUID) IS NULL OR r.parent_id = $4) ORDER BY r.id DESC LIMIT $5");
     // Of all tenants: the driver serves the installation.
     DUE = "SELECT tenant_id, id, next_tick_at FROM rollouts WHERE next_tick_at <= $1 ORDER BY next_tick_at LIMIT $2";
+    // What is being archived is history.
     SET_STATE = "UPDATE rollouts SET state = $4, reason = $5, epoch = epoch + 1, next_tick_at = $6, \
                  started_at = COALESCE(started_at, $7), completed_at = $8 \
-                 WHERE tenant_id = $1 AND id = $2 AND state = $3";
+                 WHERE tenant_id = $1 AND id = $2 AND state = $3 AND archived_at IS NULL";
     // Only when nobody wished for another time meanwhile.
     SET_NEXT_TICK = "UPDATE rollouts SET next_tick_at = $4 WHERE tenant_id = $1 AND id = $2 AND next_tick_at = $3";
     LOCK = "SELECT epoch FROM rollouts WHERE tenant_id = $1 AND id = $2";
@@ -96,6 +98,8 @@ pub struct RolloutRow {
     pub started_at: Option<Timestamp>,
     /// When it ended.
     pub completed_at: Option<Timestamp>,
+    /// When its sessions began to move to the archive; from then on it stays as it is.
+    pub archived_at: Option<Timestamp>,
 }
 
 /// A new rollout.

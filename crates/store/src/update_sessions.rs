@@ -11,13 +11,15 @@ use crate::{Result, statements};
 /// Rows per statement of [`insert_pending`]: nine parameters each stay below the limits of both databases.
 pub const INSERT_ROWS_MAX: usize = 1_000;
 
-/// The columns of [`UpdateSessionRow`].
+/// The columns of [`UpdateSessionRow`], of the sessions that live or of those in the archive.
 macro_rules! select {
-    ($rest:literal) => {
+    ($table:literal, $rest:literal) => {
         concat!(
             "SELECT s.id, s.rollout_id, s.stage, s.device_id, d.hardware_id, s.component, s.firmware_id, f.version, \
              s.from_version, s.from_firmware_id, s.state, s.progress, s.failure_class, s.failure_code, \
-             s.failure_message, s.started_at, s.completed_at, s.created_at FROM update_sessions s \
+             s.failure_message, s.started_at, s.completed_at, s.created_at FROM ",
+            $table,
+            " s \
              JOIN devices d ON d.tenant_id = s.tenant_id AND d.id = s.device_id \
              JOIN firmware f ON f.tenant_id = s.tenant_id AND f.id = s.firmware_id ",
             $rest
@@ -25,18 +27,50 @@ macro_rules! select {
     };
 }
 
+macro_rules! of_device {
+    ($table:literal) => {
+        select!(
+            $table,
+            "WHERE s.tenant_id = $1 AND s.device_id = $2 AND (CAST($3 AS UUID) IS NULL OR s.id < $3) \
+             ORDER BY s.id DESC LIMIT $4"
+        )
+    };
+}
+
+macro_rules! of_rollout {
+    ($table:literal) => {
+        select!(
+            $table,
+            "WHERE s.tenant_id = $1 AND s.rollout_id = $2 AND (CAST($3 AS TEXT) IS NULL OR s.state = $3) \
+             AND (CAST($4 AS UUID) IS NULL OR s.id > $4) ORDER BY s.id LIMIT $5"
+        )
+    };
+}
+
+macro_rules! failures {
+    ($table:literal) => {
+        select!(
+            $table,
+            "WHERE s.tenant_id = $1 AND s.rollout_id = $2 \
+             AND s.state IN ('failed', 'rolled_back', 'rejected', 'timed_out') \
+             AND (CAST($3 AS UUID) IS NULL OR s.id > $3) ORDER BY s.id LIMIT $4"
+        )
+    };
+}
+
 statements! {
-    GET = select!("WHERE s.tenant_id = $1 AND s.id = $2");
-    OF_DEVICE = select!("WHERE s.tenant_id = $1 AND s.device_id = $2 AND (CAST($3 AS UUID) IS NULL OR s.id < $3) \
-                         ORDER BY s.id DESC LIMIT $4");
-    OF_ROLLOUT = select!("WHERE s.tenant_id = $1 AND s.rollout_id = $2 AND (CAST($3 AS TEXT) IS NULL OR s.state = $3) \
-                          AND (CAST($4 AS UUID) IS NULL OR s.id > $4) ORDER BY s.id LIMIT $5");
-    FAILURES = select!("WHERE s.tenant_id = $1 AND s.rollout_id = $2 \
-                        AND s.state IN ('failed', 'rolled_back', 'rejected', 'timed_out') \
-                        AND (CAST($3 AS UUID) IS NULL OR s.id > $3) ORDER BY s.id LIMIT $4");
+    GET = select!("update_sessions", "WHERE s.tenant_id = $1 AND s.id = $2");
+    OF_DEVICE = of_device!("update_sessions");
+    OF_DEVICE_ARCHIVED = of_device!("update_sessions_archive");
+    OF_ROLLOUT = of_rollout!("update_sessions");
+    OF_ROLLOUT_ARCHIVED = of_rollout!("update_sessions_archive");
+    FAILURES = failures!("update_sessions");
+    FAILURES_ARCHIVED = failures!("update_sessions_archive");
     DUE = "SELECT id, device_id, stage, state, next_action_at FROM update_sessions \
            WHERE tenant_id = $1 AND rollout_id = $2 AND next_action_at <= $3 ORDER BY next_action_at LIMIT $4";
     COUNTED_OF_DEVICE = "SELECT rollout_id, stage, state, failure_class FROM update_sessions \
+                         WHERE tenant_id = $1 AND device_id = $2 \
+                         UNION ALL SELECT rollout_id, stage, state, failure_class FROM update_sessions_archive \
                          WHERE tenant_id = $1 AND device_id = $2";
     IN_FLIGHT_WITH = "SELECT COUNT(*) FROM update_sessions WHERE tenant_id = $1 AND device_id = $2 \
                       AND firmware_id = $3 \
@@ -180,12 +214,12 @@ pub async fn insert_pending(
     })
 }
 
-/// The session with that id.
+/// The session with that id, unless it is in the archive.
 pub async fn get(conn: impl Into<Conn<'_>>, tenant: TenantId, id: UpdateSessionId) -> Result<Option<UpdateSessionRow>> {
     run!(conn, |c| sqlx::query_as(GET).bind(tenant).bind(id).fetch_optional(c).await)
 }
 
-/// Up to `limit` sessions of a device, newest first, from behind `after`.
+/// Up to `limit` sessions of a device, newest first, from behind `after`, the archived ones among them.
 pub async fn of_device(
     conn: impl Into<Conn<'_>>,
     tenant: TenantId,
@@ -193,10 +227,35 @@ pub async fn of_device(
     after: Option<UpdateSessionId>,
     limit: i64,
 ) -> Result<Vec<UpdateSessionRow>> {
-    run!(conn, |c| sqlx::query_as(OF_DEVICE).bind(tenant).bind(device).bind(after).bind(limit).fetch_all(c).await)
+    let mut conn = conn.into();
+    let mut rows = Vec::new();
+    for sql in [OF_DEVICE, OF_DEVICE_ARCHIVED] {
+        let found: Vec<UpdateSessionRow> = run!(conn.reborrow(), |c| sqlx::query_as(sql)
+            .bind(tenant)
+            .bind(device)
+            .bind(after)
+            .bind(limit)
+            .fetch_all(c)
+            .await)?;
+        rows.extend(found);
+    }
+    Ok(first_of(rows, limit, |row| std::cmp::Reverse(row.id)))
 }
 
-/// Up to `limit` sessions of a rollout, oldest first, from behind `after`.
+/// The first `limit` rows by `key`. The sessions that live are read before the archive: one that moved in between is
+/// there twice, and never missing.
+fn first_of<K: Ord>(
+    mut rows: Vec<UpdateSessionRow>,
+    limit: i64,
+    key: impl Fn(&UpdateSessionRow) -> K,
+) -> Vec<UpdateSessionRow> {
+    rows.sort_by_key(key);
+    rows.dedup_by_key(|row| row.id);
+    rows.truncate(usize::try_from(limit).unwrap_or(0));
+    rows
+}
+
+/// Up to `limit` sessions of a rollout, oldest first, from behind `after`, the archived ones among them.
 pub async fn of_rollout(
     conn: impl Into<Conn<'_>>,
     tenant: TenantId,
@@ -205,17 +264,23 @@ pub async fn of_rollout(
     after: Option<UpdateSessionId>,
     limit: i64,
 ) -> Result<Vec<UpdateSessionRow>> {
-    run!(conn, |c| sqlx::query_as(OF_ROLLOUT)
-        .bind(tenant)
-        .bind(rollout)
-        .bind(state)
-        .bind(after)
-        .bind(limit)
-        .fetch_all(c)
-        .await)
+    let mut conn = conn.into();
+    let mut rows = Vec::new();
+    for sql in [OF_ROLLOUT, OF_ROLLOUT_ARCHIVED] {
+        let found: Vec<UpdateSessionRow> = run!(conn.reborrow(), |c| sqlx::query_as(sql)
+            .bind(tenant)
+            .bind(rollout)
+            .bind(state)
+            .bind(after)
+            .bind(limit)
+            .fetch_all(c)
+            .await)?;
+        rows.extend(found);
+    }
+    Ok(first_of(rows, limit, |row| row.id))
 }
 
-/// Up to `limit` failed sessions of a rollout, oldest first, from behind `after`.
+/// Up to `limit` failed sessions of a rollout, oldest first, from behind `after`, the archived ones among them.
 pub async fn failures(
     conn: impl Into<Conn<'_>>,
     tenant: TenantId,
@@ -223,7 +288,19 @@ pub async fn failures(
     after: Option<UpdateSessionId>,
     limit: i64,
 ) -> Result<Vec<UpdateSessionRow>> {
-    run!(conn, |c| sqlx::query_as(FAILURES).bind(tenant).bind(rollout).bind(after).bind(limit).fetch_all(c).await)
+    let mut conn = conn.into();
+    let mut rows = Vec::new();
+    for sql in [FAILURES, FAILURES_ARCHIVED] {
+        let found: Vec<UpdateSessionRow> = run!(conn.reborrow(), |c| sqlx::query_as(sql)
+            .bind(tenant)
+            .bind(rollout)
+            .bind(after)
+            .bind(limit)
+            .fetch_all(c)
+            .await)?;
+        rows.extend(found);
+    }
+    Ok(first_of(rows, limit, |row| row.id))
 }
 
 /// Up to `limit` sessions that are due, the longest due first.

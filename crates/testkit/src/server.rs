@@ -8,6 +8,7 @@ use drover_api::{Firmware, LoginRequest, ReleaseKeyCreate, Rollout};
 use drover_app::compose::{self, Backends};
 use drover_app::{App, FirstStart, SystemRandom, tasks};
 use drover_cli::{Client, ServerUrl};
+use drover_db::run;
 use drover_db::testing::TestDb;
 use drover_trust::PrivateKey;
 use drover_types::RolloutId;
@@ -110,6 +111,28 @@ impl TestServer {
         let started = runtime.spawn(serve(self.options.clone(), self.backends.clone(), listener)).await;
         assert!(started.expect("the server starts").is_none(), "what was there before is there");
         self.runtime = Some(runtime);
+    }
+
+    /// Cleans up now, as every node does once an hour: another node on the same data does it.
+    pub async fn clean_up(&self) {
+        let (options, backends) = (self.options.clone(), self.backends.clone());
+        let app = compose::compose(&backends, options.settings, options.clock, Arc::new(SystemRandom)).await;
+        let app = app.expect("the other node is put together");
+        tasks::clean_up(&app).await.expect("it cleans up");
+        app.close().await;
+    }
+
+    /// Logs the first user in once more: the administrator's client, for when time has passed.
+    pub async fn sign_in(&self) -> Client {
+        self.stranger().with_token(self.login("default").await)
+    }
+
+    /// How many rows a table has.
+    pub async fn count(&self, table: &'static str) -> i64 {
+        let sql = sqlx::AssertSqlSafe(format!("SELECT COUNT(*) FROM {table}"));
+        let count: Result<i64, sqlx::Error> =
+            async { run!(self.db.db(), |c| sqlx::query_scalar(sql).fetch_one(c).await) }.await;
+        count.expect("the table can be counted")
     }
 
     /// Its address, without a slash at the end.

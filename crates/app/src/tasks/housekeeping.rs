@@ -1,4 +1,4 @@
-//! Forgets what is over: ended logins, old idempotency keys, content without a name.
+//! Forgets what is over: ended logins, old idempotency keys, content without a name. Archives what ended long ago.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,6 +7,7 @@ use drover_store::{idempotency, logins, tenants, unused_content};
 use drover_types::{TenantId, Timestamp};
 use tokio_util::sync::CancellationToken;
 
+use super::archive;
 use crate::{App, Error, Result};
 
 const INTERVAL: Duration = Duration::from_hours(1);
@@ -25,7 +26,7 @@ const TENANTS_MAX: i64 = 10_000;
 
 pub(super) async fn run(app: Arc<App>, stop: CancellationToken) {
     loop {
-        if let Err(error) = round(&app).await {
+        if let Err(error) = round(&app, &stop).await {
             tracing::warn!(error = &error as &dyn std::error::Error, "failed to clean up; trying again in an hour");
         }
         tokio::select! {
@@ -35,7 +36,7 @@ pub(super) async fn run(app: Arc<App>, stop: CancellationToken) {
     }
 }
 
-async fn round(app: &App) -> Result<()> {
+pub(super) async fn round(app: &App, stop: &CancellationToken) -> Result<()> {
     let now = app.now();
     for tenant in tenants::all(&app.db, TENANTS_MAX).await? {
         let tenant = tenant.tenant_id;
@@ -49,6 +50,7 @@ async fn round(app: &App) -> Result<()> {
             })
             .await?;
         remove_content(app, tenant, now.minus(UNUSED_CONTENT_TTL)).await?;
+        archive::round(app, tenant, stop).await?;
     }
     Ok(())
 }

@@ -8,5 +8,7 @@ mod errors;
 mod leases;
 mod migrations;
 mod open;
+mod partition;
 mod support;
+
 mod write;

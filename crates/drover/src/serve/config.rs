@@ -49,6 +49,9 @@ pub(crate) struct ServeArgs {
     /// Requests without a valid credential per address and minute; 0 lifts the limit
     #[arg(long, env = "DROVER_STRANGER_PER_MINUTE", value_name = "N")]
     stranger_per_minute: Option<u32>,
+    /// Days after a rollout's end until its sessions are archived, 1 to 3650
+    #[arg(long, env = "DROVER_ARCHIVE_AFTER_DAYS", value_name = "DAYS")]
+    archive_after_days: Option<u64>,
     /// Web pages from this origin may call the API; may be given several times
     #[arg(long = "cors-origin", env = "DROVER_CORS_ORIGINS", value_delimiter = ',', value_name = "ORIGIN")]
     cors_origins: Option<Vec<String>>,
@@ -78,6 +81,7 @@ struct FileConfig {
     poll_interval_ms: Option<u64>,
     check_per_minute: Option<u32>,
     stranger_per_minute: Option<u32>,
+    archive_after_days: Option<u64>,
     cors_origins: Option<Vec<String>>,
     trust_forwarded_for: Option<bool>,
     log_format: Option<LogFormat>,
@@ -144,6 +148,12 @@ pub(crate) fn load(args: ServeArgs) -> Result<ServeConfig, RunError> {
             return Err(RunError::Setting("poll_interval_ms must be 100 to 86400000".to_owned()));
         }
         settings.poll_interval = Duration::from_millis(poll_interval_ms);
+    }
+    if let Some(archive_after_days) = args.archive_after_days.or(file.archive_after_days) {
+        if !(1..=3_650).contains(&archive_after_days) {
+            return Err(RunError::Setting("archive_after_days must be 1 to 3650".to_owned()));
+        }
+        settings.archive_after = Duration::from_hours(24 * archive_after_days);
     }
     let pool_max = args.pool_max.or(file.pool_max).unwrap_or(10);
     if !(10..=100).contains(&pool_max) {

@@ -19,6 +19,7 @@ type Statement = (&'static str, &'static str);
 
 const MODULES: &[(&str, &[Statement])] = modules![
     api_keys,
+    archive,
     artifacts,
     counters,
     dependencies,

@@ -4,6 +4,7 @@
 mod scene;
 
 mod api_keys;
+mod archive;
 mod artifacts;
 mod auth;
 mod devices;

@@ -1,0 +1,38 @@
+//! Partitions by month: made once, without a gap, by UTC.
+
+use drover_db::testing::TestDb;
+use drover_db::{Db, month_partitions};
+use drover_types::Timestamp;
+
+/// The last microsecond of November 2026, and the first ones of the two months behind it.
+const NOVEMBER: Timestamp = Timestamp::from_micros(1796083199999999);
+const DECEMBER: Timestamp = Timestamp::from_micros(1796083200000000);
+const JANUARY: Timestamp = Timestamp::from_micros(1798761600000000);
+
+#[tokio::test]
+async fn months_are_made_once_and_take_their_rows() {
+    let test = TestDb::postgres().await;
+    let Db::Postgres(pool) = test.db() else { panic!("not PostgreSQL") };
+    sqlx::raw_sql("CREATE TABLE history (at BIGINT NOT NULL) PARTITION BY RANGE (at)").execute(pool).await.unwrap();
+    for _ in 0..2 {
+        let mut tx = test.db().begin().await.unwrap();
+        month_partitions(&mut tx, "history", NOVEMBER, JANUARY).await.unwrap();
+        tx.commit().await.unwrap();
+    }
+    for time in [NOVEMBER, DECEMBER, JANUARY] {
+        sqlx::query("INSERT INTO history (at) VALUES ($1)").bind(time).execute(pool).await.unwrap();
+    }
+    let rows: Vec<(String, i64)> =
+        sqlx::query_as("SELECT tableoid::regclass::text, at FROM history ORDER BY at").fetch_all(pool).await.unwrap();
+    let tables: Vec<_> = rows.iter().map(|(table, _)| table.as_str()).collect();
+    assert_eq!(tables, ["history_202611", "history_202612", "history_202701"]);
+    test.close().await;
+}
+
+#[tokio::test]
+async fn sqlite_has_none() {
+    let test = TestDb::sqlite().await;
+    let mut tx = test.db().begin().await.unwrap();
+    month_partitions(&mut tx, "history", NOVEMBER, JANUARY).await.unwrap();
+    tx.rollback().await.unwrap();
+}
