@@ -3,6 +3,7 @@
 mod content;
 mod objects;
 mod refusals;
+mod staging;
 mod urls;
 
 use std::pin::Pin;
@@ -48,6 +49,12 @@ pub async fn blob_suite(harness: &Harness) {
     objects::what_is_deleted_is_gone(harness).await;
     refusals::wrong_uploads_leave_nothing(harness).await;
     refusals::an_upload_that_is_given_up_leaves_nothing(harness).await;
+    staging::parts_come_in_any_order(harness).await;
+    staging::the_last_of_a_part_counts(harness).await;
+    staging::wrong_parts_change_nothing(harness).await;
+    staging::what_is_not_as_announced_gets_no_name(harness).await;
+    staging::nothing_stays_of_what_is_given_up(harness).await;
+    staging::parts_go_to_urls(harness).await;
     urls::a_url_opens_its_object(harness).await;
     urls::a_changed_url_opens_nothing(harness).await;
     urls::an_expired_url_opens_nothing(harness).await;

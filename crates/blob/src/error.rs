@@ -66,6 +66,19 @@ pub enum PutError {
         #[source]
         source: io::Error,
     },
+    /// A part of an upload in parts is not what was noted when it came.
+    #[error("part {number} is not the one that arrived: upload it again from the start")]
+    PartChanged {
+        /// The part, from 1.
+        number: u32,
+    },
+    /// The back-end will never make an object of these parts.
+    #[error("the object store refuses the parts: upload them again from the start")]
+    PartsRefused {
+        /// The back-end's error.
+        #[source]
+        source: BoxError,
+    },
     /// The back-end failed.
     #[error("the object store failed to {action}")]
     Unavailable {
@@ -78,11 +91,19 @@ pub enum PutError {
 }
 
 impl PutError {
+    /// Whether trying again with the same bytes ends the same way.
+    pub const fn is_final(&self) -> bool {
+        matches!(self.kind(), ErrorKind::TooLarge | ErrorKind::Unprocessable)
+    }
+
     /// The kind of error, for whoever asked.
     pub const fn kind(&self) -> ErrorKind {
         match self {
             Self::TooLarge { .. } => ErrorKind::TooLarge,
-            Self::SizeMismatch { .. } | Self::DigestMismatch { .. } => ErrorKind::Unprocessable,
+            Self::SizeMismatch { .. }
+            | Self::DigestMismatch { .. }
+            | Self::PartChanged { .. }
+            | Self::PartsRefused { .. } => ErrorKind::Unprocessable,
             Self::Truncated { .. } => ErrorKind::Malformed,
             Self::NoSpace { .. } | Self::DiskFull { .. } => ErrorKind::InsufficientStorage,
             Self::Unavailable { .. } => ErrorKind::Unavailable,
@@ -146,6 +167,15 @@ impl GetError {
 pub struct DeleteError {
     /// What was to be removed.
     pub key: ObjectKey,
+    /// The back-end's error.
+    #[source]
+    pub source: BoxError,
+}
+
+/// Why an upload in parts could not be cleared away.
+#[derive(Debug, thiserror::Error)]
+#[error("the object store failed to clear an upload away")]
+pub struct ClearError {
     /// The back-end's error.
     #[source]
     pub source: BoxError,

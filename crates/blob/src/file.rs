@@ -2,9 +2,11 @@
 //!
 //! `PATH/t/<tenant>/sha256/<ab>/<hex>` are the objects, `PATH/tmp/` holds uploads. An upload is written and synced in
 //! `tmp/`, then linked under its name, which fails when the name exists; so a name always has its whole content.
+//! `PATH/uploads/` holds the parts of uploads that come in parts.
 
 mod put;
 mod space;
+mod staging;
 mod temporary;
 
 use std::io;

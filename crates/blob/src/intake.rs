@@ -10,7 +10,8 @@ use crate::{ByteStream, ExpectedContent, PutError};
 /// An upload's body that counts and hashes what passes, and stops at the first byte too many.
 pub(crate) struct Intake {
     body: ByteStream,
-    expected: Option<ExpectedContent>,
+    expected_bytes: Option<u64>,
+    expected_sha256: Option<Sha256Digest>,
     max_bytes: u64,
     received_bytes: u64,
     hash: Context,
@@ -21,12 +22,32 @@ impl Intake {
         if expected.is_some_and(|content| content.size_bytes > max_bytes) {
             return Err(PutError::TooLarge { max_bytes });
         }
-        Ok(Self { body, expected: expected.copied(), max_bytes, received_bytes: 0, hash: Context::new(&SHA256) })
+        let expected_bytes = expected.map(|content| content.size_bytes);
+        let expected_sha256 = expected.map(|content| content.sha256);
+        let hash = Context::new(&SHA256);
+        Ok(Self { body, expected_bytes, expected_sha256, max_bytes, received_bytes: 0, hash })
+    }
+
+    /// A part of something: only its size is known beforehand.
+    pub(crate) fn of_part(body: ByteStream, size_bytes: u64) -> Self {
+        Self {
+            body,
+            expected_bytes: Some(size_bytes),
+            expected_sha256: None,
+            max_bytes: size_bytes,
+            received_bytes: 0,
+            hash: Context::new(&SHA256),
+        }
     }
 
     /// The most that can still come.
     pub(crate) fn size_bound(&self) -> u64 {
-        self.expected.map_or(self.max_bytes, |content| content.size_bytes)
+        self.expected_bytes.unwrap_or(self.max_bytes)
+    }
+
+    /// Less has come than was announced.
+    pub(crate) fn is_short(&self) -> bool {
+        self.expected_bytes.is_some_and(|expected_bytes| self.received_bytes < expected_bytes)
     }
 
     /// The next bytes, or none at the end.
@@ -37,11 +58,8 @@ impl Intake {
             Some(Err(source)) => return Err(PutError::Truncated { received_bytes: self.received_bytes, source }),
         };
         self.received_bytes = self.received_bytes.saturating_add(chunk.len() as u64);
-        if let Some(content) = self.expected.filter(|content| self.received_bytes > content.size_bytes) {
-            return Err(PutError::SizeMismatch {
-                expected_bytes: content.size_bytes,
-                actual_bytes: self.received_bytes,
-            });
+        if let Some(expected_bytes) = self.expected_bytes.filter(|bytes| self.received_bytes > *bytes) {
+            return Err(PutError::SizeMismatch { expected_bytes, actual_bytes: self.received_bytes });
         }
         if self.received_bytes > self.max_bytes {
             return Err(PutError::TooLarge { max_bytes: self.max_bytes });
@@ -52,16 +70,12 @@ impl Intake {
 
     /// What has arrived, checked against what was expected. To be called after the end.
     pub(crate) fn finish(self) -> Result<ExpectedContent, PutError> {
-        let mut digest = [0_u8; 32];
-        digest.copy_from_slice(self.hash.finish().as_ref());
-        let actual = ExpectedContent { size_bytes: self.received_bytes, sha256: Sha256Digest::from_bytes(digest) };
-        let Some(expected) = self.expected else { return Ok(actual) };
-        if expected.size_bytes != actual.size_bytes {
-            let (expected_bytes, actual_bytes) = (expected.size_bytes, actual.size_bytes);
-            return Err(PutError::SizeMismatch { expected_bytes, actual_bytes });
+        let actual = ExpectedContent { size_bytes: self.received_bytes, sha256: digest(self.hash) };
+        if let Some(expected_bytes) = self.expected_bytes.filter(|bytes| *bytes != actual.size_bytes) {
+            return Err(PutError::SizeMismatch { expected_bytes, actual_bytes: actual.size_bytes });
         }
-        if expected.sha256 != actual.sha256 {
-            return Err(PutError::DigestMismatch { expected: expected.sha256, actual: actual.sha256 });
+        if let Some(expected) = self.expected_sha256.filter(|sha256| *sha256 != actual.sha256) {
+            return Err(PutError::DigestMismatch { expected, actual: actual.sha256 });
         }
         Ok(actual)
     }
@@ -71,4 +85,11 @@ impl Intake {
         while self.next().await?.is_some() {}
         self.finish()
     }
+}
+
+/// The SHA-256 of what was hashed.
+pub(crate) fn digest(hash: Context) -> Sha256Digest {
+    let mut bytes = [0_u8; 32];
+    bytes.copy_from_slice(hash.finish().as_ref());
+    Sha256Digest::from_bytes(bytes)
 }

@@ -4,6 +4,8 @@
 //! sees [`BlobStore`]. Objects are immutable and named by tenant and SHA-256 ([`ObjectKey`]), so a put is
 //! create-only by nature: the same name is always the same bytes.
 //!
+//! Long uploads come in parts ([`StagingStore`]), which lie apart until the whole was read back and found right.
+//!
 //! Devices fetch objects by presigned URLs. S3 answers its own; those of the folder are answered by our server,
 //! for which [`verify_file_url`] checks the signature and [`resolve_range`] decides what part to send.
 
@@ -21,10 +23,11 @@ mod random;
 mod s3;
 mod serve;
 mod signed_url;
+mod staging;
 mod store;
 mod ttl;
 
-pub use error::{CheckError, DeleteError, GetError, PresignError, PutError};
+pub use error::{CheckError, ClearError, DeleteError, GetError, PresignError, PutError};
 pub use file_name::attachment;
 pub use key::{InvalidKey, ObjectKey};
 pub use location::InvalidLocation;
@@ -32,4 +35,5 @@ pub use name::{InvalidObjectName, ObjectName};
 pub use open::{OpenError, OpenOptions, S3Credentials, open};
 pub use serve::{RangeDecision, RangeRequest, content_range, resolve_range, unsatisfied_range};
 pub use signed_url::{FileUrlSigner, UrlError, VerifiedUrl, verify_file_url};
+pub use staging::{PART_MIN_BYTES, PARTS_MAX, StagedPart, StagedUpload, StagingStore};
 pub use store::{BlobInfo, BlobStore, ByteStream, ExpectedContent, PresignMethod, PresignedUrl, StoredBlob};

@@ -110,7 +110,7 @@ pub fn open(url: &str, options: OpenOptions) -> Result<Arc<dyn BlobStore>, OpenE
             let given = options.s3_credentials.or_else(S3Credentials::from_env);
             let credentials = given.ok_or(OpenError::NoCredentials)?;
             let store = S3Store::new(&location, &credentials);
-            Ok(Arc::new(store.map_err(|source| OpenError::S3 { source: source.into() })?))
+            Ok(Arc::new(store.map_err(|source| OpenError::S3 { source })?))
         }
     }
 }

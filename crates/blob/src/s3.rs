@@ -1,12 +1,14 @@
 //! Objects in a bucket.
 //!
 //! `[prefix/]t/<tenant>/sha256/<ab>/<hex>` are the objects, `[prefix/]tmp/` holds long uploads whose digest is not
-//! known yet. S3 shows an object only when its upload is complete, so a name always has its whole content.
+//! known yet, `[prefix/]uploads/` those that come in parts. S3 shows an object only when its upload is complete, so a name always has its whole content.
 
 mod client;
 mod copy;
 mod multipart;
 mod put;
+mod signed;
+mod staging;
 
 use std::ops::Range;
 use std::time::Duration;
@@ -18,6 +20,7 @@ use object_store::path::Path;
 use object_store::signer::{Method, SignedUrlOptions, Signer};
 use object_store::{GetOptions, GetRange, ObjectStoreExt, PutPayload};
 
+use crate::error::BoxError;
 use crate::file::inside;
 use crate::location::S3Location;
 use crate::{
@@ -34,17 +37,20 @@ pub(crate) struct S3Store {
     client: AmazonS3,
     /// Signs URLs with the address that devices use.
     public_client: AmazonS3,
+    /// Sends what the client does not know how to.
+    http: reqwest::Client,
     prefix: String,
     /// The longest object that S3 copies in one request.
     copy_limit_bytes: u64,
 }
 
 impl S3Store {
-    pub(crate) fn new(location: &S3Location, credentials: &S3Credentials) -> object_store::Result<Self> {
+    pub(crate) fn new(location: &S3Location, credentials: &S3Credentials) -> Result<Self, BoxError> {
+        let http = client::plain()?;
         let client = client::build(location, location.endpoint.as_deref(), credentials)?;
         let public_endpoint = location.public_endpoint.as_deref().or(location.endpoint.as_deref());
         let public_client = client::build(location, public_endpoint, credentials)?;
-        Ok(Self { client, public_client, prefix: location.prefix.clone(), copy_limit_bytes: COPY_LIMIT_BYTES })
+        Ok(Self { client, public_client, http, prefix: location.prefix.clone(), copy_limit_bytes: COPY_LIMIT_BYTES })
     }
 
     fn path(&self, key: &ObjectKey) -> Path {

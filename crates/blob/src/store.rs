@@ -9,7 +9,7 @@ use bytes::Bytes;
 use drover_types::{Sha256Digest, TenantId, Timestamp};
 use futures::Stream;
 
-use crate::{CheckError, DeleteError, GetError, ObjectKey, PresignError, PutError};
+use crate::{CheckError, DeleteError, GetError, ObjectKey, PresignError, PutError, StagingStore};
 
 /// Bytes as they arrive. An error ends the stream.
 pub type ByteStream = Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>;
@@ -80,9 +80,9 @@ impl std::fmt::Debug for PresignedUrl {
     }
 }
 
-/// A store of immutable objects. Every method may be called from many tasks and processes at once.
+/// A store of immutable objects, which takes long ones in parts. Every method may be called from many tasks and processes at once.
 #[async_trait::async_trait]
-pub trait BlobStore: Send + Sync {
+pub trait BlobStore: StagingStore {
     /// Stores `body` under its tenant and digest.
     ///
     /// The body is hashed while it streams, in constant memory. It must be `expected` when that is given, and at

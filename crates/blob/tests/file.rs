@@ -3,15 +3,22 @@
 mod support;
 
 use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 
 use drover_blob::conformance::{Harness, blob_suite};
 use drover_types::SystemClock;
+
+/// All files in a folder, which need not exist, and in those below it.
+fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().map(|entry| entry.expect("an entry").path());
+    entries.flat_map(|path| if path.is_dir() { files_below(&path) } else { vec![path] }).collect()
+}
 
 #[tokio::test]
 async fn the_folder_passes_the_suite() {
     let folder = tempfile::tempdir().expect("a folder");
     let root = folder.path().join("blobs");
-    let temporary = root.join("tmp");
+    let places = [root.join("tmp"), root.join("uploads")];
     let harness = Harness {
         store: support::serve_folder(&root).await,
         http: reqwest::Client::builder().no_proxy().build().expect("a client"),
@@ -19,8 +26,8 @@ async fn the_folder_passes_the_suite() {
         other_tenant: support::new_tenant(),
         clock: std::sync::Arc::new(SystemClock),
         left_behind: Box::new(move || {
-            let entries = std::fs::read_dir(&temporary).expect("the folder of uploads");
-            let names = entries.map(|entry| entry.expect("an entry").path().display().to_string()).collect();
+            let names = places.iter().flat_map(|place| files_below(place));
+            let names = names.map(|path| path.display().to_string()).collect();
             Box::pin(std::future::ready(names))
         }),
     };

@@ -48,9 +48,12 @@ fn left_behind(url: &str, prefix: String, http: reqwest::Client) -> LeftBehind {
     Box::new(move || {
         let (client, prefix, http) = (client.clone(), prefix.clone(), http.clone());
         Box::pin(async move {
-            let temporary = client.list(Some(&Path::from(format!("{prefix}/tmp"))));
-            let objects: Vec<_> = temporary.try_collect().await.expect("a list of objects");
-            let mut left: Vec<String> = objects.into_iter().map(|object| object.location.to_string()).collect();
+            let mut left = Vec::new();
+            for folder in ["tmp", "uploads"] {
+                let found = client.list(Some(&Path::from(format!("{prefix}/{folder}"))));
+                let objects: Vec<_> = found.try_collect().await.expect("a list of objects");
+                left.extend(objects.into_iter().map(|object| object.location.to_string()));
+            }
             let query = SignedUrlOptions::default().with_query([("uploads", "")]);
             let signed = client.signed_url_opts(Method::GET, &Path::from(""), Duration::from_mins(1), &query).await;
             let answer = http.get(signed.expect("a URL")).send().await.expect("an answer");

@@ -93,6 +93,10 @@ define_id!(
     /// One device's passage through one rollout.
     UpdateSessionId, "update session"
 );
+define_id!(
+    /// Bytes that are sent in parts.
+    UploadId, "upload"
+);
 
 #[cfg(test)]
 mod tests {

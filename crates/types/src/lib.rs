@@ -29,7 +29,7 @@ pub use error_kind::ErrorKind;
 pub use failure::FailureClass;
 pub use id::{
     ApiKeyId, DeviceId, EnrolmentTokenId, FirmwareId, GroupId, InvalidId, LoginId, ReleaseKeyId, RolloutId, TenantId,
-    UpdateSessionId, UserId,
+    UpdateSessionId, UploadId, UserId,
 };
 pub use key::KeyAlgorithm;
 pub use permission::{Permission, Permissions, Role};

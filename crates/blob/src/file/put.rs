@@ -49,7 +49,11 @@ impl FileStore {
     }
 
     /// Writes the body to a temporary file and syncs it.
-    async fn receive(&self, intake: &mut Intake, announced_bytes: Option<u64>) -> Result<TemporaryFile, PutError> {
+    pub(super) async fn receive(
+        &self,
+        intake: &mut Intake,
+        announced_bytes: Option<u64>,
+    ) -> Result<TemporaryFile, PutError> {
         let failed = |source| PutError::disk("write the upload", source);
         self.check_space(announced_bytes.unwrap_or(0)).await?;
         let temporary = self.temporary.clone();
@@ -71,7 +75,7 @@ impl FileStore {
         Ok(guard)
     }
 
-    async fn check_space(&self, needed_bytes: u64) -> Result<(), PutError> {
+    pub(super) async fn check_space(&self, needed_bytes: u64) -> Result<(), PutError> {
         let (reserve, folder) = (self.reserve, self.temporary.path().to_owned());
         let checked = blocking(move || Ok(reserve.check(&folder, needed_bytes))).await;
         checked.map_err(|source| PutError::disk("ask the disk for its free space", source))?
@@ -97,7 +101,7 @@ fn stored(tenant: TenantId, content: ExpectedContent, already_there: bool) -> St
 
 /// Links `source` as `root/name`, making its folders. Linking never replaces; an object of another size is
 /// damaged, as its name is the digest of its content, and is replaced.
-fn link_durably(root: &Path, source: &Path, name: &str, size_bytes: u64) -> io::Result<bool> {
+pub(super) fn link_durably(root: &Path, source: &Path, name: &str, size_bytes: u64) -> io::Result<bool> {
     let target = root.join(name);
     let folder = target.parent().unwrap_or(root);
     private_folder().recursive(true).create(folder)?;

@@ -44,8 +44,9 @@ impl TemporaryFolder {
         file.metadata()?.modified()
     }
 
-    /// Removes uploads that were left behind. Their age is told by the disk's clock, which dated them.
-    pub(super) fn remove_stale(&self) -> io::Result<()> {
+    /// Removes uploads that were left behind and says how many. Their age is told by the disk's clock, which dated them.
+    pub(super) fn remove_stale(&self) -> io::Result<u64> {
+        let mut removed = 0;
         let disk_time = self.probe()?;
         for entry in std::fs::read_dir(&self.path)? {
             let entry = entry?;
@@ -54,9 +55,10 @@ impl TemporaryFolder {
             let age = disk_time.duration_since(metadata.modified()?).unwrap_or_default();
             if metadata.is_file() && age > STALE_AFTER {
                 ignore_missing(std::fs::remove_file(entry.path()))?;
+                removed += 1;
             }
         }
-        Ok(())
+        Ok(removed)
     }
 }
 

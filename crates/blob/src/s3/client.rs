@@ -49,6 +49,12 @@ pub(super) fn build(
     builder.build()
 }
 
+/// A client for URLs that are signed already. It follows no redirects: a signature is for one address.
+pub(super) fn plain() -> reqwest::Result<reqwest::Client> {
+    let builder = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none());
+    builder.connect_timeout(CONNECT_TIMEOUT).read_timeout(READ_TIMEOUT).build()
+}
+
 /// With virtual hosts the bucket is part of the host name.
 fn endpoint_of(url: &str, bucket: &str, virtual_hosted: bool) -> String {
     match url.split_once("://") {

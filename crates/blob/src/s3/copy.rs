@@ -32,7 +32,7 @@ impl S3Store {
         Ok(already_there)
     }
 
-    async fn copy_unless_there(&self, from: &Path, to: &Path, size_bytes: u64) -> Result<bool, PutError> {
+    pub(super) async fn copy_unless_there(&self, from: &Path, to: &Path, size_bytes: u64) -> Result<bool, PutError> {
         if self.has(to, size_bytes).await? {
             return Ok(true);
         }
