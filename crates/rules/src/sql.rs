@@ -1,0 +1,283 @@
+//! A condition as the text of a WHERE clause, one for SQLite and PostgreSQL.
+//!
+//! Every part of it is true or false, never NULL, so that NOT means the same in SQL as in the language. What the two
+//! databases do differently is not used: LIKE (which folds case on SQLite), negative positions of `substr`, `instr` and
+//! `strpos`, and the order of text, for which the columns have the collation of bytes.
+
+use std::fmt::Write as _;
+
+use drover_types::{ComponentName, Timestamp};
+use uuid::Uuid;
+
+use crate::expr::{Check, Expr, Order, Test, Value};
+use crate::field::Field;
+
+/// A condition for `FROM devices d`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SqlCondition {
+    /// An expression that stands after AND or NOT as it is. It reads the alias `d` of the table `devices`; each subquery
+    /// binds its table to `d.tenant_id`. The same for both databases, and the same at any time: only the binds change.
+    pub text: String,
+    /// The values of its placeholders, in their order.
+    pub binds: Vec<SqlValue>,
+}
+
+/// A value for a placeholder.
+#[derive(Debug, Clone, PartialEq)]
+pub enum SqlValue {
+    /// TEXT.
+    Text(String),
+    /// DOUBLE PRECISION.
+    Number(f64),
+    /// BIGINT.
+    Integer(i64),
+    /// BYTEA.
+    Bytes(Vec<u8>),
+    /// UUID.
+    Id(Uuid),
+}
+
+/// Telemetry is not in the tables of devices, so such a condition cannot choose among them.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("conditions on telemetry cannot select devices yet: remove {metric}")]
+pub struct ReadsTelemetry {
+    /// The metric as the condition names it, for instance `telemetry.battery`.
+    pub metric: String,
+}
+
+pub(crate) fn compile(expr: &Expr, first_bind: usize, now: Timestamp) -> Result<SqlCondition, ReadsTelemetry> {
+    let mut writer = Writer { text: String::new(), binds: Vec::new(), first_bind, now };
+    writer.expr(expr)?;
+    Ok(SqlCondition { text: writer.text, binds: writer.binds })
+}
+
+/// Where the values of a field are.
+enum Storage<'f> {
+    /// A column of the device itself; it may be NULL.
+    Column {
+        name: &'static str,
+        is_nullable: bool,
+    },
+    Component(&'f ComponentName),
+    Attribute(&'f str),
+    /// Names in rows of their own: the FROM and WHERE of them, and the column of the name.
+    Names {
+        rows: &'static str,
+        name: &'static str,
+    },
+}
+
+fn storage(field: &Field) -> Result<Storage<'_>, ReadsTelemetry> {
+    let column = |name, is_nullable| Ok(Storage::Column { name, is_nullable });
+    match field {
+        Field::Id => column("d.id", false),
+        Field::HardwareId => column("d.hardware_id", false),
+        Field::Type => column("d.device_type", false),
+        Field::Status => column("d.status", false),
+        Field::CreatedAt => column("d.created_at", false),
+        Field::AgentVersion => column("d.agent_version", true),
+        Field::LastSeen => column("d.last_seen_at", true),
+        Field::Version(component) => Ok(Storage::Component(component)),
+        Field::Attribute(name) => Ok(Storage::Attribute(name)),
+        Field::Tags => Ok(Storage::Names {
+            rows: "device_tags t WHERE t.tenant_id = d.tenant_id AND t.device_id = d.id",
+            name: "t.tag",
+        }),
+        Field::Groups => Ok(Storage::Names {
+            rows: "group_members m JOIN device_groups g ON g.tenant_id = m.tenant_id AND g.id = m.group_id \
+                   WHERE m.tenant_id = d.tenant_id AND m.device_id = d.id",
+            name: "g.name",
+        }),
+        Field::Telemetry(_) => Err(ReadsTelemetry { metric: field.to_string() }),
+    }
+}
+
+struct Writer {
+    text: String,
+    binds: Vec<SqlValue>,
+    first_bind: usize,
+    now: Timestamp,
+}
+
+impl Writer {
+    fn push(&mut self, text: &str) {
+        self.text.push_str(text);
+    }
+
+    fn bind(&mut self, value: SqlValue) -> String {
+        self.binds.push(value);
+        format!("${}", self.first_bind + self.binds.len() - 1)
+    }
+
+    fn expr(&mut self, expr: &Expr) -> Result<(), ReadsTelemetry> {
+        match expr {
+            Expr::Always(true) => self.push("1 = 1"),
+            Expr::Always(false) => self.push("1 = 0"),
+            Expr::Not(inner) => {
+                self.push("NOT (");
+                self.expr(inner)?;
+                self.push(")");
+            }
+            Expr::All(parts) => self.join(parts, " AND ")?,
+            Expr::Any(parts) => self.join(parts, " OR ")?,
+            Expr::Test(test) => self.test(test)?,
+        }
+        Ok(())
+    }
+
+    fn join(&mut self, parts: &[Expr], sign: &str) -> Result<(), ReadsTelemetry> {
+        self.push("(");
+        for (position, part) in parts.iter().enumerate() {
+            if position > 0 {
+                self.push(sign);
+            }
+            self.expr(part)?;
+        }
+        self.push(")");
+        Ok(())
+    }
+
+    fn test(&mut self, Test { field, check }: &Test) -> Result<(), ReadsTelemetry> {
+        match storage(field)? {
+            Storage::Column { name, is_nullable: true } => {
+                let _ = write!(self.text, "({name} IS NOT NULL AND ");
+                self.check(name, check);
+                self.push(")");
+            }
+            Storage::Column { name, is_nullable: false } => self.check(name, check),
+            Storage::Component(component) => {
+                let component = self.bind(SqlValue::Text(component.to_string()));
+                let _ = write!(
+                    self.text,
+                    "EXISTS (SELECT 1 FROM device_components c WHERE c.tenant_id = d.tenant_id \
+                     AND c.device_id = d.id AND c.component = {component} AND "
+                );
+                self.check("c.version_key", check);
+                self.push(")");
+            }
+            Storage::Attribute(attribute) => {
+                let attribute = self.bind(SqlValue::Text(attribute.to_owned()));
+                let _ = write!(
+                    self.text,
+                    "EXISTS (SELECT 1 FROM device_attributes a WHERE a.tenant_id = d.tenant_id \
+                     AND a.device_id = d.id AND a.name = {attribute}"
+                );
+                self.attribute(check);
+                self.push(")");
+            }
+            Storage::Names { rows, name } => {
+                let _ = write!(self.text, "EXISTS (SELECT 1 FROM {rows}");
+                if let Check::Has(wanted) = check {
+                    let wanted = self.bind(SqlValue::Text(wanted.clone()));
+                    let _ = write!(self.text, " AND {name} = {wanted}");
+                }
+                self.push(")");
+            }
+        }
+        Ok(())
+    }
+
+    /// The rest of an attribute's WHERE: the column of the value's own kind is compared, and NULL in other kinds.
+    fn attribute(&mut self, check: &Check) {
+        match check {
+            Check::Present => {}
+            Check::OneOf(values) => {
+                self.push(" AND (");
+                for (position, column) in ["a.text_value", "a.number_value", "a.bool_value"].iter().enumerate() {
+                    let own: Vec<&Value> = values.iter().filter(|value| attribute_column(value) == *column).collect();
+                    if position > 0 {
+                        self.push(" OR ");
+                    }
+                    self.one_of(column, &own);
+                }
+                self.push(")");
+            }
+            Check::Compare(_, value) => {
+                self.push(" AND ");
+                self.check(attribute_column(value), check);
+            }
+            Check::StartsWith(_) | Check::EndsWith(_) | Check::Contains(_) | Check::Time(..) | Check::Has(_) => {
+                self.push(" AND ");
+                self.check("a.text_value", check);
+            }
+        }
+    }
+
+    /// A check of one column. NULL makes it NULL, which the places of use exclude or turn into "no row".
+    fn check(&mut self, column: &str, check: &Check) {
+        match check {
+            Check::Present => {
+                let _ = write!(self.text, "{column} IS NOT NULL");
+            }
+            Check::Compare(order, value) => self.compare(column, *order, value),
+            Check::Time(order, moment) => {
+                let micros = self.bind(SqlValue::Integer(moment.resolve(self.now).as_micros()));
+                let _ = write!(self.text, "{column} {} {micros}", sign(*order));
+            }
+            Check::OneOf(values) => self.one_of(column, &values.iter().collect::<Vec<_>>()),
+            Check::StartsWith(part) => {
+                let (length, part) = (part.chars().count(), self.bind(SqlValue::Text(part.clone())));
+                let _ = write!(self.text, "substr({column}, 1, {length}) = {part}");
+            }
+            // Where the text is shorter than the part, what substr makes of the position is shorter too.
+            Check::EndsWith(part) => {
+                let (length, part) = (part.chars().count(), self.bind(SqlValue::Text(part.clone())));
+                let _ = write!(self.text, "substr({column}, length({column}) - {length} + 1) = {part}");
+            }
+            Check::Contains(part) if part.is_empty() => {
+                let _ = write!(self.text, "{column} IS NOT NULL");
+            }
+            Check::Contains(part) => {
+                let part = self.bind(SqlValue::Text(part.clone()));
+                let _ = write!(self.text, "replace({column}, CAST({part} AS TEXT), '') <> {column}");
+            }
+            // Only lists of names are asked for one, and they are no column.
+            Check::Has(_) => self.push("1 = 0"),
+        }
+    }
+
+    fn compare(&mut self, column: &str, order: Order, value: &Value) {
+        let value = self.bind(bind_value(value));
+        let _ = write!(self.text, "{column} {} {value}", sign(order));
+    }
+
+    fn one_of(&mut self, column: &str, values: &[&Value]) {
+        if values.is_empty() {
+            return self.push("1 = 0");
+        }
+        let _ = write!(self.text, "{column} IN (");
+        for (position, value) in values.iter().enumerate() {
+            let value = self.bind(bind_value(value));
+            let _ = write!(self.text, "{}{value}", if position > 0 { ", " } else { "" });
+        }
+        self.push(")");
+    }
+}
+
+fn attribute_column(value: &Value) -> &'static str {
+    match value {
+        Value::Number(_) => "a.number_value",
+        Value::Bool(_) => "a.bool_value",
+        Value::Text(_) | Value::Id(_) | Value::Version(_) => "a.text_value",
+    }
+}
+
+fn bind_value(value: &Value) -> SqlValue {
+    match value {
+        Value::Text(text) => SqlValue::Text(text.clone()),
+        Value::Number(number) => SqlValue::Number(*number),
+        Value::Bool(truth) => SqlValue::Integer(i64::from(*truth)),
+        Value::Id(id) => SqlValue::Id(*id),
+        Value::Version(value) => SqlValue::Bytes(value.key.clone()),
+    }
+}
+
+fn sign(order: Order) -> &'static str {
+    match order {
+        Order::Less => "<",
+        Order::LessOrEqual => "<=",
+        Order::Equal => "=",
+        Order::GreaterOrEqual => ">=",
+        Order::Greater => ">",
+    }
+}
