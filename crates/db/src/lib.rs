@@ -24,7 +24,9 @@
 //! ```
 
 mod batch;
+mod catalogue;
 mod conn;
+pub mod copy;
 mod db;
 mod dialect;
 mod error;
@@ -39,7 +41,9 @@ mod tx;
 mod writer;
 
 pub use batch::{BATCH_ITEMS_MAX, BATCH_WINDOW, QUEUE_ITEMS_MAX};
+pub use catalogue::{Column, Kind, Table, tables};
 pub use conn::{Conn, ConnGuard, OpenConn};
+pub use copy::CopyError;
 pub use db::{Db, SqlitePools};
 pub use dialect::Dialect;
 pub use error::{BatchError, is_foreign_key_violation, is_retryable, unique_violation};

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "everything here is a test, also the functions that the tests share")]
 
 mod batch;
+mod copy;
 mod crash;
 mod errors;
 mod leases;
