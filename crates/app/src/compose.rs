@@ -1,5 +1,7 @@
 //! The one place that knows which back-ends there are: URLs in, an [`App`] out.
 
+mod parts;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,6 +10,8 @@ use drover_blob::OpenOptions as BlobOptions;
 use drover_db::{Db, MIGRATIONS, MigrateError, OpenOptions, Writer};
 use drover_types::Clock;
 use tokio::sync::Notify;
+
+pub use parts::Parts;
 
 use crate::metrics::Metrics;
 use crate::passwords::PasswordHasher;
@@ -62,6 +66,15 @@ pub enum ComposeError {
     /// The object store does not open.
     #[error("failed to open the object store")]
     Blobs(#[from] drover_blob::OpenError),
+    /// The data folder cannot be made.
+    #[error("failed to make the data folder {}", path.display())]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// The system's error.
+        #[source]
+        source: std::io::Error,
+    },
     /// The node's secrets cannot be read or made.
     #[error("failed to read or make {path:?}: check that the data folder belongs to this user")]
     Secret {

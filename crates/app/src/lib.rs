@@ -8,6 +8,7 @@ mod api_keys;
 mod artifacts;
 mod auth;
 mod authorize;
+pub mod backup;
 mod blobs;
 mod caller;
 pub mod compose;

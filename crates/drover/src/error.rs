@@ -19,6 +19,21 @@ pub(crate) enum RunError {
     /// A use case failed at start.
     #[error(transparent)]
     App(#[from] drover_app::Error),
+    /// There is no backup.
+    #[error(transparent)]
+    Backup(#[from] drover_app::backup::BackupError),
+    /// There is a backup, and something could not be saved.
+    #[error("{lost} objects were lost or damaged before: the backup has everything else; upload them again")]
+    BackupFaults {
+        /// How many.
+        lost: usize,
+    },
+    /// The backup cannot be used.
+    #[error(transparent)]
+    Verify(#[from] drover_app::backup::VerifyError),
+    /// Nothing was restored.
+    #[error(transparent)]
+    Restore(#[from] drover_app::backup::RestoreError),
     /// HTTP cannot be served.
     #[error(transparent)]
     Serve(#[from] drover_server::ServeError),

@@ -1,5 +1,6 @@
 //! The binary: argument parsing and wiring.
 
+mod backup;
 mod demo;
 mod error;
 mod logging;
@@ -7,6 +8,7 @@ mod migrate;
 mod node;
 mod openapi;
 mod reset_password;
+mod restore;
 mod serve;
 
 use std::process::ExitCode;
@@ -33,6 +35,13 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Bring a database up to date, then exit
     Migrate(migrate::MigrateArgs),
+    /// Save a whole installation in one file, while its server works
+    #[command(after_help = "Example:\n  drover backup --data /var/lib/drover --to /srv/backups/fleet-2026-01-31.tar")]
+    Backup(backup::BackupArgs),
+    /// Make an installation of a backup, in an empty place
+    #[command(after_help = "Example:\n  drover restore --from fleet-2026-01-31.tar --data /var/lib/drover-new\n\n\
+                            With --database and --blobs it goes into PostgreSQL and S3, whatever it was made from.")]
+    Restore(restore::RestoreArgs),
     /// Give a user a new password, on the machine of the database; ends the user's sessions
     ResetPassword(reset_password::ResetPasswordArgs),
     /// Print the description of the REST API (`OpenAPI` 3.1, JSON)
@@ -48,6 +57,8 @@ async fn main() -> ExitCode {
         Command::Serve(args) => error::exit(serve::run(args).await),
         Command::Demo(args) => error::exit(demo::run(args, global.json).await),
         Command::Migrate(args) => error::exit(migrate::run(&args).await),
+        Command::Backup(args) => error::exit(backup::run(args, global.json).await),
+        Command::Restore(args) => error::exit(restore::run(args, global.json).await),
         Command::ResetPassword(args) => error::exit(reset_password::run(args).await),
         Command::Openapi => error::exit(openapi::print()),
         Command::Operator(command) => drover_cli::run_to_exit(command, &global).await,

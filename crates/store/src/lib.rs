@@ -9,6 +9,7 @@
 pub mod api_keys;
 pub mod archive;
 pub mod artifacts;
+pub mod content;
 pub mod counters;
 pub mod dependencies;
 pub mod device_components;
@@ -23,6 +24,7 @@ pub mod objects;
 pub mod offers;
 mod reach;
 pub mod release_keys;
+pub mod restored;
 pub mod rollouts;
 pub mod stages;
 mod statements;

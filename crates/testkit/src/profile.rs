@@ -17,7 +17,7 @@ pub enum Profile {
 
 impl Profile {
     /// Where a new server keeps its objects: apart from those of all other servers.
-    pub(crate) fn blobs(self, folder: &Path) -> String {
+    pub fn blobs(self, folder: &Path) -> String {
         match self {
             Self::Local => format!("file:{}", folder.join("blobs").display()),
             Self::Cluster => with_prefix(&s3_location()),

@@ -150,6 +150,11 @@ impl TestServer {
         &self.db
     }
 
+    /// What it stands on.
+    pub const fn backends(&self) -> &Backends {
+        &self.backends
+    }
+
     /// A folder for the test's files.
     pub fn folder(&self) -> &std::path::Path {
         self.folder.path()

@@ -37,6 +37,13 @@ impl Agent {
         agent
     }
 
+    /// Tells the agent, which must not run, that its server has another address now.
+    pub(crate) fn point_to(&self, before: &str, after: &str) {
+        let path = self.folder.join("agent.toml");
+        let config = std::fs::read_to_string(&path).expect("a configuration file");
+        std::fs::write(&path, config.replace(before, after)).expect("a configuration file");
+    }
+
     /// Starts the program.
     pub(crate) fn run(&mut self) {
         let program = Path::new(env!("CARGO_BIN_EXE_drover")).with_file_name("drover-agent");

@@ -1,6 +1,7 @@
 //! The main job with the real programs: `drover serve`, `drover-agent` and the command line, killed on purpose.
 
 mod agent;
+mod moved;
 mod operator;
 mod server;
 mod story;
@@ -26,6 +27,16 @@ async fn a_bad_release_is_rolled_back_by_the_agent_and_the_server_killed_meanwhi
 #[tokio::test]
 async fn a_bad_release_is_rolled_back_by_the_agent_and_the_server_killed_meanwhile_goes_on_cluster() {
     story::bad_release_and_killed_server(Profile::Cluster).await;
+}
+
+#[tokio::test]
+async fn a_backup_is_restored_under_another_name_and_runs_a_rollout_local() {
+    moved::restored_elsewhere(Profile::Local).await;
+}
+
+#[tokio::test]
+async fn a_backup_is_restored_under_another_name_and_runs_a_rollout_cluster() {
+    moved::restored_elsewhere(Profile::Cluster).await;
 }
 
 #[tokio::test]

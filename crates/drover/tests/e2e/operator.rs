@@ -47,7 +47,8 @@ impl Operator {
         text.into_owned()
     }
 
-    fn json(&self, arguments: &[&str]) -> Value {
+    /// The same with the answer as JSON.
+    pub(crate) fn json(&self, arguments: &[&str]) -> Value {
         let text = self.run(&[arguments, &["--json"]].concat());
         serde_json::from_str(&text).expect("--json prints JSON")
     }

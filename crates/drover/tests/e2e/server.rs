@@ -18,12 +18,38 @@ pub(crate) enum Profile {
 pub(crate) struct Server {
     process: Child,
     folder: PathBuf,
+    /// Address, data folder and back-ends, as options.
     arguments: Vec<String>,
     pub(crate) url: String,
     pub(crate) password: String,
     pub(crate) enrolment_token: String,
     /// Keeps the database of its own.
     _database: Option<drover_db::testing::TestDb>,
+}
+
+/// Where an installation is, and what it stands on.
+struct Place {
+    arguments: Vec<String>,
+    database: Option<drover_db::testing::TestDb>,
+}
+
+impl Place {
+    /// A place that nobody has used: the data folder of this name, and with it database and bucket.
+    async fn new(profile: Profile, folder: &Path, name: &str) -> Self {
+        let mut arguments = vec!["--data".to_owned(), folder.join(name).display().to_string()];
+        if profile == Profile::Local {
+            return Self { arguments, database: None };
+        }
+        let database = drover_db::testing::TestDb::postgres().await;
+        let bucket = std::env::var("DROVER_TEST_S3").expect(
+            "DROVER_TEST_S3 is not set, and this test needs an S3 server; start one: scripts/s3-server.sh, or `make test`",
+        );
+        let prefix = database.url().rsplit('/').next().unwrap_or_default().replace('_', "-");
+        let (bucket, options) = bucket.split_once('?').unwrap_or((&bucket, ""));
+        let bucket = format!("{}/{prefix}?{options}", bucket.trim_end_matches('/'));
+        arguments.extend(["--database".to_owned(), database.url().to_owned(), "--blobs".to_owned(), bucket]);
+        Self { arguments, database: Some(database) }
+    }
 }
 
 impl Drop for Server {
@@ -45,28 +71,51 @@ pub(crate) fn drover(folder: &Path) -> Command {
 impl Server {
     /// A new installation in `folder`.
     pub(crate) async fn start(profile: Profile, folder: &Path) -> Self {
-        let mut arguments = vec!["--listen".to_owned(), "127.0.0.1:0".to_owned()];
-        let database = match profile {
-            Profile::Local => None,
-            Profile::Cluster => {
-                let database = drover_db::testing::TestDb::postgres().await;
-                let bucket = std::env::var("DROVER_TEST_S3").expect(
-                    "DROVER_TEST_S3 is not set, and this test needs an S3 server; \
-                     start one: scripts/s3-server.sh, or `make test`",
-                );
-                arguments.extend(["--database".to_owned(), database.url().to_owned()]);
-                arguments.extend(["--blobs".to_owned(), bucket]);
-                Some(database)
-            }
-        };
+        let place = Place::new(profile, folder, "data").await;
+        let mut server = Self::run(folder, place).await;
+        let output = server.output();
+        server.password = until("the first password", async || field(&output, "password  ")).await;
+        server.enrolment_token = until("the enrolment token", async || token(&output)).await;
+        server
+    }
+
+    /// An installation that is there already; it has its password from before.
+    async fn run(folder: &Path, place: Place) -> Self {
+        let Place { mut arguments, database } = place;
+        arguments.extend(["--listen".to_owned(), "127.0.0.1:0".to_owned()]);
         let (process, output) = spawn(folder, &arguments);
         let url = until("the server's address", async || field(&output, "serves ")).await;
-        let password = until("the first password", async || field(&output, "password  ")).await;
-        let enrolment_token = until("the enrolment token", async || token(&output)).await;
         // The same address after a restart: devices have it in their configuration.
-        url.trim_start_matches("http://").clone_into(&mut arguments[1]);
-        let folder = folder.to_owned();
+        if let Some(listen) = arguments.last_mut() {
+            url.trim_start_matches("http://").clone_into(listen);
+        }
+        let (password, enrolment_token, folder) = (String::new(), String::new(), folder.to_owned());
         Self { process, folder, arguments, url, password, enrolment_token, _database: database }
+    }
+
+    /// Saves this installation in `file` while it works.
+    pub(crate) fn back_up(&self, file: &Path) -> std::process::Output {
+        let mut command = drover(&self.folder);
+        command.args(["backup", "--with-objects", "--to"]).arg(file).args(&self.arguments);
+        command.output().expect("drover starts")
+    }
+
+    /// Ends this server for good and starts another in an empty place, from the backup: other folder, address and
+    /// database; the passwords are the same.
+    pub(crate) async fn restore_elsewhere(mut self, profile: Profile, file: &Path) -> Self {
+        self.process.kill().expect("the server runs");
+        self.process.wait().expect("the server ended");
+        let place = Place::new(profile, &self.folder, "restored").await;
+        let output = drover(&self.folder).args(["restore", "--from"]).arg(file).args(&place.arguments).output();
+        let output = output.expect("drover starts");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let mut restored = Self::run(&self.folder, place).await;
+        self.password.clone_into(&mut restored.password);
+        restored
+    }
+
+    fn output(&self) -> PathBuf {
+        self.folder.join("serve.out")
     }
 
     /// `kill -9`, then a start on the same data.
@@ -85,8 +134,6 @@ fn spawn(folder: &Path, arguments: &[String]) -> (Child, PathBuf) {
     let err = std::fs::OpenOptions::new().create(true).append(true).open(folder.join("serve.err"));
     let process = drover(folder)
         .arg("serve")
-        .arg("--data")
-        .arg(folder.join("data"))
         .args(["--check-per-minute", "0", "--poll-interval-ms", "200"])
         .args(arguments)
         .env("PRESIGN_API_KEYS", "dev-local-key")

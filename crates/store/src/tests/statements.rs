@@ -21,6 +21,7 @@ const MODULES: &[(&str, &[Statement])] = modules![
     api_keys,
     archive,
     artifacts,
+    content,
     counters,
     dependencies,
     device_components,
@@ -34,6 +35,7 @@ const MODULES: &[(&str, &[Statement])] = modules![
     objects,
     offers,
     release_keys,
+    restored,
     rollouts,
     stages,
     targets,
@@ -47,7 +49,12 @@ const MODULES: &[(&str, &[Statement])] = modules![
 const LOCKING: [&str; 2] = ["drover_store::devices::LOCK", "drover_store::rollouts::LOCK"];
 
 /// Statements that are not limited to one tenant, and why.
-const WITHOUT_TENANT: [(&str, &str); 5] = [
+const WITHOUT_TENANT: [(&str, &str); 10] = [
+    ("drover_store::content::NAMED", "a backup is of the installation; each row says whose it is"),
+    ("drover_store::restored::RAISE_EPOCHS", "the installation was restored as a whole"),
+    ("drover_store::restored::PAUSE", "the installation was restored as a whole"),
+    ("drover_store::restored::RAISE_LEASES", "the installation was restored as a whole"),
+    ("drover_store::restored::END_LOGINS", "the installation was restored as a whole"),
     ("drover_store::tenants::INSERT", "makes a tenant"),
     ("drover_store::tenants::BY_NAME", "finds the tenant that a caller names"),
     ("drover_store::tenants::ALL", "lists tenants"),

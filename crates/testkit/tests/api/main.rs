@@ -7,6 +7,7 @@ mod api_keys;
 mod archive;
 mod artifacts;
 mod auth;
+mod backup;
 mod devices;
 mod enrolment_tokens;
 mod firmware;

@@ -1,0 +1,159 @@
+//! A whole installation in one file, and back.
+//!
+//! The file is a tar archive, in this order: the tables' rows, the files of the data folder that hold secrets, the
+//! objects, and `backup.json`, which names everything before it with its digest. Rows are in one form for both databases
+//! ([`drover_db::copy`]), so a backup of one can be restored into the other.
+//!
+//! It is taken while the server works. All rows are of one moment. The objects come after them, and those that the rows
+//! name are still there: objects never change, and one that loses its last name is kept for another day.
+
+mod archive;
+mod error;
+mod files;
+mod manifest;
+mod opened;
+mod restore;
+
+use bytes::Bytes;
+use drover_blob::{GetError, ObjectKey};
+use drover_db::{Table, Tx, copy};
+use drover_store::content::{self, ContentRow};
+use drover_types::Timestamp;
+use futures::StreamExt as _;
+use tokio::io::AsyncWrite;
+
+use crate::compose::Parts;
+use archive::ArchiveWriter;
+pub use error::{BackupError, RestoreError, VerifyError};
+use manifest::{FORMAT, ObjectEntry, StepEntry, TableEntry};
+pub use manifest::{Fault, Manifest};
+pub use opened::Backup;
+pub use restore::{Restored, restore};
+
+/// Rows are cut into entries of about this size, so that writing needs little memory.
+const PART_BYTES: usize = 4 * 1024 * 1024;
+
+/// How far a backup or a restore is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress<'a> {
+    /// A table is done.
+    Table {
+        /// Its name.
+        name: &'a str,
+        /// Its rows.
+        rows: u64,
+    },
+    /// Another object is done.
+    Objects {
+        /// So many are.
+        done: usize,
+        /// Of so many.
+        of: usize,
+    },
+}
+
+/// Told as it goes.
+pub type OnProgress<'p> = &'p mut (dyn FnMut(Progress<'_>) + Send);
+
+/// Whether a backup has the objects themselves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Objects {
+    /// Every object is in it.
+    Included,
+    /// It names them; they stay where they are.
+    Named,
+}
+
+/// Writes a backup and returns what it says of itself. [`Manifest::faults`] are objects that are lost already: the
+/// backup is whole but for them.
+pub async fn write(
+    parts: &Parts,
+    out: impl AsyncWrite + Unpin + Send,
+    objects: Objects,
+    now: Timestamp,
+    on_progress: OnProgress<'_>,
+) -> Result<Manifest, BackupError> {
+    let schema = parts.steps().await?.iter().map(StepEntry::of).collect();
+    let mut archive = ArchiveWriter::new(out, now);
+    let mut tx = parts.db.snapshot().await.map_err(BackupError::Snapshot)?;
+    let mut tables = Vec::new();
+    for table in drover_db::tables(&mut tx).await? {
+        let entry = write_table(&mut archive, &mut tx, &table).await?;
+        on_progress(Progress::Table { name: &entry.name, rows: entry.rows });
+        tables.push(entry);
+    }
+    let named = content::named(&mut tx).await.map_err(BackupError::Snapshot)?;
+    // Before the objects, which may take hours: an old snapshot keeps the database from tidying up.
+    tx.rollback().await.map_err(BackupError::Snapshot)?;
+    for file in files::of_installation(&parts.data_dir)? {
+        archive.entry(&file.entry_name, &file.bytes).await?;
+    }
+    let mut faults = Vec::new();
+    if objects == Objects::Included {
+        for (index, row) in named.iter().enumerate() {
+            faults.extend(write_object(&mut archive, parts, row).await?);
+            on_progress(Progress::Objects { done: index + 1, of: named.len() });
+        }
+    }
+    let objects = named.iter().map(ObjectEntry::of).collect();
+    let drover = env!("CARGO_PKG_VERSION").to_owned();
+    let entries = archive.entries().to_vec();
+    let manifest = Manifest { format: FORMAT, drover, created_at: now, schema, tables, objects, faults, entries };
+    archive.finish(&manifest).await?;
+    Ok(manifest)
+}
+
+async fn write_table<W: AsyncWrite + Unpin + Send>(
+    archive: &mut ArchiveWriter<W>,
+    tx: &mut Tx,
+    table: &Table,
+) -> Result<TableEntry, BackupError> {
+    let (mut summer, mut part, mut parts) = (copy::TableSummer::default(), Vec::with_capacity(PART_BYTES), 0);
+    let mut rows = copy::dump(tx, table).await?;
+    while let Some(bytes) = rows.next().await {
+        let bytes: Bytes = bytes?;
+        summer.add(&bytes).map_err(|source| copy_error(table, source))?;
+        part.extend_from_slice(&bytes);
+        if part.len() >= PART_BYTES {
+            parts += 1;
+            archive.entry(&manifest::part_name(&table.name, parts), &part).await?;
+            part.clear();
+        }
+    }
+    if !part.is_empty() {
+        parts += 1;
+        archive.entry(&manifest::part_name(&table.name, parts), &part).await?;
+    }
+    let sum = summer.finish().map_err(|source| copy_error(table, source))?;
+    Ok(TableEntry::new(table, parts, sum))
+}
+
+fn copy_error(table: &Table, source: copy::Malformed) -> BackupError {
+    BackupError::Copy(drover_db::CopyError::Malformed { table: table.name.clone(), source })
+}
+
+/// Copies an object, checking it against its name. One that is lost already does not keep the rest from being saved.
+async fn write_object<W: AsyncWrite + Unpin + Send>(
+    archive: &mut ArchiveWriter<W>,
+    parts: &Parts,
+    row: &ContentRow,
+) -> Result<Option<Fault>, BackupError> {
+    let key = ObjectKey::content(row.tenant_id, row.sha256);
+    let fault = |what: &str| Some(Fault { tenant_id: row.tenant_id, sha256: row.sha256, what: what.to_owned() });
+    let mut bytes = match parts.blobs.get(&key, None).await {
+        Ok(bytes) => bytes,
+        Err(GetError::NotFound { .. }) => return Ok(fault("it is not in the object store")),
+        Err(source) => return Err(BackupError::Object { key, source }),
+    };
+    let size_bytes = u64::try_from(row.size_bytes).unwrap_or(0);
+    let mut entry = archive.begin(&manifest::object_name(row.tenant_id, row.sha256), size_bytes).await?;
+    while let Some(chunk) = bytes.next().await {
+        let chunk = chunk.map_err(|source| BackupError::ObjectBytes { key, source })?;
+        if !entry.write(&chunk).await? {
+            break;
+        }
+    }
+    let is_whole = entry.is_full();
+    let sha256 = entry.end().await?;
+    Ok(if is_whole && sha256 == row.sha256 { None } else { fault("its bytes are not what its name says") })
+}
