@@ -142,10 +142,7 @@ impl Db {
 }
 
 /// All rows of a table, as they are in this transaction.
-pub async fn dump<'t>(
-    tx: &'t mut Tx,
-    table: &Table,
-) -> Result<BoxStream<'t, Result<Bytes, CopyError>>, CopyError> {
+pub async fn dump<'t>(tx: &'t mut Tx, table: &Table) -> Result<BoxStream<'t, Result<Bytes, CopyError>>, CopyError> {
     let failed = CopyError::read(table);
     Ok(match tx {
         Tx::Sqlite(tx) => sqlite::dump(tx, table).map(move |bytes| bytes.map_err(&failed)).boxed(),
@@ -181,9 +178,7 @@ pub async fn sum(tx: &mut Tx, table: &Table) -> Result<TableSum, CopyError> {
 pub async fn clear(tx: &mut Tx, tables: &[Table]) -> Result<(), CopyError> {
     for table in tables.iter().rev() {
         let sql = format!("DELETE FROM {}", quoted(&table.name));
-        let done = async {
-            on_tx!(tx, |c| sqlx::query(AssertSqlSafe(sql)).execute(c).await.map(drop))
-        };
+        let done = async { on_tx!(tx, |c| sqlx::query(AssertSqlSafe(sql)).execute(c).await.map(drop)) };
         done.await.map_err(CopyError::write(table))?;
     }
     Ok(())

@@ -1,7 +1,7 @@
 //! Partitions by month of large tables on `PostgreSQL`. `SQLite` has none: there the table is one.
 
 use drover_types::Timestamp;
-use sqlx::AssertSqlSafe;
+use sqlx::{AssertSqlSafe, PgConnection};
 
 use crate::Tx;
 
@@ -23,14 +23,26 @@ pub async fn month_partitions(
     first: Timestamp,
     last: Timestamp,
 ) -> Result<(), sqlx::Error> {
-    let Tx::Postgres(tx) = tx else { return Ok(()) };
+    match tx {
+        Tx::Sqlite(_) => Ok(()),
+        Tx::Postgres(tx) => month_partitions_on(tx, table, first, last).await,
+    }
+}
+
+/// [`month_partitions`] on a connection.
+pub(crate) async fn month_partitions_on(
+    connection: &mut PgConnection,
+    table: &str,
+    first: Timestamp,
+    last: Timestamp,
+) -> Result<(), sqlx::Error> {
     let months: Vec<(String, i64, i64)> =
-        sqlx::query_as(MONTHS).bind(first).bind(last).bind(MONTHS_MAX).fetch_all(&mut **tx).await?;
+        sqlx::query_as(MONTHS).bind(first).bind(last).bind(MONTHS_MAX).fetch_all(&mut *connection).await?;
     for (month, from_us, to_us) in months {
         let sql = format!(
             "CREATE TABLE IF NOT EXISTS {table}_{month} PARTITION OF {table} FOR VALUES FROM ({from_us}) TO ({to_us})"
         );
-        sqlx::query(AssertSqlSafe(sql)).execute(&mut **tx).await?;
+        sqlx::query(AssertSqlSafe(sql)).execute(&mut *connection).await?;
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use drover_app::backup::{self, Manifest, Objects, Progress};
 use drover_app::compose::Parts;
 use drover_types::{Clock as _, SystemClock, Timestamp};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::error::RunError;
 use crate::serve::{ServeArgs, config};
@@ -27,8 +27,8 @@ pub(crate) struct BackupArgs {
     serve: ServeArgs,
 }
 
-/// What is remembered of a backup.
-#[derive(Debug, Serialize, Deserialize)]
+/// What the data folder remembers of its last backup.
+#[derive(Debug, Serialize)]
 pub(crate) struct LastBackup {
     /// When it was taken.
     pub(crate) created_at: Timestamp,
@@ -37,11 +37,6 @@ pub(crate) struct LastBackup {
 }
 
 impl LastBackup {
-    /// Of this data folder; none when nobody took one.
-    pub(crate) fn read(data: &Path) -> Option<Self> {
-        serde_json::from_slice(&std::fs::read(data.join(LAST_BACKUP)).ok()?).ok()
-    }
-
     fn write(&self, data: &Path) -> std::io::Result<()> {
         let mut file = tempfile::NamedTempFile::new_in(data)?;
         serde_json::to_writer(&mut file, self)?;
@@ -52,7 +47,8 @@ impl LastBackup {
 /// Saves the installation, while its server works or not.
 pub(crate) async fn run(args: BackupArgs, json: bool) -> Result<(), RunError> {
     let backends = config::load(args.serve)?.backends("http://127.0.0.1");
-    let objects = if args.with_objects || backends.blobs.starts_with("file:") { Objects::Included } else { Objects::Named };
+    let objects =
+        if args.with_objects || backends.blobs.starts_with("file:") { Objects::Included } else { Objects::Named };
     let file = Draft::new(&args.to)?;
     let parts = Parts::open(&backends).await?;
     let now = SystemClock.now();

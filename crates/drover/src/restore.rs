@@ -27,7 +27,8 @@ pub(crate) struct RestoreArgs {
 pub(crate) async fn run(args: RestoreArgs, json: bool) -> Result<(), RunError> {
     let backup = Backup::open(&args.from).await?;
     let manifest = backup.manifest();
-    let contents = format!("{} rows and {} objects of {}", manifest.rows(), manifest.objects.len(), manifest.created_at);
+    let contents =
+        format!("{} rows and {} objects of {}", manifest.rows(), manifest.objects.len(), manifest.created_at);
     if args.check {
         let value = serde_json::json!({ "whole": true, "created_at": manifest.created_at, "rows": manifest.rows() });
         return print(json, &value, &format!("{} is whole: {contents}", args.from.display()));

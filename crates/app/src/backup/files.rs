@@ -89,7 +89,8 @@ mod tests {
     fn a_name_cannot_lead_out_of_the_folder() {
         let data = Path::new("/data");
         assert_eq!(place(data, "data/secrets/blob-url.key"), Some(PathBuf::from("/data/secrets/blob-url.key")));
-        for bad in ["data/../etc/x", "data/secrets/../../x", "data/secrets//x", "data/secrets", "data/drover.db", "/x"] {
+        for bad in ["data/../etc/x", "data/secrets/../../x", "data/secrets//x", "data/secrets", "data/drover.db", "/x"]
+        {
             assert_eq!(place(data, bad), None, "{bad}");
         }
     }

@@ -110,7 +110,8 @@ fn columns(table: &Table) -> Vec<ColumnEntry> {
         Kind::Real => "real",
         Kind::Text => "text",
     };
-    let entry = |column: &drover_db::Column| ColumnEntry { name: column.name.clone(), kind: word(column.kind).to_owned() };
+    let entry =
+        |column: &drover_db::Column| ColumnEntry { name: column.name.clone(), kind: word(column.kind).to_owned() };
     table.columns.iter().map(entry).collect()
 }
 

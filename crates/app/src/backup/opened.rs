@@ -152,7 +152,8 @@ async fn scan(path: &Path) -> Result<BTreeMap<String, Place>, VerifyError> {
 fn understand(bytes: &[u8]) -> Option<(String, u64)> {
     let head = Header::from_byte_slice(bytes);
     // The sum counts its own eight digits as spaces.
-    let sum: u32 = bytes.iter().enumerate().map(|(at, byte)| if (148..156).contains(&at) { 32 } else { u32::from(*byte) }).sum();
+    let sum: u32 =
+        bytes.iter().enumerate().map(|(at, byte)| if (148..156).contains(&at) { 32 } else { u32::from(*byte) }).sum();
     (head.cksum().ok()? == sum).then_some(())?;
     let name = String::from_utf8(head.path_bytes().into_owned()).ok()?;
     Some((name, head.entry_size().ok()?))

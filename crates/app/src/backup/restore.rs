@@ -50,7 +50,8 @@ async fn fill(
     parts.prepare(steps).await?;
     let mut tx = parts.db.begin().await?;
     load_tables(backup, &mut tx, on_progress).await?;
-    let reason = format!("restored from the backup of {}: look at it, then resume or cancel", backup.manifest().created_at);
+    let reason =
+        format!("restored from the backup of {}: look at it, then resume or cancel", backup.manifest().created_at);
     let settled = restored::settle(&mut tx, &reason, now).await?;
     tx.commit().await?;
     parts.prepare(MIGRATIONS).await?;

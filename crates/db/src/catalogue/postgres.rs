@@ -17,8 +17,7 @@ const REFERENCES: &str = "SELECT DISTINCT o.relname::text, r.relname::text FROM 
     WHERE c.contype = 'f' AND n.nspname = current_schema() AND NOT o.relispartition AND NOT r.relispartition";
 
 pub(super) async fn read(connection: &mut PgConnection) -> sqlx::Result<(Vec<Found>, Vec<Reference>)> {
-    let rows: Vec<(String, String, String, Option<i64>)> =
-        sqlx::query_as(COLUMNS).fetch_all(&mut *connection).await?;
+    let rows: Vec<(String, String, String, Option<i64>)> = sqlx::query_as(COLUMNS).fetch_all(&mut *connection).await?;
     let references = sqlx::query_as(REFERENCES).fetch_all(connection).await?;
     let columns = rows.into_iter().map(|(table, column, word, key_position)| {
         let kind = match word.as_str() {

@@ -11,8 +11,7 @@ const REFERENCES: &str = "SELECT DISTINCT m.name, f.\"table\" FROM sqlite_master
     JOIN pragma_foreign_key_list(m.name) f WHERE m.type = 'table'";
 
 pub(super) async fn read(connection: &mut SqliteConnection) -> sqlx::Result<(Vec<Found>, Vec<Reference>)> {
-    let rows: Vec<(String, String, String, Option<i64>)> =
-        sqlx::query_as(COLUMNS).fetch_all(&mut *connection).await?;
+    let rows: Vec<(String, String, String, Option<i64>)> = sqlx::query_as(COLUMNS).fetch_all(&mut *connection).await?;
     let references = sqlx::query_as(REFERENCES).fetch_all(connection).await?;
     let columns = rows.into_iter().map(|(table, column, word, key_position)| {
         let kind = match word.as_str() {

@@ -107,7 +107,10 @@ impl RowReader {
             if length == -1 {
                 continue;
             }
-            let length = usize::try_from(length).ok().filter(|length| *length <= FIELD_MAX_BYTES).ok_or(Malformed::Length { length: length.into() })?;
+            let length = usize::try_from(length)
+                .ok()
+                .filter(|length| *length <= FIELD_MAX_BYTES)
+                .ok_or(Malformed::Length { length: length.into() })?;
             let Some(behind) = rest.get(length..) else { return Ok(None) };
             rest = behind;
         }

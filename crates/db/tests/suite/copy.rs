@@ -12,15 +12,16 @@ const STEPS: &[Migration] = &[Migration {
     sqlite: "CREATE TABLE nodes (tenant BLOB NOT NULL, name TEXT NOT NULL, parent TEXT, size INTEGER, share REAL, \
              note TEXT, body BLOB, PRIMARY KEY (tenant, name), \
              FOREIGN KEY (tenant, parent) REFERENCES nodes (tenant, name)) STRICT; \
-             CREATE TABLE leaves (id INTEGER NOT NULL, tenant BLOB NOT NULL, name TEXT NOT NULL, PRIMARY KEY (id), \
+             CREATE TABLE leaves (fallen_at INTEGER NOT NULL, tenant BLOB NOT NULL, name TEXT NOT NULL, \
+             PRIMARY KEY (tenant, fallen_at), \
              FOREIGN KEY (tenant, name) REFERENCES nodes (tenant, name)) STRICT;",
     postgres: "CREATE TABLE nodes (tenant UUID NOT NULL, name TEXT NOT NULL, parent TEXT, size BIGINT, \
                share DOUBLE PRECISION, note TEXT, body BYTEA, PRIMARY KEY (tenant, name), \
                FOREIGN KEY (tenant, parent) REFERENCES nodes (tenant, name)); \
-               CREATE TABLE leaves (id BIGINT NOT NULL, tenant UUID NOT NULL, name TEXT NOT NULL, PRIMARY KEY (id, tenant), \
-               FOREIGN KEY (tenant, name) REFERENCES nodes (tenant, name)) PARTITION BY RANGE (id); \
-               CREATE TABLE leaves_low PARTITION OF leaves FOR VALUES FROM (MINVALUE) TO (10); \
-               CREATE TABLE leaves_high PARTITION OF leaves FOR VALUES FROM (10) TO (MAXVALUE);",
+               CREATE TABLE leaves (fallen_at BIGINT NOT NULL, tenant UUID NOT NULL, name TEXT NOT NULL, \
+               PRIMARY KEY (tenant, fallen_at), \
+               FOREIGN KEY (tenant, name) REFERENCES nodes (tenant, name)) PARTITION BY RANGE (fallen_at); \
+               CREATE TABLE leaves_197001 PARTITION OF leaves FOR VALUES FROM (0) TO (2678400000000);",
 }];
 
 /// Names whose order differs between locales, a child before its parent, and every kind with and without a value.
@@ -28,9 +29,10 @@ const ROWS: [&str; 4] = [
     "INSERT INTO nodes (tenant, name, parent, size, share, note, body) VALUES \
      ($1, 'Z', NULL, 9223372036854775807, 0.1, 'ünïcode', $2), ($1, 'a', 'Z', -1, -0.0, '', $3), \
      ($1, 'B', 'a', NULL, NULL, NULL, NULL), ($1, 'é', 'a', 0, 1e300, 'line\nbreak', $2)",
-    "INSERT INTO leaves (id, tenant, name) VALUES (3, $1, 'a')",
-    "INSERT INTO leaves (id, tenant, name) VALUES (-7, $1, 'Z')",
-    "INSERT INTO leaves (id, tenant, name) VALUES (11, $1, 'é')",
+    "INSERT INTO leaves (fallen_at, tenant, name) VALUES (3, $1, 'a')",
+    "INSERT INTO leaves (fallen_at, tenant, name) VALUES (7, $1, 'Z')",
+    // The last but one microsecond of the month for which every database has a partition.
+    "INSERT INTO leaves (fallen_at, tenant, name) VALUES (2678399999998, $1, 'é')",
 ];
 
 const TENANT: [u8; 16] = [7; 16];
@@ -44,9 +46,13 @@ async fn fill(db: &Db) {
     let mut tx = db.begin().await.unwrap();
     for sql in ROWS {
         match &mut tx {
-            Tx::Sqlite(tx) => {
-                sqlx::query(sql).bind(&TENANT[..]).bind(&b"\0\xff"[..]).bind(&b""[..]).execute(&mut **tx).await.map(drop)
-            }
+            Tx::Sqlite(tx) => sqlx::query(sql)
+                .bind(&TENANT[..])
+                .bind(&b"\0\xff"[..])
+                .bind(&b""[..])
+                .execute(&mut **tx)
+                .await
+                .map(drop),
             Tx::Postgres(tx) if sql.contains("$3") => {
                 let query = sqlx::query(sql).bind(sqlx::types::Uuid::from_bytes(TENANT));
                 query.bind(&b"\0\xff"[..]).bind(&b""[..]).execute(&mut **tx).await.map(drop)
@@ -85,14 +91,38 @@ async fn rows_go_from_one_database_to_the_other_and_back() {
     let (first, second, third) = (made(&first).await, made(&second).await, made(&third).await);
     fill(&first).await;
     let wanted = names_and_sums(&first).await;
-    assert_eq!(wanted.iter().map(|(name, sum)| (name.as_str(), sum.rows)).collect::<Vec<_>>(), [("nodes", 4), ("leaves", 3)]);
+    assert_eq!(
+        wanted.iter().map(|(name, sum)| (name.as_str(), sum.rows)).collect::<Vec<_>>(),
+        [("nodes", 4), ("leaves", 3)]
+    );
+    copy_all(&first, &second).await;
+    assert_eq!(names_and_sums(&second).await, wanted);
+    // A month for which nobody made a partition.
+    let late = "INSERT INTO leaves (fallen_at, tenant, name) SELECT 30000000000000, tenant, name FROM nodes \
+                WHERE name = 'B'";
+    first
+        .write(move |tx| {
+            Box::pin(async move { drover_db::on_tx!(tx, |c| sqlx::query(late).execute(c).await.map(drop)) })
+        })
+        .await
+        .unwrap();
+    let wanted = names_and_sums(&first).await;
+    second
+        .write(|tx| {
+            Box::pin(async move {
+                let all = tables(tx).await.unwrap();
+                copy::clear(tx, &all).await.unwrap();
+                Ok::<_, sqlx::Error>(())
+            })
+        })
+        .await
+        .unwrap();
     copy_all(&first, &second).await;
     assert_eq!(names_and_sums(&second).await, wanted);
     copy_all(&second, &third).await;
     assert_eq!(names_and_sums(&third).await, wanted);
-    let shares: Vec<Option<f64>> = read!(third, |c| {
-        sqlx::query_scalar("SELECT share FROM nodes ORDER BY name").fetch_all(c).await.unwrap()
-    });
+    let shares: Vec<Option<f64>> =
+        read!(third, |c| sqlx::query_scalar("SELECT share FROM nodes ORDER BY name").fetch_all(c).await.unwrap());
     assert_eq!(shares, [None, Some(0.1), Some(-0.0), Some(1e300)]);
 }
 

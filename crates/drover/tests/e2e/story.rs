@@ -13,7 +13,13 @@ use crate::wait::until;
 pub(crate) const GOOD: &str = "test -s image.bin\n";
 
 /// A release: some megabytes that do not compress, many small files so that unpacking takes its time, a self-test.
-pub(crate) fn content(folder: &Path, version: &str, image_bytes: usize, small_files: usize, self_test: &str) -> PathBuf {
+pub(crate) fn content(
+    folder: &Path,
+    version: &str,
+    image_bytes: usize,
+    small_files: usize,
+    self_test: &str,
+) -> PathBuf {
     let content = folder.join(format!("content-{version}"));
     std::fs::create_dir_all(content.join("many")).expect("a folder");
     let mut state = u64::try_from(image_bytes).expect("small");
