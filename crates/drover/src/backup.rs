@@ -3,7 +3,7 @@
 use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 
-use drover_app::backup::{self, Manifest, Objects, Progress};
+use drover_app::backup::{self, Fault, Manifest, Objects, Progress};
 use drover_app::compose::Parts;
 use drover_types::{Clock as _, SystemClock, Timestamp};
 use serde::Serialize;
@@ -131,14 +131,14 @@ fn print(manifest: &Manifest, file: &Path, json: bool) -> Result<(), RunError> {
         format!("{value:#}\n")
     } else {
         let mut text = format!(
-            "saved {rows} rows and {objects} objects, {:.1} MB: {}\nIt holds the keys and tokens of this installation: \
+            "saved {rows} rows and {objects} objects, {} MB: {}\nIt holds the keys and tokens of this installation: \
              keep it where nobody else can read it.\n",
-            size_bytes as f64 / 1e6,
+            size_bytes.div_ceil(1_000_000),
             file.display()
         );
-        for fault in &manifest.faults {
-            text.push_str(&format!("lost: object {} of tenant {}: {}\n", fault.sha256, fault.tenant_id, fault.what));
-        }
+        let lost =
+            |fault: &Fault| format!("lost: object {} of tenant {}: {}\n", fault.sha256, fault.tenant_id, fault.what);
+        text.extend(manifest.faults.iter().map(lost));
         text
     };
     std::io::stdout().write_all(text.as_bytes()).map_err(RunError::io("print the result"))

@@ -9,7 +9,7 @@ use super::BackupError;
 use super::manifest::{Entry, MANIFEST, MANIFEST_DIGEST, Manifest};
 
 /// Tar's unit: heads are one long, contents are filled up to it.
-pub(super) const BLOCK_BYTES: u64 = 512;
+pub(super) const BLOCK_BYTES: usize = 512;
 const BUFFER_BYTES: usize = 1024 * 1024;
 
 pub(super) struct ArchiveWriter<W> {
@@ -56,7 +56,7 @@ impl<W: AsyncWrite + Unpin + Send> ArchiveWriter<W> {
         let digest = drover_trust::sha256(&text).to_string();
         self.entry(MANIFEST, &text).await?;
         self.entry(MANIFEST_DIGEST, digest.as_bytes()).await?;
-        let end = [0; 2 * BLOCK_BYTES as usize];
+        let end = [0; 2 * BLOCK_BYTES];
         self.out.write_all(&end).await.map_err(BackupError::Write)?;
         self.out.flush().await.map_err(BackupError::Write)
     }
@@ -104,10 +104,10 @@ impl<W: AsyncWrite + Unpin + Send> EntryWriter<'_, W> {
 
     /// Fills up what is missing with zeros, so that the archive stays readable, and gives the digest of the whole.
     pub(super) async fn end(mut self) -> Result<Sha256Digest, BackupError> {
-        let zeros = [0; BLOCK_BYTES as usize];
+        let zeros = [0; BLOCK_BYTES];
         let padding_bytes = padding_bytes(self.size_bytes);
         while self.missing_bytes > 0 {
-            let piece = usize::try_from(self.missing_bytes.min(BLOCK_BYTES)).unwrap_or(0);
+            let piece = usize::try_from(self.missing_bytes).unwrap_or(BLOCK_BYTES).min(BLOCK_BYTES);
             self.write(&zeros[..piece]).await?;
         }
         let padding = usize::try_from(padding_bytes).unwrap_or(0);
@@ -120,5 +120,5 @@ impl<W: AsyncWrite + Unpin + Send> EntryWriter<'_, W> {
 
 /// Bytes between the end of a content and the next block.
 pub(super) const fn padding_bytes(size_bytes: u64) -> u64 {
-    size_bytes.next_multiple_of(BLOCK_BYTES) - size_bytes
+    size_bytes.next_multiple_of(BLOCK_BYTES as u64) - size_bytes
 }

@@ -117,7 +117,7 @@ async fn scan(path: &Path) -> Result<BTreeMap<String, Place>, VerifyError> {
     let file = File::open(path).await.map_err(unreadable)?;
     let (mut input, mut offset, mut places) = (BufReader::with_capacity(READ_BYTES, file), 0, BTreeMap::new());
     loop {
-        let mut head = [0; BLOCK_BYTES as usize];
+        let mut head = [0; BLOCK_BYTES];
         match input.read_exact(&mut head).await {
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof && offset == 0 => {
                 return Err(VerifyError::NotABackup { path: path.to_owned() });
@@ -127,15 +127,15 @@ async fn scan(path: &Path) -> Result<BTreeMap<String, Place>, VerifyError> {
             }
             read => drop(read.map_err(unreadable)?),
         }
-        offset += BLOCK_BYTES;
+        offset += BLOCK_BYTES as u64;
         if head.iter().all(|byte| *byte == 0) {
             return Ok(places);
         }
-        let is_first = places.is_empty();
-        let (name, size_bytes) = understand(&head).ok_or_else(|| match is_first {
-            true => VerifyError::NotABackup { path: path.to_owned() },
-            false => damaged(path, "the head of an entry", "cannot be read"),
-        })?;
+        let (name, size_bytes) = match understand(&head) {
+            Some(entry) => entry,
+            None if places.is_empty() => return Err(VerifyError::NotABackup { path: path.to_owned() }),
+            None => return Err(damaged(path, "the head of an entry", "cannot be read")),
+        };
         let sha256 = digest(&mut input, size_bytes).await.map_err(|error| match error.kind() {
             io::ErrorKind::UnexpectedEof => VerifyError::Incomplete { path: path.to_owned() },
             _ => unreadable(error),
