@@ -9,6 +9,7 @@
 pub mod api_keys;
 pub mod archive;
 pub mod artifacts;
+pub mod audit;
 pub mod content;
 pub mod counters;
 pub mod dependencies;

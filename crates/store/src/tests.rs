@@ -1,6 +1,7 @@
 //! One suite for both databases: the schema, the list of statements, and what every noun does.
 
 mod access;
+mod audit;
 mod catalogue;
 mod content;
 mod devices;

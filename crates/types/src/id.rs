@@ -97,6 +97,10 @@ define_id!(
     /// Bytes that are sent in parts.
     UploadId, "upload"
 );
+define_id!(
+    /// One line of the audit log.
+    AuditEntryId, "audit entry"
+);
 
 #[cfg(test)]
 mod tests {

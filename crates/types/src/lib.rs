@@ -4,6 +4,7 @@
 //! Feature `sqlx` lets the types be bound and read in SQL, feature `utoipa` describes them in API documents;
 //! both are off for the device agent.
 
+mod audit;
 mod backoff;
 mod clock;
 mod component;
@@ -21,6 +22,7 @@ mod version;
 /// Buckets that devices are drawn into at registration: they decide who comes first when a stage opens.
 pub const DEVICE_BUCKETS: u32 = 65_536;
 
+pub use audit::ActorKind;
 pub use backoff::Backoff;
 pub use clock::{Clock, SystemClock};
 pub use component::{ComponentName, InvalidName};
@@ -28,8 +30,8 @@ pub use digest::{InvalidDigest, Sha256Digest};
 pub use error_kind::ErrorKind;
 pub use failure::FailureClass;
 pub use id::{
-    ApiKeyId, DeviceId, EnrolmentTokenId, FirmwareId, GroupId, InvalidId, LoginId, ReleaseKeyId, RolloutId, TenantId,
-    UpdateSessionId, UploadId, UserId,
+    ApiKeyId, AuditEntryId, DeviceId, EnrolmentTokenId, FirmwareId, GroupId, InvalidId, LoginId, ReleaseKeyId,
+    RolloutId, TenantId, UpdateSessionId, UploadId, UserId,
 };
 pub use key::KeyAlgorithm;
 pub use permission::{Permission, Permissions, Role};

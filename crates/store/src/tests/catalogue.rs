@@ -30,7 +30,7 @@ pub(super) struct ForeignKey {
     pub(super) is_cascading: bool,
 }
 
-/// `column IN (words)`, the one form of predicate in use.
+/// `column IN (words)`, or without words `column IS NULL`: the forms of predicate in use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Predicate {
     pub(super) column: String,
@@ -80,9 +80,10 @@ fn list(joined: &str) -> Vec<String> {
     joined.split(',').map(str::to_owned).collect()
 }
 
-/// Of `state IN ('a', 'b')` or `(state = ANY (ARRAY['a'::text, 'b'::text]))`.
+/// Of `state IN ('a', 'b')` or `(state = ANY (ARRAY['a'::text, 'b'::text]))`; or of `seq IS NULL`.
 fn predicate(sql: &str) -> Predicate {
-    assert!(sql.contains(" IN (") || sql.contains(" = ANY (ARRAY["), "teach this test the predicate {sql}");
+    let is_known = sql.contains(" IN (") || sql.contains(" = ANY (ARRAY[") || sql.contains(" IS NULL");
+    assert!(is_known, "teach this test the predicate {sql}");
     let column = sql.trim_start_matches('(').split_whitespace().next().unwrap_or_default().to_owned();
     Predicate { column, words: sql.split('\'').skip(1).step_by(2).map(str::to_owned).collect() }
 }

@@ -21,6 +21,7 @@ const MODULES: &[(&str, &[Statement])] = modules![
     api_keys,
     archive,
     artifacts,
+    audit,
     content,
     counters,
     dependencies,
@@ -49,12 +50,13 @@ const MODULES: &[(&str, &[Statement])] = modules![
 const LOCKING: [&str; 2] = ["drover_store::devices::LOCK", "drover_store::rollouts::LOCK"];
 
 /// Statements that are not limited to one tenant, and why.
-const WITHOUT_TENANT: [(&str, &str); 10] = [
+const WITHOUT_TENANT: [(&str, &str); 11] = [
     ("drover_store::content::NAMED", "a backup is of the installation; each row says whose it is"),
     ("drover_store::restored::RAISE_EPOCHS", "the installation was restored as a whole"),
     ("drover_store::restored::PAUSE", "the installation was restored as a whole"),
     ("drover_store::restored::RAISE_LEASES", "the installation was restored as a whole"),
     ("drover_store::restored::END_LOGINS", "the installation was restored as a whole"),
+    ("drover_store::audit::UNNUMBERED", "the sequencer serves the installation; each row says whose it is"),
     ("drover_store::tenants::INSERT", "makes a tenant"),
     ("drover_store::tenants::BY_NAME", "finds the tenant that a caller names"),
     ("drover_store::tenants::ALL", "lists tenants"),
