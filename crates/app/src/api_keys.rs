@@ -4,6 +4,7 @@ use drover_api::{ApiKey, ApiKeyCreate, ApiKeyCreated, Page, PageQuery};
 use drover_store::api_keys::{self, ApiKeyRow};
 use drover_types::{ApiKeyId, Permission};
 
+use crate::audit::Entry;
 use crate::auth::is_past;
 use crate::context::new_id;
 use crate::idempotency::{Created, secret_shown_once};
@@ -42,7 +43,7 @@ impl App {
             expires_at: body.expires_at,
             revoked_at: None,
         };
-        let (caller, stored) = (caller.clone(), row.clone());
+        let (caller, stored, mut audit) = (caller.clone(), row.clone(), self.audit(caller, tenant));
         let created = self
             .writer
             .write(move |tx| {
@@ -52,6 +53,8 @@ impl App {
                         return Ok(Created::Before(before));
                     }
                     api_keys::insert(tx, tenant, &stored).await?;
+                    let made = view(stored);
+                    audit.record(tx, Entry::created("api_key", id, &made)?.with("name", made.name)).await?;
                     Ok::<_, Error>(Created::Now)
                 })
             })
@@ -66,11 +69,21 @@ impl App {
     pub async fn api_key_revoke(&self, caller: &Caller, id: ApiKeyId) -> Result<()> {
         let tenant = caller.authorize_tenant(Permission::ApiKeysWrite)?;
         let now = self.now();
-        let revoked = self
-            .writer
-            .write(move |tx| Box::pin(async move { Ok::<_, Error>(api_keys::revoke(tx, tenant, id, now).await?) }))
-            .await?;
-        if revoked { Ok(()) } else { Err(Error::not_found("valid API key", id)) }
+        let mut audit = self.audit(caller, tenant);
+        self.writer
+            .write(move |tx| {
+                Box::pin(async move {
+                    let missing = || Error::not_found("valid API key", id);
+                    if !api_keys::revoke(tx, tenant, id, now).await? {
+                        return Err(missing());
+                    }
+                    let after = api_keys::get(&mut *tx, tenant, id).await?.map(view).ok_or_else(missing)?;
+                    let before = ApiKey { revoked_at: None, ..after.clone() };
+                    let entry = Entry::changed("api_key", "revoke", id, &before, &after)?;
+                    audit.record(tx, entry.with("name", after.name)).await
+                })
+            })
+            .await
     }
 }
 

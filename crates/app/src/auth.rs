@@ -4,16 +4,17 @@ use drover_api::{CallerView, LoginReply, LoginRequest};
 use drover_store::{api_keys, device_tokens, devices, logins, tenants, users};
 use drover_types::{ApiKeyId, LoginId, Role, Timestamp};
 
+use crate::audit::Entry;
 use crate::context::new_id;
 use crate::credentials::unauthenticated;
-use crate::{Actor, App, Caller, Credential, CredentialKind, Error, Result, Rights};
+use crate::{Actor, App, Caller, Credential, CredentialKind, Error, Origin, Result, Rights};
 
 /// The tenant of an installation that has only one.
 pub(crate) const DEFAULT_TENANT: &str = "default";
 
 impl App {
     /// Who presents this bearer token. Enrolment tokens are no callers: they only register devices.
-    pub async fn authenticate(&self, bearer: &str) -> Result<Caller> {
+    pub async fn authenticate(&self, bearer: &str, origin: Origin) -> Result<Caller> {
         let credential = Credential::parse(bearer).ok_or_else(unauthenticated)?;
         let actor = match credential.kind {
             CredentialKind::Login => self.login_actor(&credential).await?,
@@ -25,7 +26,7 @@ impl App {
             Actor::User { .. } | Actor::ApiKey { .. } => Rights::everywhere(Role::Owner.permissions()),
             Actor::PresignKey | Actor::Device { .. } => Rights::default(),
         };
-        Ok(Caller { tenant: credential.tenant, actor, rights })
+        Ok(Caller { tenant: credential.tenant, actor, rights, origin })
     }
 
     async fn login_actor(&self, credential: &Credential) -> Result<Actor> {
@@ -61,7 +62,7 @@ impl App {
     }
 
     /// Opens a server-side session for a user with name and password.
-    pub async fn login(&self, request: LoginRequest) -> Result<LoginReply> {
+    pub async fn login(&self, request: LoginRequest, origin: Origin) -> Result<LoginReply> {
         let refused = || {
             Error::new(
                 drover_types::ErrorKind::Unauthenticated,
@@ -87,20 +88,33 @@ impl App {
         let credential = Credential::generate(CredentialKind::Login, tenant, id.0, &*self.random);
         let expires_at = now.plus(self.settings.login_ttl);
         let login = logins::NewLogin { id, user_id: user.id, secret_sha256: credential.secret_sha256(), expires_at };
+        let actor = Actor::User { id: user.id, name: user.username, login: id };
+        let mut audit = self.audit(&Caller { tenant, actor, rights: Rights::default(), origin }, tenant);
         self.writer
-            .write(move |tx| Box::pin(async move { Ok::<_, Error>(logins::insert(tx, tenant, login, now).await?) }))
+            .write(move |tx| {
+                Box::pin(async move {
+                    logins::insert(tx, tenant, login, now).await?;
+                    audit.record(tx, Entry::new("user", "login", user.id).with("login_id", id.to_string())).await
+                })
+            })
             .await?;
         Ok(LoginReply { token: credential.expose(), expires_at })
     }
 
     /// Ends the caller's server-side session. Other credentials have none: revoke those.
     pub async fn logout(&self, caller: &Caller) -> Result<()> {
-        let Actor::User { login, .. } = caller.actor else {
+        let Actor::User { id, login, .. } = caller.actor else {
             return Err(Error::unprocessable("not_logged_in", "only a login can be logged out; revoke a key instead"));
         };
         let (tenant, now) = (caller.tenant, self.now());
+        let mut audit = self.audit(caller, tenant);
         self.writer
-            .write(move |tx| Box::pin(async move { Ok::<_, Error>(logins::revoke(tx, tenant, login, now).await?) }))
+            .write(move |tx| {
+                Box::pin(async move {
+                    logins::revoke(tx, tenant, login, now).await?;
+                    audit.record(tx, Entry::new("user", "logout", id).with("login_id", login.to_string())).await
+                })
+            })
             .await
     }
 

@@ -103,7 +103,12 @@ mod tests {
     use super::*;
 
     fn caller(actor: Actor, rights: Rights) -> Caller {
-        Caller { tenant: TenantId::generate(Timestamp::from_micros(0), 0), actor, rights }
+        Caller {
+            tenant: TenantId::generate(Timestamp::from_micros(0), 0),
+            actor,
+            rights,
+            origin: crate::Origin::default(),
+        }
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Who calls.
 
+use std::net::IpAddr;
+
 use drover_types::{ApiKeyId, DeviceId, LoginId, TenantId, Timestamp, UserId};
 
 use crate::Rights;
@@ -13,6 +15,17 @@ pub struct Caller {
     pub actor: Actor,
     /// What he may do there.
     pub rights: Rights,
+    /// Where the request came from.
+    pub origin: Origin,
+}
+
+/// Where a request came from, as the server saw it. The audit log keeps it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Origin {
+    /// The client's address: the other end of the connection, or what a trusted proxy says.
+    pub address: Option<IpAddr>,
+    /// The id of the request.
+    pub request_id: Option<String>,
 }
 
 /// A person, a program or a device.

@@ -4,6 +4,7 @@ use drover_api::{EnrolmentToken, EnrolmentTokenCreate, EnrolmentTokenCreated, Pa
 use drover_store::enrolment_tokens::{self, EnrolmentTokenRow};
 use drover_types::{EnrolmentTokenId, Permission};
 
+use crate::audit::Entry;
 use crate::auth::is_past;
 use crate::context::new_id;
 use crate::idempotency::{Created, secret_shown_once};
@@ -51,7 +52,7 @@ impl App {
             expires_at: body.expires_at,
             revoked_at: None,
         };
-        let (caller, stored) = (caller.clone(), row.clone());
+        let (caller, stored, mut audit) = (caller.clone(), row.clone(), self.audit(caller, tenant));
         let created = self
             .writer
             .write(move |tx| {
@@ -61,6 +62,8 @@ impl App {
                         return Ok(Created::Before(before));
                     }
                     enrolment_tokens::insert(tx, tenant, &stored).await?;
+                    let made = view(stored);
+                    audit.record(tx, Entry::created("enrolment_token", id, &made)?.with("name", made.name)).await?;
                     Ok::<_, Error>(Created::Now)
                 })
             })
@@ -75,17 +78,25 @@ impl App {
     pub async fn enrolment_token_revoke(&self, caller: &Caller, id: EnrolmentTokenId) -> Result<()> {
         let tenant = caller.authorize_tenant(Permission::EnrolmentTokensWrite)?;
         let now = self.now();
-        let revoked = self
-            .writer
+        let mut audit = self.audit(caller, tenant);
+        self.writer
             .write(move |tx| {
-                Box::pin(async move { Ok::<_, Error>(enrolment_tokens::revoke(tx, tenant, id, now).await?) })
+                Box::pin(async move {
+                    let missing = || Error::not_found("valid enrolment token", id);
+                    if !enrolment_tokens::revoke(tx, tenant, id, now).await? {
+                        return Err(missing());
+                    }
+                    let after = enrolment_tokens::get(&mut *tx, tenant, id).await?.map(view).ok_or_else(missing)?;
+                    let before = EnrolmentToken { revoked_at: None, ..after.clone() };
+                    let entry = Entry::changed("enrolment_token", "revoke", id, &before, &after)?;
+                    audit.record(tx, entry.with("name", after.name)).await
+                })
             })
-            .await?;
-        if revoked { Ok(()) } else { Err(Error::not_found("valid enrolment token", id)) }
+            .await
     }
 }
 
-fn view(row: EnrolmentTokenRow) -> EnrolmentToken {
+pub(crate) fn view(row: EnrolmentTokenRow) -> EnrolmentToken {
     EnrolmentToken {
         id: row.id,
         name: row.name,

@@ -3,6 +3,7 @@
 use drover_store::enrolment_tokens::{self, EnrolmentTokenRow};
 use drover_store::{logins, tenants, users};
 
+use crate::audit::Entry;
 use crate::auth::DEFAULT_TENANT;
 use crate::context::new_id;
 use crate::{App, Credential, CredentialKind, Error, Result};
@@ -19,6 +20,24 @@ pub struct FirstStart {
     pub password: String,
     /// A token with which devices register.
     pub enrolment_token: String,
+}
+
+/// Why the first start was not made: another node was faster when it is a unique violation.
+enum FirstStartError {
+    Database(sqlx::Error),
+    Other(Error),
+}
+
+impl From<sqlx::Error> for FirstStartError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Database(error)
+    }
+}
+
+impl From<Error> for FirstStartError {
+    fn from(error: Error) -> Self {
+        Self::Other(error)
+    }
 }
 
 impl App {
@@ -50,6 +69,7 @@ impl App {
             revoked_at: None,
         };
         let username = user.username.clone();
+        let mut audit = self.audit_host(tenant);
         let made = self
             .writer
             .write(move |tx| {
@@ -57,15 +77,22 @@ impl App {
                     tenants::insert(tx, tenant, DEFAULT_TENANT, now).await?;
                     users::insert(tx, tenant, &user, now).await?;
                     enrolment_tokens::insert(tx, tenant, &token).await?;
-                    Ok::<_, sqlx::Error>(())
+                    // Of several nodes that start at once, the others failed above.
+                    audit.record(tx, Entry::new("tenant", "create", tenant).with("name", DEFAULT_TENANT)).await?;
+                    audit.record(tx, Entry::new("user", "create", user.id)).await?;
+                    let token = crate::enrolment_tokens::view(token);
+                    audit
+                        .record(tx, Entry::created("enrolment_token", token.id, &token)?.with("name", token.name))
+                        .await?;
+                    Ok::<_, FirstStartError>(())
                 })
             })
             .await;
         match made {
             Ok(()) => Ok(Some(FirstStart { username, password, enrolment_token: credential.expose() })),
-            // Another node was first.
-            Err(error) if drover_db::unique_violation(&error).is_some() => Ok(None),
-            Err(error) => Err(Error::from(error)),
+            Err(FirstStartError::Database(error)) if drover_db::unique_violation(&error).is_some() => Ok(None),
+            Err(FirstStartError::Database(error)) => Err(error.into()),
+            Err(FirstStartError::Other(error)) => Err(error),
         }
     }
 
@@ -78,12 +105,13 @@ impl App {
         let password = self.new_password();
         let hash = self.passwords.hash(password.clone(), &*self.random).await?;
         let now = self.now();
+        let mut audit = self.audit_host(tenant);
         self.writer
             .write(move |tx| {
                 Box::pin(async move {
                     users::set_password(tx, tenant, user.id, &hash).await?;
                     logins::revoke_all(tx, tenant, user.id, now).await?;
-                    Ok::<_, Error>(())
+                    audit.record(tx, Entry::new("user", "reset_password", user.id)).await
                 })
             })
             .await?;

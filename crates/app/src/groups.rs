@@ -1,10 +1,12 @@
 //! Static groups.
 
 use drover_api::{Group, GroupMembers, GroupWrite, Page, PageQuery};
+use drover_db::{Conn, Tx};
 use drover_store::groups::{self, GroupRow};
 use drover_store::rollouts;
 use drover_types::{DeviceId, GroupId, Permission, TenantId};
 
+use crate::audit::Entry;
 use crate::context::new_id;
 use crate::idempotency::Created;
 use crate::page::Paging;
@@ -25,11 +27,7 @@ impl App {
     /// One group.
     pub async fn group_view(&self, caller: &Caller, id: GroupId) -> Result<Group> {
         let tenant = caller.authorize(Permission::GroupsRead)?.tenant;
-        self.group(tenant, id).await
-    }
-
-    async fn group(&self, tenant: TenantId, id: GroupId) -> Result<Group> {
-        groups::get(&self.db, tenant, id).await?.map(view).ok_or_else(|| Error::not_found("group", id))
+        group(&self.db, tenant, id).await
     }
 
     /// Makes a group.
@@ -43,7 +41,7 @@ impl App {
         check(&body)?;
         let now = self.now();
         let id = new_id!(self, GroupId);
-        let caller = caller.clone();
+        let (mut audit, caller) = (self.audit(caller, tenant), caller.clone());
         let created = self
             .writer
             .write(move |tx| {
@@ -54,13 +52,15 @@ impl App {
                     }
                     let inserted = groups::insert(tx, tenant, id, &body.name, &body.description, now).await;
                     inserted.map_err(|error| name_taken(error, &body.name))?;
+                    let made = group(&mut *tx, tenant, id).await?;
+                    audit.record(tx, Entry::created("group", id, &made)?.with("name", body.name)).await?;
                     Ok(Created::Now)
                 })
             })
             .await?;
         match created {
-            Created::Now => self.group(tenant, id).await,
-            Created::Before(before) => self.group(tenant, GroupId(before)).await,
+            Created::Now => group(&self.db, tenant, id).await,
+            Created::Before(before) => group(&self.db, tenant, GroupId(before)).await,
         }
     }
 
@@ -69,31 +69,36 @@ impl App {
         let tenant = caller.authorize(Permission::GroupsWrite)?.tenant;
         check(&body)?;
         let now = self.now();
-        let updated = self
-            .writer
+        let mut audit = self.audit(caller, tenant);
+        self.writer
             .write(move |tx| {
                 Box::pin(async move {
+                    let before = locked(tx, tenant, id).await?;
                     let updated = groups::update(tx, tenant, id, &body.name, &body.description, now).await;
-                    updated.map_err(|error| name_taken(error, &body.name))
+                    updated.map_err(|error| name_taken(error, &body.name))?;
+                    let after = group(&mut *tx, tenant, id).await?;
+                    let entry = Entry::changed("group", "update", id, &before, &after)?;
+                    audit.record(tx, entry.with("name", body.name)).await?;
+                    Ok(after)
                 })
             })
-            .await?;
-        if updated { self.group(tenant, id).await } else { Err(Error::not_found("group", id)) }
+            .await
     }
 
     /// Removes a group; its devices stay.
     pub async fn group_delete(&self, caller: &Caller, id: GroupId) -> Result<()> {
         let tenant = caller.authorize(Permission::GroupsWrite)?.tenant;
-        let deleted = self
-            .writer
+        let mut audit = self.audit(caller, tenant);
+        self.writer
             .write(move |tx| {
                 Box::pin(async move {
+                    let before = locked(tx, tenant, id).await?;
                     rollouts::leave_ended(tx, tenant, id).await?;
-                    groups::delete(tx, tenant, id).await.map_err(in_use)
+                    groups::delete(tx, tenant, id).await.map_err(in_use)?;
+                    audit.record(tx, Entry::deleted("group", id, &before)?.with("name", before.name)).await
                 })
             })
-            .await?;
-        if deleted { Ok(()) } else { Err(Error::not_found("group", id)) }
+            .await
     }
 
     /// Puts devices into a group: all of them, or none when one does not exist.
@@ -103,33 +108,55 @@ impl App {
             return Err(Error::field("device_ids", "must not be empty"));
         }
         validate::at_most("device_ids", &body.device_ids, MEMBERS_MAX)?;
+        let mut audit = self.audit(caller, tenant);
         self.writer
             .write(move |tx| {
                 Box::pin(async move {
-                    if groups::get(&mut *tx, tenant, id).await?.is_none() {
-                        return Err(Error::not_found("group", id));
-                    }
-                    for device in body.device_ids {
-                        if !groups::add(tx, tenant, id, device).await? {
+                    let before = locked(tx, tenant, id).await?;
+                    for device in &body.device_ids {
+                        if !groups::add(tx, tenant, id, *device).await? {
                             return Err(Error::field("device_ids", format!("there is no device {device}")));
                         }
                     }
-                    Ok(())
+                    let after = group(&mut *tx, tenant, id).await?;
+                    let devices: Vec<String> = body.device_ids.iter().map(ToString::to_string).collect();
+                    let entry = Entry::changed("group", "add_devices", id, &before, &after)?;
+                    audit.record(tx, entry.with("device_ids", devices)).await?;
+                    Ok(after)
                 })
             })
-            .await?;
-        self.group(tenant, id).await
+            .await
     }
 
     /// Takes a device out of a group.
     pub async fn group_remove(&self, caller: &Caller, id: GroupId, device: DeviceId) -> Result<()> {
         let tenant = caller.authorize(Permission::GroupsWrite)?.tenant;
-        let removed = self
-            .writer
-            .write(move |tx| Box::pin(async move { Ok::<_, Error>(groups::remove(tx, tenant, id, device).await?) }))
-            .await?;
-        if removed { Ok(()) } else { Err(Error::not_found("device in this group", device)) }
+        let mut audit = self.audit(caller, tenant);
+        self.writer
+            .write(move |tx| {
+                Box::pin(async move {
+                    let before = locked(tx, tenant, id).await?;
+                    if !groups::remove(tx, tenant, id, device).await? {
+                        return Err(Error::not_found("device in this group", device));
+                    }
+                    let after = group(&mut *tx, tenant, id).await?;
+                    let entry = Entry::changed("group", "remove_device", id, &before, &after)?;
+                    audit.record(tx, entry.with("device_id", device.to_string())).await
+                })
+            })
+            .await
     }
+}
+
+/// The group as the API shows it.
+async fn group(conn: impl Into<Conn<'_>>, tenant: TenantId, id: GroupId) -> Result<Group> {
+    groups::get(conn, tenant, id).await?.map(view).ok_or_else(|| Error::not_found("group", id))
+}
+
+/// The same, held still until the transaction ends.
+async fn locked(tx: &mut Tx, tenant: TenantId, id: GroupId) -> Result<Group> {
+    groups::lock(tx, tenant, id).await?;
+    group(tx, tenant, id).await
 }
 
 fn check(body: &GroupWrite) -> Result<()> {

@@ -6,6 +6,7 @@
 
 mod api_keys;
 mod artifacts;
+mod audit;
 mod auth;
 mod authorize;
 pub mod backup;
@@ -40,7 +41,7 @@ mod way_back;
 
 pub use authorize::{Access, Grant, Rights, Scope};
 pub use blobs::{BlobRequest, ServedBlob};
-pub use caller::{Actor, Caller};
+pub use caller::{Actor, Caller, Origin};
 pub use context::{App, Random, Settings, SystemRandom};
 pub use credentials::{Credential, CredentialKind};
 pub use drover_blob::{ByteStream, RangeDecision, RangeRequest, attachment, content_range, unsatisfied_range};

@@ -11,7 +11,7 @@ use subtle::ConstantTimeEq as _;
 use crate::auth::DEFAULT_TENANT;
 use crate::credentials::unauthenticated;
 use crate::objects::object_name;
-use crate::{Actor, App, Caller, Error, Result, Rights};
+use crate::{Actor, App, Caller, Error, Origin, Result, Rights};
 
 const EXPIRES_IN_DEFAULT_S: u32 = 900;
 const EXPIRES_IN_MAX_S: u32 = 3_600;
@@ -68,12 +68,12 @@ pub struct InvalidPresignKeys {
 
 impl App {
     /// Who presents this key of `PRESIGN_API_KEYS`.
-    pub async fn authenticate_presign(&self, key: &str) -> Result<Caller> {
+    pub async fn authenticate_presign(&self, key: &str, origin: Origin) -> Result<Caller> {
         let name = self.settings.presign_keys.tenant_of(key).ok_or_else(unauthenticated)?;
         let row = drover_store::tenants::by_name(&self.db, name).await?.ok_or_else(unauthenticated)?;
         let tenant: TenantId = row.tenant_id;
         let rights = Rights::everywhere([Permission::ObjectsPresign].into_iter().collect());
-        Ok(Caller { tenant, actor: Actor::PresignKey, rights })
+        Ok(Caller { tenant, actor: Actor::PresignKey, rights, origin })
     }
 
     /// A time-limited address of an object.

@@ -6,7 +6,7 @@ use drover_api::{
     Page, PageQuery, Rollout, RolloutCounts, RolloutCreate, RolloutFilter, RolloutMetrics, RolloutRollback,
     RolloutUpdate, Stage, StageMetrics, UpdateSession, UpdateSessionFilter,
 };
-use drover_db::Tx;
+use drover_db::{Conn, Tx};
 use drover_rollout::{Policy, StageCounts, StageSnapshot};
 use drover_store::counters::{self, CounterRow};
 use drover_store::firmware::FirmwareRow;
@@ -18,6 +18,7 @@ use drover_types::{
     DEVICE_BUCKETS, FirmwareState, GroupId, Permission, RolloutId, RolloutKind, RolloutState, SessionState, TenantId,
 };
 
+use crate::audit::Entry;
 use crate::context::new_id;
 use crate::idempotency::Created;
 use crate::page::Paging;
@@ -27,6 +28,16 @@ use crate::{
 
 /// Groups that a rollout can target.
 const GROUPS_MAX: usize = 100;
+
+/// What a person does to a rollout.
+struct Steering {
+    /// What the audit log calls it.
+    verb: &'static str,
+    /// The state that it gets.
+    to: RolloutState,
+    /// The reason that the rollout shows.
+    why: Option<String>,
+}
 
 impl App {
     /// The tenant's rollouts, newest first.
@@ -38,7 +49,7 @@ impl App {
         let next_cursor = paging.cut(&mut rows, |row| row.id);
         let mut items = Vec::with_capacity(rows.len());
         for row in rows {
-            items.push(self.view(tenant, row).await?);
+            items.push(shown_row(&self.db, tenant, row).await?);
         }
         Ok(Page { items, next_cursor })
     }
@@ -50,19 +61,11 @@ impl App {
     }
 
     async fn rollout(&self, tenant: TenantId, id: RolloutId) -> Result<Rollout> {
-        let row = self.rollout_row(tenant, id).await?;
-        self.view(tenant, row).await
+        shown(&self.db, tenant, id).await
     }
 
     async fn rollout_row(&self, tenant: TenantId, id: RolloutId) -> Result<RolloutRow> {
         rollouts::get(&self.db, tenant, id).await?.ok_or_else(|| Error::not_found("rollout", id))
-    }
-
-    async fn view(&self, tenant: TenantId, row: RolloutRow) -> Result<Rollout> {
-        let groups = rollouts::groups(&self.db, tenant, row.id).await?;
-        let stages = stages::of_rollout(&self.db, tenant, row.id).await?;
-        let counters = counters::of_rollout(&self.db, tenant, row.id).await?;
-        view(row, groups, &stages, &counters)
     }
 
     /// Creates a draft.
@@ -97,7 +100,7 @@ impl App {
             // Turns the order of buckets, so that not always the same devices come first.
             shift: self.draw(DEVICE_BUCKETS),
         };
-        let (caller, groups) = (caller.clone(), body.target_groups);
+        let (mut audit, caller, groups) = (self.audit(caller, tenant), caller.clone(), body.target_groups);
         let created = self
             .writer
             .write(move |tx| {
@@ -109,6 +112,8 @@ impl App {
                     rollouts::insert(tx, tenant, &new, now).await?;
                     set_stages(tx, tenant, id, &policy).await?;
                     set_groups(tx, tenant, id, &groups).await?;
+                    let made = shown(&mut *tx, tenant, id).await?;
+                    audit.record(tx, Entry::created("rollout", id, &made)?.with("name", made.name)).await?;
                     Ok::<_, Error>(Created::Now)
                 })
             })
@@ -130,9 +135,11 @@ impl App {
         let policy = rollout_policy::with_update(rollout_policy::parse(&row.policy)?, &body)?;
         let json = rollout_policy::to_json(&policy)?;
         let changes_plan = json != row.policy || body.target_groups.is_some();
+        let mut audit = self.audit(caller, tenant);
         self.writer
             .write(move |tx| {
                 Box::pin(async move {
+                    let before = locked(tx, tenant, id).await?;
                     if changes_plan && !rollouts::update_draft(tx, tenant, id, &json).await? {
                         return Err(Error::conflict(
                             "rollout_started",
@@ -150,37 +157,41 @@ impl App {
                     if let Some(name) = body.name {
                         rollouts::rename(tx, tenant, id, &name).await?;
                     }
-                    Ok(())
+                    let after = shown(&mut *tx, tenant, id).await?;
+                    let entry = Entry::changed("rollout", "update", id, &before, &after)?;
+                    audit.record(tx, entry.with("name", after.name.clone())).await?;
+                    Ok(after)
                 })
             })
-            .await?;
-        self.rollout(tenant, id).await
+            .await
     }
 
     /// Starts a draft: at once, or when its first stage's time comes.
     pub async fn rollout_start(&self, caller: &Caller, id: RolloutId) -> Result<Rollout> {
-        self.steer(caller, id, RolloutState::Scheduled, None, &[RolloutState::Draft]).await
+        let steering = Steering { verb: "start", to: RolloutState::Scheduled, why: None };
+        self.steer(caller, id, steering, &[RolloutState::Draft]).await
     }
 
     /// Offers nothing new until it is resumed; devices that began finish.
     pub async fn rollout_pause(&self, caller: &Caller, id: RolloutId) -> Result<Rollout> {
-        let reason = Some(format!("paused by {}", self.whoami(caller).name));
-        self.steer(caller, id, RolloutState::Paused, reason, &[RolloutState::Scheduled, RolloutState::Active]).await
+        let why = Some(format!("paused by {}", self.whoami(caller).name));
+        let steering = Steering { verb: "pause", to: RolloutState::Paused, why };
+        self.steer(caller, id, steering, &[RolloutState::Scheduled, RolloutState::Active]).await
     }
 
     /// Goes on. A failure gate that had tripped is overridden for its stage.
     pub async fn rollout_resume(&self, caller: &Caller, id: RolloutId) -> Result<Rollout> {
         let tenant = caller.authorize(Permission::RolloutsWrite)?.tenant;
         let opened = stages::of_rollout(&self.db, tenant, id).await?.iter().any(|stage| stage.opened_at.is_some());
-        let next = if opened { RolloutState::Active } else { RolloutState::Scheduled };
-        self.steer(caller, id, next, None, &[RolloutState::Paused]).await
+        let to = if opened { RolloutState::Active } else { RolloutState::Scheduled };
+        self.steer(caller, id, Steering { verb: "resume", to, why: None }, &[RolloutState::Paused]).await
     }
 
     /// Stops for good. Devices that have not begun to install are called off.
     pub async fn rollout_cancel(&self, caller: &Caller, id: RolloutId) -> Result<Rollout> {
-        let reason = Some(format!("cancelled by {}", self.whoami(caller).name));
+        let why = Some(format!("cancelled by {}", self.whoami(caller).name));
         let from = [RolloutState::Draft, RolloutState::Scheduled, RolloutState::Active, RolloutState::Paused];
-        self.steer(caller, id, RolloutState::Cancelled, reason, &from).await
+        self.steer(caller, id, Steering { verb: "cancel", to: RolloutState::Cancelled, why }, &from).await
     }
 
     /// Stops, and takes updated devices back to what they ran before.
@@ -195,20 +206,21 @@ impl App {
                 "a way back is not taken back; roll the firmware out again instead",
             ));
         }
-        let reason = body.reason.unwrap_or_else(|| format!("rolled back by {}", self.whoami(caller).name));
+        let why = body.reason.unwrap_or_else(|| format!("rolled back by {}", self.whoami(caller).name));
         let from = [RolloutState::Active, RolloutState::Paused, RolloutState::Completed, RolloutState::Cancelled];
-        self.steer(caller, id, RolloutState::RollingBack, Some(reason), &from).await
+        let steering = Steering { verb: "rollback", to: RolloutState::RollingBack, why: Some(why) };
+        self.steer(caller, id, steering, &from).await
     }
 
-    /// Moves a rollout to `to` from where it stands, if it stands in one of `from`.
+    /// Moves a rollout from where it stands, if it stands in one of `from`.
     async fn steer(
         &self,
         caller: &Caller,
         id: RolloutId,
-        to: RolloutState,
-        reason: Option<String>,
+        steering: Steering,
         from: &[RolloutState],
     ) -> Result<Rollout> {
+        let Steering { verb, to, why: reason } = steering;
         let tenant = caller.authorize(Permission::RolloutsWrite)?.tenant;
         let row = self.rollout_row(tenant, id).await?;
         if row.archived_at.is_some() {
@@ -228,15 +240,21 @@ impl App {
         }
         let change = StateChange { from: row.state, to, reason };
         let now = self.now();
-        let moved = self
-            .writer
+        let mut audit = self.audit(caller, tenant);
+        self.writer
             .write(move |tx| {
-                Box::pin(async move { transitions::set_rollout_state(tx, tenant, &row, &change, now).await })
+                Box::pin(async move {
+                    let before = locked(tx, tenant, id).await?;
+                    if !transitions::set_rollout_state(tx, tenant, &row, &change, now).await? {
+                        let detail = "the rollout changed at this moment; look at it and try again";
+                        return Err(Error::conflict("wrong_state", detail));
+                    }
+                    let after = shown(&mut *tx, tenant, id).await?;
+                    let entry = Entry::changed("rollout", verb, id, &before, &after)?;
+                    audit.record(tx, entry.with("name", after.name)).await
+                })
             })
             .await?;
-        if !moved {
-            return Err(Error::conflict("wrong_state", "the rollout changed at this moment; look at it and try again"));
-        }
         self.poke.notify_one();
         self.rollout(tenant, id).await
     }
@@ -291,6 +309,27 @@ impl App {
         let rows = update_sessions::of_rollout(&self.db, tenant, id, query.state, paging.after, paging.rows()).await?;
         Ok(paging.page(rows, |row| row.id, sessions::view))
     }
+}
+
+/// The rollout as the API shows it.
+pub(crate) async fn shown(conn: impl Into<Conn<'_>>, tenant: TenantId, id: RolloutId) -> Result<Rollout> {
+    let mut conn = conn.into();
+    let row = rollouts::get(conn.reborrow(), tenant, id).await?.ok_or_else(|| Error::not_found("rollout", id))?;
+    shown_row(conn, tenant, row).await
+}
+
+async fn shown_row(conn: impl Into<Conn<'_>>, tenant: TenantId, row: RolloutRow) -> Result<Rollout> {
+    let mut conn = conn.into();
+    let groups = rollouts::groups(conn.reborrow(), tenant, row.id).await?;
+    let stages = stages::of_rollout(conn.reborrow(), tenant, row.id).await?;
+    let counters = counters::of_rollout(conn, tenant, row.id).await?;
+    view(row, groups, &stages, &counters)
+}
+
+/// The same, held still until the transaction ends.
+async fn locked(tx: &mut Tx, tenant: TenantId, id: RolloutId) -> Result<Rollout> {
+    rollouts::lock(tx, tenant, id).await?;
+    shown(tx, tenant, id).await
 }
 
 /// Adds the waiting stages of a policy.

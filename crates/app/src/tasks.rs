@@ -1,6 +1,7 @@
 //! What runs in the background of every node: level-triggered, idempotent, safe to run on many nodes.
 
 mod archive;
+mod audit_sequencer;
 mod housekeeping;
 mod rollout_driver;
 mod stage_opening;
@@ -21,6 +22,7 @@ pub async fn clean_up(app: &App) -> Result<()> {
 pub fn start(app: &Arc<App>, stop: &CancellationToken) -> TaskTracker {
     let tasks = TaskTracker::new();
     tasks.spawn(rollout_driver::run(Arc::clone(app), stop.clone()));
+    tasks.spawn(audit_sequencer::run(Arc::clone(app), stop.clone()));
     tasks.spawn(housekeeping::run(Arc::clone(app), stop.clone()));
     tasks.close();
     tasks

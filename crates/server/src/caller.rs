@@ -6,11 +6,12 @@ use std::sync::Arc;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, header};
-use drover_app::{Caller, Error};
+use drover_app::{Caller, Error, Origin};
 use drover_types::ErrorKind;
 
 use crate::limits::Limits;
 use crate::problem::{Failure, Result};
+use crate::request_id::RequestId;
 use crate::state::Server;
 
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
@@ -38,13 +39,14 @@ impl FromRequestParts<Server> for Caller {
     async fn from_request_parts(parts: &mut Parts, server: &Server) -> Result<Self> {
         let Bearer(token) = Bearer::from_request_parts(parts, server).await?;
         let stranger = Stranger::of(parts, server);
-        server.app.authenticate(&token).await.map_err(|error| stranger.refused(error))
+        server.app.authenticate(&token, stranger.origin()).await.map_err(|error| stranger.refused(error))
     }
 }
 
 /// Whoever sends the request, before a credential proved anything: counted by address.
 pub(crate) struct Stranger {
     address: IpAddr,
+    request_id: Option<RequestId>,
     limits: Arc<Limits>,
 }
 
@@ -60,7 +62,14 @@ impl Stranger {
     fn of(parts: &Parts, server: &Server) -> Self {
         let peer = parts.extensions.get::<Peer>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0);
         let forwarded = server.limits.trust_forwarded_for.then(|| forwarded_for(&parts.headers)).flatten();
-        Self { address: forwarded.unwrap_or(peer), limits: Arc::clone(&server.limits) }
+        let request_id = parts.extensions.get::<RequestId>().cloned();
+        Self { address: forwarded.unwrap_or(peer), request_id, limits: Arc::clone(&server.limits) }
+    }
+
+    /// Where the request came from, for the audit log.
+    pub(crate) fn origin(&self) -> Origin {
+        let address = (!self.address.is_unspecified()).then(|| self.address.to_canonical());
+        Origin { address, request_id: self.request_id.as_ref().map(ToString::to_string) }
     }
 
     /// Counts a request that has no credential to be counted by.

@@ -15,6 +15,7 @@ statements! {
             WHERE m.tenant_id = g.tenant_id AND m.group_id = g.id) AS device_count \
             FROM device_groups g WHERE g.tenant_id = $1 AND (CAST($2 AS UUID) IS NULL OR g.id < $2) \
             ORDER BY g.id DESC LIMIT $3";
+    LOCK = "SELECT id FROM device_groups WHERE tenant_id = $1 AND id = $2";
     UPDATE = "UPDATE device_groups SET name = $3, description = $4, updated_at = $5 WHERE tenant_id = $1 AND id = $2";
     DELETE = "DELETE FROM device_groups WHERE tenant_id = $1 AND id = $2";
     // Unknown devices insert nothing: the count tells.
@@ -87,6 +88,14 @@ pub async fn page(
     limit: i64,
 ) -> Result<Vec<GroupRow>> {
     run!(conn, |c| sqlx::query_as(PAGE).bind(tenant).bind(after).bind(limit).fetch_all(c).await)
+}
+
+/// Holds a group still until the transaction ends; false when there is none.
+pub async fn lock(tx: &mut Tx, tenant: TenantId, id: GroupId) -> Result<bool> {
+    let sql = format!("{LOCK} {}", tx.dialect().for_update());
+    let found: Option<GroupId> =
+        run!(tx, |c| sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).bind(tenant).bind(id).fetch_optional(c).await)?;
+    Ok(found.is_some())
 }
 
 /// Renames a group; false when there is none.

@@ -20,8 +20,9 @@ use drover_types::{
 use tokio_util::sync::CancellationToken;
 
 use super::stage_opening;
+use crate::audit::{Audit, Entry};
 use crate::context::new_id;
-use crate::rollouts::stage_snapshots;
+use crate::rollouts::{shown, stage_snapshots};
 use crate::transitions::{self, Subject};
 use crate::{App, Error, Result, rollout_policy};
 
@@ -253,7 +254,8 @@ async fn step(app: &App, lease: &Lease, view: &View) -> Result<bool> {
         now: view.now,
         decisions,
     };
-    let done = app.writer.write(move |tx| Box::pin(async move { plan.apply(tx).await })).await?;
+    let mut audit = app.audit_system(view.tenant);
+    let done = app.writer.write(move |tx| Box::pin(async move { plan.apply(tx, &mut audit).await })).await?;
     for state in done.ended {
         app.metrics.update_ended(state);
     }
@@ -283,7 +285,7 @@ struct Done {
 }
 
 impl Plan {
-    async fn apply(&self, tx: &mut Tx) -> Result<Done> {
+    async fn apply(&self, tx: &mut Tx, audit: &mut Audit) -> Result<Done> {
         hold(tx, &self.lease).await?;
         if rollouts::lock(tx, self.tenant, self.rollout.id).await? != Some(self.rollout.epoch) {
             // A person was faster: plan again.
@@ -291,21 +293,27 @@ impl Plan {
         }
         let mut done = Done::default();
         for decision in &self.decisions {
-            done.changed |= self.apply_one(tx, decision, &mut done.ended).await?;
+            done.changed |= self.apply_one(tx, decision, &mut done.ended, audit).await?;
         }
         Ok(done)
     }
 
-    async fn apply_one(&self, tx: &mut Tx, decision: &Decision, ended: &mut Vec<SessionState>) -> Result<bool> {
+    async fn apply_one(
+        &self,
+        tx: &mut Tx,
+        decision: &Decision,
+        ended: &mut Vec<SessionState>,
+        audit: &mut Audit,
+    ) -> Result<bool> {
         let (tenant, rollout, now) = (self.tenant, self.rollout.id, self.now);
         match decision {
             Decision::Activate => self.become_state(tx, RolloutState::Active, None).await,
             Decision::Complete => self.become_state(tx, RolloutState::Completed, self.rollout.reason.clone()).await,
             Decision::FinishRollback => self.become_state(tx, RolloutState::RolledBack, self.left_behind()).await,
-            Decision::Pause { reason } => self.become_state(tx, RolloutState::Paused, Some(reason.clone())).await,
-            Decision::Cancel { reason } => self.become_state(tx, RolloutState::Cancelled, Some(reason.clone())).await,
+            Decision::Pause { reason } => self.intervene(tx, audit, "pause", RolloutState::Paused, reason).await,
+            Decision::Cancel { reason } => self.intervene(tx, audit, "cancel", RolloutState::Cancelled, reason).await,
             Decision::BeginRollback { reason } => {
-                self.become_state(tx, RolloutState::RollingBack, Some(reason.clone())).await
+                self.intervene(tx, audit, "rollback", RolloutState::RollingBack, reason).await
             }
             Decision::OpenStage { stage } => {
                 Ok(stages::open(tx, tenant, rollout, position(*stage), self.remaining.unwrap_or(0), now).await?)
@@ -329,7 +337,7 @@ impl Plan {
                 let waiting = update_sessions::waiting(&mut *tx, tenant, rollout, max).await?;
                 self.end_sessions(tx, waiting.iter(), SessionState::Cancelled, None, ended).await
             }
-            Decision::CreateRollback => self.create_rollback(tx).await,
+            Decision::CreateRollback => self.create_rollback(tx, audit).await,
         }
     }
 
@@ -343,6 +351,26 @@ impl Plan {
                 Some(format!("{why}; {left} updated devices did not go back: see the failures of the way back"))
             }
         }
+    }
+
+    /// A gate stops or takes back what people had started: they find that in the audit log.
+    async fn intervene(
+        &self,
+        tx: &mut Tx,
+        audit: &mut Audit,
+        verb: &'static str,
+        to: RolloutState,
+        reason: &str,
+    ) -> Result<bool> {
+        let id = self.rollout.id;
+        let before = shown(&mut *tx, self.tenant, id).await?;
+        if !self.become_state(tx, to, Some(reason.to_owned())).await? {
+            return Ok(false);
+        }
+        let after = shown(&mut *tx, self.tenant, id).await?;
+        let entry = Entry::changed("rollout", verb, id, &before, &after)?;
+        audit.record(tx, entry.with("name", after.name).with("reason", reason)).await?;
+        Ok(true)
     }
 
     async fn become_state(&self, tx: &mut Tx, to: RolloutState, reason: Option<String>) -> Result<bool> {
@@ -390,7 +418,7 @@ impl Plan {
     }
 
     /// The way back is a rollout of its own; the unique parent makes sure that there is one.
-    async fn create_rollback(&self, tx: &mut Tx) -> Result<bool> {
+    async fn create_rollback(&self, tx: &mut Tx, audit: &mut Audit) -> Result<bool> {
         if rollouts::child(&mut *tx, self.tenant, self.rollout.id).await?.is_some() {
             return Ok(false);
         }
@@ -409,6 +437,9 @@ impl Plan {
         };
         rollouts::insert(tx, self.tenant, &child, self.now).await?;
         crate::rollouts::set_stages(tx, self.tenant, child.id, &policy).await?;
+        let made = shown(&mut *tx, self.tenant, child.id).await?;
+        let entry = Entry::created("rollout", child.id, &made)?.with("name", made.name);
+        audit.record(tx, entry.with("parent_id", self.rollout.id.to_string())).await?;
         Ok(true)
     }
 }

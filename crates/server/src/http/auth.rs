@@ -30,7 +30,7 @@ async fn auth_login(
 ) -> Result<Reply<LoginReply>> {
     // Before the password is looked at: that is what takes time, and what would be guessed.
     stranger.count()?;
-    Ok(Reply(app.login(body).await?))
+    Ok(Reply(app.login(body, stranger.origin()).await?))
 }
 
 /// Log out: the token stops working

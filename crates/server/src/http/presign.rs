@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Json as Reply;
 use axum::extract::State;
 use drover_api::{PresignReply, PresignRequest};
-use drover_app::{App, Caller};
+use drover_app::{App, Caller, Origin};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -30,13 +30,13 @@ async fn presign(
     Bearer(token): Bearer,
     Json(body): Json<PresignRequest>,
 ) -> Result<Reply<PresignReply>> {
-    let caller = authenticate(&app, &token).await.map_err(|error| stranger.refused(error))?;
+    let caller = authenticate(&app, &token, stranger.origin()).await.map_err(|error| stranger.refused(error))?;
     Ok(Reply(app.presign(&caller, body).await?))
 }
 
-async fn authenticate(app: &App, token: &str) -> drover_app::Result<Caller> {
-    match app.authenticate_presign(token).await {
+async fn authenticate(app: &App, token: &str, origin: Origin) -> drover_app::Result<Caller> {
+    match app.authenticate_presign(token, origin.clone()).await {
         Ok(caller) => Ok(caller),
-        Err(_) => app.authenticate(token).await,
+        Err(_) => app.authenticate(token, origin).await,
     }
 }

@@ -1,6 +1,6 @@
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
-use drover_app::Rights;
+use drover_app::{Origin, Rights};
 use drover_types::{TenantId, Timestamp};
 use governor::clock::FakeRelativeClock;
 
@@ -55,7 +55,7 @@ fn accounts_that_are_full_again_are_forgotten() {
 fn device(number: u128) -> Caller {
     let time = Timestamp::from_micros(0);
     let actor = Actor::Device { id: DeviceId::generate(time, number), device_type: "truck".into(), last_seen_at: None };
-    Caller { tenant: TenantId::generate(time, 0), actor, rights: Rights::default() }
+    Caller { tenant: TenantId::generate(time, 0), actor, rights: Rights::default(), origin: Origin::default() }
 }
 
 #[test]

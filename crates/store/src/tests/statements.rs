@@ -47,7 +47,8 @@ const MODULES: &[(&str, &[Statement])] = modules![
 ];
 
 /// Statements that end in the dialect's lock clause.
-const LOCKING: [&str; 2] = ["drover_store::devices::LOCK", "drover_store::rollouts::LOCK"];
+const LOCKING: [&str; 3] =
+    ["drover_store::devices::LOCK", "drover_store::groups::LOCK", "drover_store::rollouts::LOCK"];
 
 /// Statements that are not limited to one tenant, and why.
 const WITHOUT_TENANT: [(&str, &str); 11] = [
