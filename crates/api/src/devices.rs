@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use drover_types::{ComponentName, DeviceId, DeviceStatus, GroupId, Sha256Digest, Timestamp, Version};
+use drover_types::{AttributeValue, ComponentName, DeviceId, DeviceStatus, GroupId, Sha256Digest, Timestamp, Version};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -31,6 +31,12 @@ pub struct Device {
     pub components: Vec<ComponentView>,
     /// Free text by key.
     pub metadata: BTreeMap<String, serde_json::Value>,
+    /// What people know about it, by name.
+    #[serde(default)]
+    pub attributes: BTreeMap<String, AttributeValue>,
+    /// Words that people put on it.
+    #[serde(default)]
+    pub tags: Vec<String>,
     /// When it registered.
     pub created_at: Timestamp,
     /// When it was last changed.

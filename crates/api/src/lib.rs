@@ -5,6 +5,7 @@
 
 mod api_keys;
 mod auth;
+mod device_attributes;
 mod devices;
 mod enrolment_tokens;
 mod firmware;
@@ -19,6 +20,7 @@ mod update_sessions;
 
 pub use api_keys::{ApiKey, ApiKeyCreate, ApiKeyCreated};
 pub use auth::{CallerView, LoginReply, LoginRequest};
+pub use device_attributes::{DeviceAttributes, DeviceAttributesChange};
 pub use devices::{ComponentView, Device, DeviceFilter, DeviceUpdate};
 pub use enrolment_tokens::{EnrolmentToken, EnrolmentTokenCreate, EnrolmentTokenCreated};
 pub use firmware::{

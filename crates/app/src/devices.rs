@@ -4,12 +4,15 @@ use std::collections::{BTreeMap, HashMap};
 
 use drover_api::{ComponentView, Device, DeviceFilter, DeviceUpdate, Page, PageQuery, UpdateSession};
 use drover_db::Tx;
+use drover_store::device_attributes::{self, AttributeRow};
 use drover_store::device_components::{self, DeviceComponentRow};
+use drover_store::device_tags::{self, TagRow};
 use drover_store::devices::{self, DeviceRow};
 use drover_store::groups::{self, MemberRow};
 use drover_store::update_sessions;
 use drover_types::{ComponentName, DeviceId, GroupId, Permission, TenantId, Version};
 
+use crate::device_attributes::by_name;
 use crate::page::Paging;
 use crate::{App, Caller, Error, Result, validate};
 
@@ -56,10 +59,20 @@ impl App {
         for target in update_sessions::targets_of_devices(&self.db, tenant, &ids).await? {
             targets.entry(target.device_id).or_insert(target.version);
         }
+        let mut attributes: HashMap<DeviceId, Vec<AttributeRow>> = HashMap::new();
+        for attribute in device_attributes::of_devices(&self.db, tenant, &ids).await? {
+            attributes.entry(attribute.device_id).or_default().push(attribute);
+        }
+        let tags = device_tags::of_devices(&self.db, tenant, &ids).await?;
         rows.into_iter()
             .map(|row| {
                 let target = targets.remove(&row.id);
-                view(row, &components, &members, target)
+                let attributes = attributes.remove(&row.id).unwrap_or_default();
+                Ok(Device {
+                    attributes: by_name(attributes),
+                    tags: tags_of(row.id, &tags),
+                    ..view(row, &components, &members, target)?
+                })
             })
             .collect()
     }
@@ -141,6 +154,12 @@ fn metadata_json(metadata: &BTreeMap<String, serde_json::Value>) -> Result<Strin
     Ok(json)
 }
 
+fn tags_of(device: DeviceId, tags: &[TagRow]) -> Vec<String> {
+    let mut own: Vec<String> = tags.iter().filter(|tag| tag.device_id == device).map(|tag| tag.tag.clone()).collect();
+    own.sort_unstable();
+    own
+}
+
 fn view(
     row: DeviceRow,
     components: &[DeviceComponentRow],
@@ -175,6 +194,8 @@ fn view(
         group_ids,
         components,
         metadata,
+        attributes: BTreeMap::new(),
+        tags: Vec::new(),
         created_at: row.created_at,
         updated_at: row.updated_at,
     })

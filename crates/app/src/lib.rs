@@ -15,6 +15,8 @@ mod caller;
 pub mod compose;
 mod context;
 mod credentials;
+mod device_attributes;
+mod device_tags;
 mod devices;
 mod enrolment_tokens;
 mod error;

@@ -2,6 +2,8 @@
 
 mod attempt;
 mod credentials;
+mod device_attributes;
+mod device_tags;
 mod devices;
 mod download;
 mod error;

@@ -3,6 +3,7 @@
 pub(crate) mod api_key;
 pub(crate) mod auth;
 pub(crate) mod device;
+mod device_attributes;
 pub(crate) mod enrolment_token;
 pub(crate) mod firmware;
 mod firmware_pack;

@@ -1,11 +1,13 @@
 //! What operators type, as values.
 
+mod attribute;
 mod dependency;
 mod duration;
 mod metadata;
 mod share;
 mod stage;
 
+pub(crate) use attribute::AttributeArg;
 pub(crate) use dependency::DependencyArg;
 pub(crate) use duration::HumanDuration;
 pub(crate) use metadata::MetadataArg;

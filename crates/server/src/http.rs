@@ -4,6 +4,8 @@ mod api_keys;
 mod artifacts;
 mod auth;
 mod blobs;
+mod device_attributes;
+mod device_tags;
 mod devices;
 mod enrolment_tokens;
 mod firmware;
@@ -25,6 +27,8 @@ pub(crate) fn routes() -> OpenApiRouter<Server> {
         .merge(enrolment_tokens::routes())
         .merge(release_keys::routes())
         .merge(devices::routes())
+        .merge(device_attributes::routes())
+        .merge(device_tags::routes())
         .merge(groups::routes())
         .merge(firmware::routes())
         .merge(rollouts::routes())

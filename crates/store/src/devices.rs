@@ -23,6 +23,7 @@ statements! {
             ORDER BY d.id DESC LIMIT $7";
     SET_METADATA = "UPDATE devices SET metadata = $3, updated_at = $4 WHERE tenant_id = $1 AND id = $2";
     SET_STATUS = "UPDATE devices SET status = $3, updated_at = $4 WHERE tenant_id = $1 AND id = $2 AND status <> $3";
+    CHANGED = "UPDATE devices SET updated_at = $3 WHERE tenant_id = $1 AND id = $2";
     SEEN = "UPDATE devices SET last_seen_at = $3, agent_version = COALESCE($4, agent_version) \
             WHERE tenant_id = $1 AND id = $2";
     LOCK = "SELECT enrolment_token_id FROM devices WHERE tenant_id = $1 AND id = $2";
@@ -130,6 +131,18 @@ pub async fn page(conn: impl Into<Conn<'_>>, tenant: TenantId, filter: &Filter, 
 /// Replaces the metadata.
 pub async fn set_metadata(tx: &mut Tx, tenant: TenantId, id: DeviceId, json: &str, now: Timestamp) -> Result<()> {
     run!(tx, |c| sqlx::query(SET_METADATA).bind(tenant).bind(id).bind(json).bind(now).execute(c).await.map(drop))
+}
+
+/// Notes that something of the device was changed and holds it still until the transaction ends; false when there is
+/// none.
+pub async fn changed(tx: &mut Tx, tenant: TenantId, id: DeviceId, now: Timestamp) -> Result<bool> {
+    run!(tx, |c| sqlx::query(CHANGED)
+        .bind(tenant)
+        .bind(id)
+        .bind(now)
+        .execute(c)
+        .await
+        .map(|done| done.rows_affected() == 1))
 }
 
 /// Sets how the device is doing.

@@ -4,6 +4,7 @@
 //! Feature `sqlx` lets the types be bound and read in SQL, feature `utoipa` describes them in API documents;
 //! both are off for the device agent.
 
+mod attribute;
 mod audit;
 mod backoff;
 mod clock;
@@ -22,6 +23,7 @@ mod version;
 /// Buckets that devices are drawn into at registration: they decide who comes first when a stage opens.
 pub const DEVICE_BUCKETS: u32 = 65_536;
 
+pub use attribute::AttributeValue;
 pub use audit::ActorKind;
 pub use backoff::Backoff;
 pub use clock::{Clock, SystemClock};

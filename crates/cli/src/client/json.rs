@@ -37,6 +37,15 @@ impl Client {
         decode(&self.send(Method::PUT, self.api_url(path), Some(body), Repeat::Idempotent, false).await?)
     }
 
+    /// Changes some of something: the same request twice does no harm.
+    pub(crate) async fn patch<T: DeserializeOwned>(
+        &self,
+        path: &[&str],
+        body: &impl Serialize,
+    ) -> Result<T, ClientError> {
+        decode(&self.send(Method::PATCH, self.api_url(path), Some(body), Repeat::Idempotent, false).await?)
+    }
+
     /// Creates something: an idempotency key makes repeated attempts one request.
     pub(crate) async fn create<T: DeserializeOwned>(
         &self,
@@ -59,6 +68,11 @@ impl Client {
     /// Adds to a set: the same request twice does no harm. The answer's body does not matter.
     pub(crate) async fn post_into_set(&self, path: &[&str], body: &impl Serialize) -> Result<(), ClientError> {
         self.send(Method::POST, self.api_url(path), Some(body), Repeat::Idempotent, false).await.map(drop)
+    }
+
+    /// Adds what the path names to a set: the same request twice does no harm. There is no body.
+    pub(crate) async fn put_into_set(&self, path: &[&str]) -> Result<(), ClientError> {
+        self.send(Method::PUT, self.api_url(path), NOTHING, Repeat::Idempotent, false).await.map(drop)
     }
 
     pub(crate) async fn delete(&self, path: &[&str]) -> Result<(), ClientError> {

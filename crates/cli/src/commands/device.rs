@@ -7,6 +7,7 @@ use drover_api::{Device, DeviceFilter, DeviceUpdate};
 use drover_types::DeviceStatus;
 use serde_json::Value;
 
+use super::device_attributes::{self, AttributesArgs, TagArgs};
 use super::update_sessions;
 use crate::CliError;
 use crate::command::{ListArgs, YesArgs};
@@ -32,6 +33,14 @@ pub enum DeviceCommand {
     /// Change a device's metadata or groups
     #[command(after_help = "Example:\n  drover device set robot-7 --meta site=berlin --group canary")]
     Set(DeviceSetArgs),
+    /// Show or change a device's attributes
+    #[command(after_help = "Example:\n  drover device attributes robot-7 --set region=eu --set axles=3 --unset depot")]
+    Attributes(AttributesArgs),
+    /// Put tags on a device
+    #[command(after_help = "Example:\n  drover device tag robot-7 canary")]
+    Tag(TagArgs),
+    /// Take tags off a device
+    Untag(TagArgs),
     /// Forget a device; it has to register again
     Delete {
         /// Id or hardware id
@@ -93,6 +102,9 @@ pub(crate) async fn run(command: DeviceCommand, context: &mut Context<'_>) -> Re
             context.out.value(&device, || lines(&device))
         }
         DeviceCommand::Set(args) => set(args, context).await,
+        DeviceCommand::Attributes(args) => device_attributes::attributes(args, context).await,
+        DeviceCommand::Tag(args) => device_attributes::tag(args, context).await,
+        DeviceCommand::Untag(args) => device_attributes::untag(args, context).await,
         DeviceCommand::Delete { device, yes } => {
             let id = resolve::device(&context.client, &device).await?;
             context.confirm(&format!("delete device {device}"), yes.yes).await?;
@@ -165,6 +177,8 @@ fn lines(device: &Device) -> Vec<(&'static str, String)> {
         lines.push(("component", format!("{} {version} ({})", component.component, time(Some(component.reported_at)))));
     }
     lines.extend(device.group_ids.iter().map(|group| ("group", group.to_string())));
+    lines.extend(device.attributes.iter().map(|(name, value)| ("attribute", format!("{name}={value}"))));
+    lines.extend(device.tags.iter().map(|tag| ("tag", tag.clone())));
     lines.extend(metadata_lines(&device.metadata));
     lines
 }

@@ -2,7 +2,7 @@
 
 use drover_db::on_both;
 use drover_types::{
-    ApiKeyId, ComponentName, DeviceId, DeviceStatus, FirmwareId, GroupId, RolloutId, RolloutState, SessionState,
+    ApiKeyId, AttributeValue, ComponentName, DeviceId, DeviceStatus, FirmwareId, GroupId, RolloutId, RolloutState, SessionState,
     StageState, UpdateSessionId,
 };
 
@@ -12,7 +12,7 @@ use crate::objects::ObjectRow;
 use crate::rollouts::{self, StateChange};
 use crate::targets::Target;
 use crate::{
-    api_keys, counters, device_components, devices, firmware, groups, objects, offers, stages, targets, update_sessions,
+    api_keys, counters, device_attributes, device_components, device_tags, devices, firmware, groups, objects, offers, stages, targets, update_sessions,
 };
 
 const DEVICE: u16 = 10;
@@ -27,6 +27,9 @@ async fn fill(scope: Scope<'_>) {
     let device = scope.device(DEVICE, 0).await;
     scope.device(DEVICE + 1, 1).await;
     scope.group(GROUP, &[device]).await;
+    let region = AttributeValue::Text("eu".to_owned());
+    commit!(scope.db, |tx| device_attributes::set(tx, scope.tenant, device, "region", &region, at(5)));
+    commit!(scope.db, |tx| device_tags::add(tx, scope.tenant, device, "canary"));
     let new = scope.firmware(FIRMWARE, "1.1.0").await;
     scope.runs(device, "main", "1.0.0", None).await;
     let rollout = scope.rollout(ROLLOUT, &new, RolloutState::Active).await;
@@ -67,6 +70,8 @@ async fn view(scope: Scope<'_>) -> String {
     let tables = [
         format!("{:?}", devices::page(db, tenant, &devices::Filter::default(), 99).await.unwrap()),
         format!("{:?}", device_components::of_device(db, tenant, device).await.unwrap()),
+        format!("{:?}", device_attributes::of_devices(db, tenant, &[device]).await.unwrap()),
+        format!("{:?}", device_tags::of_devices(db, tenant, &[device]).await.unwrap()),
         format!("{:?}", groups::page(db, tenant, None, 99).await.unwrap()),
         format!("{:?}", groups::of_device(db, tenant, device).await.unwrap()),
         format!("{:?}", firmware::page(db, tenant, &firmware::Filter::default(), 99).await.unwrap()),
@@ -99,6 +104,8 @@ async fn upset(scope: Scope<'_>) {
     commit!(db, |tx| devices::set_status(tx, tenant, device, DeviceStatus::Failed, at(72)));
     commit!(db, |tx| devices::set_metadata(tx, tenant, device, "{\"b\":2}", at(72)));
     commit!(db, |tx| devices::seen(tx, tenant, device, Some("9.9.9"), at(73)));
+    assert!(commit!(db, |tx| device_tags::remove(tx, tenant, device, "canary")));
+    commit!(db, |tx| device_attributes::remove(tx, tenant, device, "region"));
     assert!(commit!(db, |tx| groups::update(tx, tenant, group, "renamed", "", at(74))));
     assert!(commit!(db, |tx| groups::remove(tx, tenant, group, device)));
     assert!(commit!(db, |tx| groups::delete(tx, tenant, group)));

@@ -8,6 +8,7 @@ mod archive;
 mod artifacts;
 mod auth;
 mod backup;
+mod device_attributes;
 mod devices;
 mod enrolment_tokens;
 mod firmware;

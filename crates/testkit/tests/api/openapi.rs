@@ -18,7 +18,7 @@ impl Operation {
     pub(crate) fn request(&self, server: &TestServer) -> reqwest::RequestBuilder {
         let id = "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b";
         let path =
-            self.path.replace("{id}", id).replace("{device_id}", id).replace("{name}", "x").replace("{key}", "x");
+            self.path.replace("{id}", id).replace("{device_id}", id).replace("{name}", "x").replace("{key}", "x").replace("{tag}", "x");
         let request = server.request(self.method.clone(), &path);
         match fair_body(self) {
             Some(body) => request.json(&body),
@@ -35,7 +35,8 @@ pub(crate) fn fair_body(operation: &Operation) -> Option<Value> {
         "release_key_create" => json!({ "name": "x", "public_key": "x" }),
         "auth_login" => json!({ "username": "x", "password": "x" }),
         "device_register" => json!({ "hardware_id": "x", "device_type": "x" }),
-        "device_update" | "rollout_update" | "rollout_rollback" => json!({}),
+        "device_attributes_replace" => json!({ "attributes": {} }),
+        "device_attributes_change" | "device_update" | "rollout_update" | "rollout_rollback" => json!({}),
         "device_status" | "heartbeat" => json!({ "components": [] }),
         "firmware_create" => json!({ "manifest": "", "manifest_bundle": "", "artifacts": [] }),
         "group_add" => json!({ "device_ids": [id] }),
