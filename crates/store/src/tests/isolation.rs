@@ -2,8 +2,8 @@
 
 use drover_db::on_both;
 use drover_types::{
-    ApiKeyId, AttributeValue, ComponentName, DeviceId, DeviceStatus, FirmwareId, GroupId, RolloutId, RolloutState, SessionState,
-    StageState, UpdateSessionId,
+    ApiKeyId, AttributeValue, ComponentName, DeviceId, DeviceStatus, FirmwareId, GroupId, RolloutId, RolloutState,
+    SessionState, StageState, UpdateSessionId,
 };
 
 use super::fixture::{Scope, acme, at, commit, digest, offer_from, uuid};
@@ -12,7 +12,8 @@ use crate::objects::ObjectRow;
 use crate::rollouts::{self, StateChange};
 use crate::targets::Target;
 use crate::{
-    api_keys, counters, device_attributes, device_components, device_tags, devices, firmware, groups, objects, offers, stages, targets, update_sessions,
+    api_keys, counters, device_attributes, device_components, device_tags, devices, firmware, groups, objects, offers,
+    stages, targets, update_sessions,
 };
 
 const DEVICE: u16 = 10;

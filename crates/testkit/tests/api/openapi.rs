@@ -17,8 +17,13 @@ impl Operation {
     /// A request for things that do not exist, without a credential.
     pub(crate) fn request(&self, server: &TestServer) -> reqwest::RequestBuilder {
         let id = "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b";
-        let path =
-            self.path.replace("{id}", id).replace("{device_id}", id).replace("{name}", "x").replace("{key}", "x").replace("{tag}", "x");
+        let path = self
+            .path
+            .replace("{id}", id)
+            .replace("{device_id}", id)
+            .replace("{name}", "x")
+            .replace("{key}", "x")
+            .replace("{tag}", "x");
         let request = server.request(self.method.clone(), &path);
         match fair_body(self) {
             Some(body) => request.json(&body),
