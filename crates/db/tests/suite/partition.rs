@@ -5,9 +5,9 @@ use drover_db::{Db, month_partitions};
 use drover_types::Timestamp;
 
 /// The last microsecond of November 2026, and the first ones of the two months behind it.
-const NOVEMBER: Timestamp = Timestamp::from_micros(1796083199999999);
-const DECEMBER: Timestamp = Timestamp::from_micros(1796083200000000);
-const JANUARY: Timestamp = Timestamp::from_micros(1798761600000000);
+const NOVEMBER: Timestamp = Timestamp::from_micros(1_796_083_199_999_999);
+const DECEMBER: Timestamp = Timestamp::from_micros(1_796_083_200_000_000);
+const JANUARY: Timestamp = Timestamp::from_micros(1_798_761_600_000_000);
 
 #[tokio::test]
 async fn months_are_made_once_and_take_their_rows() {
