@@ -1,8 +1,10 @@
 //! The main job with the real programs: `drover serve`, `drover-agent` and the command line, killed on purpose.
 
 mod agent;
+mod fleet;
 mod moved;
 mod operator;
+mod pair;
 mod server;
 mod story;
 mod wait;
@@ -37,6 +39,11 @@ async fn a_backup_is_restored_under_another_name_and_runs_a_rollout_local() {
 #[tokio::test]
 async fn a_backup_is_restored_under_another_name_and_runs_a_rollout_cluster() {
     moved::restored_elsewhere(Profile::Cluster).await;
+}
+
+#[tokio::test]
+async fn of_two_servers_one_is_killed_in_mid_stage_ten_times() {
+    pair::killed_ten_times().await;
 }
 
 #[tokio::test]

@@ -53,6 +53,12 @@ impl Operator {
         serde_json::from_str(&text).expect("--json prints JSON")
     }
 
+    /// Everything that a list command has.
+    pub(crate) fn all(&self, arguments: &[&str]) -> Vec<Value> {
+        let page = self.json(&[arguments, &["--all"]].concat());
+        page["items"].as_array().cloned().unwrap_or_else(|| panic!("{page}"))
+    }
+
     /// Packs, signs and publishes `content` as firmware for robots.
     pub(crate) fn publish(&self, content: &Path, version: &str, counter: &str) {
         let out = self.path(&format!("release-{version}"));

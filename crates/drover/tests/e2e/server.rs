@@ -23,8 +23,8 @@ pub(crate) struct Server {
     pub(crate) url: String,
     pub(crate) password: String,
     pub(crate) enrolment_token: String,
-    /// Keeps the database of its own.
-    _database: Option<drover_db::testing::TestDb>,
+    /// A database of its own, gone with this; none when it is shared.
+    database: Option<drover_db::testing::TestDb>,
 }
 
 /// Where an installation is, and what it stands on.
@@ -90,7 +90,24 @@ impl Server {
             url.trim_start_matches("http://").clone_into(listen);
         }
         let (password, enrolment_token, folder) = (String::new(), String::new(), folder.to_owned());
-        Self { process, folder, arguments, url, password, enrolment_token, _database: database }
+        Self { process, folder, arguments, url, password, enrolment_token, database }
+    }
+
+    /// Another server on the same database and bucket, with a data folder of its own.
+    pub(crate) async fn beside(first: &Self, folder: &Path) -> Self {
+        std::fs::create_dir_all(folder).expect("a folder");
+        // Without its address, which is the last.
+        let mut arguments = first.arguments[..first.arguments.len() - 2].to_vec();
+        folder.join("data").display().to_string().clone_into(&mut arguments[1]);
+        let mut beside = Self::run(folder, Place { arguments, database: None }).await;
+        first.password.clone_into(&mut beside.password);
+        first.enrolment_token.clone_into(&mut beside.enrolment_token);
+        beside
+    }
+
+    /// The database of a cluster.
+    pub(crate) fn database(&self) -> &drover_db::Db {
+        self.database.as_ref().expect("this server made the database").db()
     }
 
     /// Saves this installation in `file` while it works.
@@ -134,7 +151,7 @@ fn spawn(folder: &Path, arguments: &[String]) -> (Child, PathBuf) {
     let err = std::fs::OpenOptions::new().create(true).append(true).open(folder.join("serve.err"));
     let process = drover(folder)
         .arg("serve")
-        .args(["--check-per-minute", "0", "--poll-interval-ms", "200"])
+        .args(["--check-per-minute", "0", "--stranger-per-minute", "0", "--poll-interval-ms", "200"])
         .args(arguments)
         .env("PRESIGN_API_KEYS", "dev-local-key")
         .stdout(out)
