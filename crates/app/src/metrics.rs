@@ -1,5 +1,7 @@
 //! Numbers for Prometheus.
 
+use std::time::Duration;
+
 use drover_store::{rollouts, tenants};
 use drover_types::SessionState;
 use prometheus_client::encoding::EncodeLabelSet;
@@ -7,6 +9,7 @@ use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
 use crate::{App, Error, Result};
@@ -22,6 +25,7 @@ pub(crate) struct Metrics {
     active_campaigns: Gauge,
     vehicle_updates: Family<Ended, Counter>,
     write_queue: Gauge,
+    rollout_tick: Histogram,
 }
 
 impl Default for Metrics {
@@ -45,11 +49,23 @@ impl Default for Metrics {
             "Device writes that wait for the next batch",
             write_queue.clone(),
         );
-        Self { registry, active_campaigns, vehicle_updates, write_queue }
+        // 0.5 ms to 16 s.
+        let rollout_tick = Histogram::new(exponential_buckets(0.000_5, 2.0, 16));
+        registry.register(
+            "drover_rollout_tick_seconds",
+            "Time that the driver takes to look at one rollout and to do what is due",
+            rollout_tick.clone(),
+        );
+        Self { registry, active_campaigns, vehicle_updates, write_queue, rollout_tick }
     }
 }
 
 impl Metrics {
+    /// The driver looked at a rollout and did what was due.
+    pub(crate) fn rollout_ticked(&self, took: Duration) {
+        self.rollout_tick.observe(took.as_secs_f64());
+    }
+
     /// A session ended.
     pub(crate) fn update_ended(&self, state: SessionState) {
         self.vehicle_updates.get_or_create(&Ended { state: state.as_str() }).inc();

@@ -3,6 +3,7 @@
 //! `cargo xtask --help` lists them. Nothing here is part of a released program.
 
 mod arrows;
+mod bench;
 mod footprint;
 mod openapi;
 mod workspace;
@@ -43,6 +44,12 @@ enum Chore {
 enum Bench {
     /// Size of the binaries, memory of the idle server and the idle agent
     Footprint,
+    /// A stage of a whole fleet opens, then devices report; `-- --help` lists the options
+    Rollout {
+        /// Handed to the benchmark: `--devices`, `--database`, `--reports-per-s`, `--seconds`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        options: Vec<String>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -50,6 +57,7 @@ fn main() -> ExitCode {
         Chore::CheckArrows => arrows::check(),
         Chore::Openapi { check } => openapi::run(check),
         Chore::Bench { what: Bench::Footprint } => footprint::run(),
+        Chore::Bench { what: Bench::Rollout { options } } => bench::run("rollout", &options),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -5,7 +5,7 @@
 //! it back, so none is lost between the look and the next appointment.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use drover_db::{Lease, Tx};
 use drover_rollout::{Decision, DueSession, MAX_DUE_SESSIONS, Policy, Snapshot, next_tick, plan};
@@ -79,11 +79,13 @@ async fn drive_due(app: &App, lease: &Lease, stop: &CancellationToken) -> Result
         if stop.is_cancelled() {
             return Ok(());
         }
+        let begin = Instant::now();
         // One rollout that cannot be driven must not stop the others.
         if let Err(error) = tick(app, lease, due).await {
             let error = &error as &dyn std::error::Error;
             tracing::warn!(error, rollout = %due.id, "failed to drive this rollout; trying again");
         }
+        app.metrics.rollout_ticked(begin.elapsed());
     }
     Ok(())
 }

@@ -1,0 +1,23 @@
+//! Benchmarks against the real `drover serve`, with fleets that no test would wait for. `cargo xtask bench` builds what
+//! they need, starts the servers of the cluster profile, and runs them.
+
+mod fleet;
+mod place;
+mod rollout;
+mod server;
+
+use clap::Parser;
+
+#[derive(Parser)]
+#[command(name = "drover-bench", about = "Benchmarks of Drover: use cargo xtask bench")]
+enum Bench {
+    /// Open a stage of a whole fleet, then take its reports
+    Rollout(rollout::Options),
+}
+
+fn main() {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime can be made");
+    match Bench::parse() {
+        Bench::Rollout(options) => runtime.block_on(rollout::run(&options)),
+    }
+}

@@ -1,0 +1,93 @@
+//! `drover serve` as a process that is watched from outside.
+
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+use drover_api::LoginRequest;
+use drover_cli::{Client, ServerUrl};
+use drover_testkit::eventually;
+use rustix::param::clock_ticks_per_second;
+
+use crate::place::Place;
+
+/// A running server, killed when dropped.
+pub(crate) struct Server {
+    process: Child,
+    /// Its address, without a slash at the end.
+    pub(crate) url: String,
+    password: String,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Already gone is fine.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+impl Server {
+    /// Starts `program` in an empty place; nobody is limited in how often they may call.
+    pub(crate) async fn start(program: &PathBuf, place: &Place) -> Self {
+        let (out, err) = (place.folder().join("serve.out"), place.folder().join("serve.err"));
+        let process = Command::new(program)
+            .args(["serve", "--listen", "127.0.0.1:0", "--check-per-minute", "0", "--stranger-per-minute", "0"])
+            .arg("--data")
+            .arg(place.folder().join("data"))
+            .args(place.arguments())
+            .env("RUST_LOG", "warn")
+            .stdin(Stdio::null())
+            .stdout(std::fs::File::create(&out).expect("a file for the output"))
+            .stderr(std::fs::File::create(err).expect("a file for the log"))
+            .spawn()
+            .expect("the server starts");
+        let field = |label: &'static str| {
+            let out = out.clone();
+            async move {
+                eventually(label, async || {
+                    let text = std::fs::read_to_string(&out).ok()?;
+                    let found = text.lines().find_map(|line| line.split_once(label))?.1.trim().to_owned();
+                    text.ends_with('\n').then_some(found)
+                })
+                .await
+            }
+        };
+        let (url, password) = (field("serves ").await, field("password  ").await);
+        Self { process, url, password }
+    }
+
+    /// A client of the first user.
+    pub(crate) async fn admin(&self) -> Client {
+        let url: ServerUrl = self.url.parse().expect("the server prints its address");
+        let stranger = Client::new(drover_uplink::http_client().expect("a network client"), url);
+        let request = LoginRequest { tenant: None, username: "admin".to_owned(), password: self.password.clone() };
+        let token = stranger.login(&request).await.expect("the printed password fits").token;
+        stranger.with_token(token)
+    }
+
+    /// CPU seconds that it used so far, from `/proc/PID/stat`.
+    pub(crate) fn cpu_seconds(&self) -> f64 {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.process.id())).expect("the server runs");
+        // Behind the name in brackets: state is the first field, user and system time the 12th and 13th.
+        let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+        let ticks = |index: usize| fields[index].parse::<f64>().expect("a number of clock ticks");
+        #[expect(clippy::cast_precision_loss, reason = "a hundred or so")]
+        let per_second = clock_ticks_per_second() as f64;
+        (ticks(11) + ticks(12)) / per_second
+    }
+
+    /// `VmRSS` or `VmHWM` from `/proc/PID/status`, in KiB.
+    pub(crate) fn memory_kib(&self, field: &str) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).expect("the server runs");
+        let line = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+        line.and_then(|line| line.split_whitespace().next()?.parse().ok()).expect("a number of KiB")
+    }
+
+    /// The value of a metric without labels; 0 when it is not there yet.
+    pub(crate) async fn metric(&self, name: &str) -> f64 {
+        let text = reqwest::get(format!("{}/metrics", self.url)).await.expect("it answers").text().await;
+        let text = text.expect("text");
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.and_then(|value| value.parse().ok()).unwrap_or(0.0)
+    }
+}
