@@ -8,10 +8,10 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use drover_protocol::{ComponentReport, Heartbeat, RegisterRequest};
-use drover_trust::PublicKey;
+use drover_protocol::{ComponentReport, Heartbeat, HeartbeatReply, RegisterRequest};
+use drover_trust::{PublicKey, ServerPin};
 use drover_types::{Clock, Timestamp};
-use drover_uplink::{Client, ReportQueue};
+use drover_uplink::{Client, DeviceTime, Network, ReportQueue};
 use rustix::fs::{FlockOperation, flock};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -33,12 +33,16 @@ use crate::worker::{Component, Flow, Worker, running};
 const SHORTEST_POLL: Duration = Duration::from_millis(100);
 const DEFAULT_POLL: Duration = Duration::from_secs(30);
 
+/// This program was not there before: 2026-11-01. A clock that says otherwise is wrong.
+const RELEASED: Timestamp = Timestamp::from_micros(1_793_491_200_000_000);
+
 /// A source of numbers in `0.0..1.0`, for spreading a fleet in time. Nothing secret depends on it.
 pub type Random = Arc<dyn Fn() -> f64 + Send + Sync>;
 
 /// What an agent is given.
 pub struct Parts {
-    /// Made with [`drover_uplink::http_client`]; agents in one process may share it.
+    /// Made with [`drover_uplink::http_client`]; agents in one process may share it. A device that has pinned its
+    /// server makes one of its own for that.
     pub http: reqwest::Client,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
@@ -77,7 +81,11 @@ impl Agent {
         let components = open_components(&config, &layout)?;
         let (state, _) = watch::channel(AgentState { enrolled: identity.is_some(), ..AgentState::default() });
         let Parts { http, clock, random, observer } = parts;
-        let context = Context { config, http, clock, random, observer, layout, reporter, state };
+        let known = identity.as_ref().and_then(|identity| identity.seen_at);
+        let time = Arc::new(DeviceTime::new(Arc::clone(&clock), known.unwrap_or(RELEASED).max(RELEASED)));
+        let pins = identity.as_ref().map(|identity| &identity.server_pins[..]).unwrap_or_default();
+        let network = Network::new(http).with_pins(&config.server, pins, &time)?;
+        let context = Context { config, network, time, clock, random, observer, layout, reporter, state };
         let agent = Self {
             context,
             identity,
@@ -238,14 +246,18 @@ impl Agent {
             self.enrol(&token).await?;
         }
         let token = self.identity.as_ref().map(|identity| identity.token.as_str()).ok_or(AgentError::NotEnrolled)?;
-        Ok(Client::new(self.context.http.clone(), &self.context.config.server, token)?)
+        Ok(Client::new(&self.context.network, &self.context.config.server, token)?)
     }
 
     /// Registers the device with an enrolment token and keeps the identity that it gets; pins the server's release
-    /// keys when the device has none. A device that is enrolled gets a new identity.
+    /// keys when the device has none, and the server itself when the token says how. A device that is enrolled gets a
+    /// new identity.
     pub async fn enrol(&mut self, token: &Secret) -> Result<(), AgentError> {
         let context = &self.context;
-        let client = Client::new(context.http.clone(), &context.config.server, &token.0)?;
+        let server_pin = ServerPin::in_enrolment_token(&token.0).map_err(AgentError::TokenPin)?;
+        let pins: Vec<ServerPin> = server_pin.into_iter().collect();
+        let network = context.network.with_pins(&context.config.server, &pins, &context.time)?;
+        let client = Client::new(&network, &context.config.server, token.0.trim())?;
         let request = RegisterRequest {
             hardware_id: context.config.hardware_id.clone(),
             device_type: context.config.device_type.clone(),
@@ -254,10 +266,12 @@ impl Agent {
         let reply = client.register(&request).await?;
         context
             .effect(Effect::PinKeys, || identity::pin_keys(&context.config, &context.layout, &reply.release_keys))?;
-        let identity = context.effect(Effect::WriteIdentity, || Identity::store(&context.layout, &reply))?;
+        let identity = Identity::new(&reply, server_pin);
+        context.effect(Effect::WriteIdentity, || identity.store(&context.layout))?;
         self.keys = identity::release_keys(&context.config, &context.layout)?;
         self.poll_interval = Duration::from_millis(reply.poll_interval_ms);
-        tracing::info!(device = %identity.device_id, release_keys = self.keys.len(), "enrolled");
+        tracing::info!(device = %identity.device_id, release_keys = self.keys.len(), ?server_pin, "enrolled");
+        self.context.network = network;
         self.identity = Some(identity);
         self.publish(|state| state.enrolled = true);
         Ok(())
@@ -271,8 +285,27 @@ impl Agent {
             return Ok(());
         }
         let agent_version = Some(env!("CARGO_PKG_VERSION").to_owned());
-        client.heartbeat(&Heartbeat { agent_version, components: self.component_reports() }).await?;
+        let reply = client.heartbeat(&Heartbeat { agent_version, components: self.component_reports() }).await?;
         self.next_heartbeat = Some(now.plus(interval));
+        self.note_server(&reply, now)
+    }
+
+    /// Keeps what a pinned server says of itself.
+    fn note_server(&mut self, reply: &HeartbeatReply, now: Timestamp) -> Result<(), AgentError> {
+        let Some(identity) = self.identity.as_ref().and_then(|identity| identity.after(reply, now)) else {
+            return Ok(());
+        };
+        let context = &self.context;
+        context.effect(Effect::WriteIdentity, || identity.store(&context.layout))?;
+        if let Some(moment) = identity.seen_at {
+            context.time.has_passed(moment);
+        }
+        if self.identity.as_ref().is_none_or(|before| before.server_pins != identity.server_pins) {
+            tracing::info!(pins = ?identity.server_pins, "the server names its keys");
+            let network = context.network.with_pins(&context.config.server, &identity.server_pins, &context.time)?;
+            self.context.network = network;
+        }
+        self.identity = Some(identity);
         Ok(())
     }
 

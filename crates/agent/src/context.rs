@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use drover_types::{Backoff, Clock};
+use drover_uplink::{DeviceTime, Network};
 use tokio::sync::watch;
 
 use crate::agent::Random;
@@ -14,7 +15,8 @@ use crate::state::AgentState;
 
 pub(crate) struct Context {
     pub(crate) config: Config,
-    pub(crate) http: reqwest::Client,
+    pub(crate) network: Network,
+    pub(crate) time: Arc<DeviceTime>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) random: Random,
     pub(crate) observer: Arc<dyn EffectObserver>,

@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use drover_uplink::{AddressError, CallError, QueueError};
+use drover_trust::InvalidServerPin;
+use drover_uplink::{AddressError, CallError, NetworkError, QueueError};
 
 use crate::blacklist::BlacklistError;
 use crate::config::ConfigError;
@@ -38,6 +39,12 @@ pub enum AgentError {
     /// The server's address cannot be used.
     #[error(transparent)]
     Address(#[from] AddressError),
+    /// The network cannot be used.
+    #[error(transparent)]
+    Network(#[from] NetworkError),
+    /// The enrolment token ends in something that is no pin.
+    #[error("use the enrolment token: {0}; copy it whole")]
+    TokenPin(#[source] InvalidServerPin),
     /// Identity or keys cannot be used.
     #[error(transparent)]
     Identity(#[from] IdentityError),

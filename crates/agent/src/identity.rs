@@ -3,19 +3,21 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use drover_protocol::RegisterReply;
-use drover_trust::{KeyError, PublicKey};
-use drover_types::{DeviceId, TenantId};
+use drover_protocol::{HeartbeatReply, RegisterReply};
+use drover_trust::{KeyError, PublicKey, ServerPin};
+use drover_types::{DeviceId, TenantId, Timestamp};
 use drover_uplink::durable;
 use serde::{Deserialize, Serialize};
 
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, DAY};
 use crate::layout::Layout;
 use crate::slot;
 
 const FORMAT: u32 = 1;
 /// No more keys are pinned.
 const MAX_KEYS: usize = 32;
+/// No more keys of the server are pinned.
+const MAX_PINS: usize = 8;
 
 /// The device's identity, in `identity.json` with mode 0600.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +30,12 @@ pub struct Identity {
     pub device_id: DeviceId,
     /// The device's bearer token.
     pub token: String,
+    /// The keys one of which the server has to prove; the system's authorities count when there is none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub server_pins: Vec<ServerPin>,
+    /// A moment that has passed: server and device agreed on it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seen_at: Option<Timestamp>,
 }
 
 impl std::fmt::Debug for Identity {
@@ -96,14 +104,43 @@ impl Identity {
         }
     }
 
-    /// Keeps what the server answered. Keys are pinned apart, before: whoever has an identity has its keys.
-    pub fn store(layout: &Layout, reply: &RegisterReply) -> Result<Self, IdentityError> {
+    /// What the server answered, to a device that came with this pin.
+    pub fn new(reply: &RegisterReply, server_pin: Option<ServerPin>) -> Self {
+        Self {
+            format: FORMAT,
+            tenant_id: reply.tenant_id,
+            device_id: reply.device_id,
+            token: reply.token.clone(),
+            server_pins: server_pin.into_iter().collect(),
+            seen_at: None,
+        }
+    }
+
+    /// Keeps it. Release keys are pinned apart, before: whoever has an identity has its keys.
+    pub fn store(&self, layout: &Layout) -> Result<(), IdentityError> {
         let path = layout.identity();
-        let identity =
-            Self { format: FORMAT, tenant_id: reply.tenant_id, device_id: reply.device_id, token: reply.token.clone() };
-        let bytes = serde_json::to_vec_pretty(&identity).map_err(|error| IdentityError::io(&path, error.into()))?;
-        durable::replace_file(&path, &bytes, 0o600).map_err(|source| IdentityError::io(&path, source))?;
-        Ok(identity)
+        let bytes = serde_json::to_vec_pretty(self).map_err(|error| IdentityError::io(&path, error.into()))?;
+        durable::replace_file(&path, &bytes, 0o600).map_err(|source| IdentityError::io(&path, source))
+    }
+
+    /// What a heartbeat's answer changes: the pins that the server names, and once a day the time. None when that is
+    /// nothing. Only what both clocks say has passed: one that is ahead would end all certificates for good.
+    ///
+    /// Pins change only on a device that has some, and only to a list with one of them: the server that was asked has
+    /// just proved one of the old, so a list without any is a mistake that would lock the device out.
+    pub(crate) fn after(&self, reply: &HeartbeatReply, now: Timestamp) -> Option<Self> {
+        if self.server_pins.is_empty() {
+            return None;
+        }
+        let named: Vec<ServerPin> =
+            reply.server_pins.iter().take(MAX_PINS).filter_map(|pin| pin.parse().ok()).collect();
+        let keeps_one = named.iter().any(|pin| self.server_pins.contains(pin));
+        let server_pins = if keeps_one { named } else { self.server_pins.clone() };
+        let passed = reply.server_time.min(now);
+        let is_old = self.seen_at.is_none_or(|seen| passed.since(seen) >= DAY);
+        let seen_at = if is_old { Some(passed) } else { self.seen_at };
+        let changed = Self { server_pins, seen_at, ..self.clone() };
+        (changed != *self).then_some(changed)
     }
 }
 
@@ -172,4 +209,69 @@ fn pinned_files(layout: &Layout) -> Result<Vec<PathBuf>, IdentityError> {
     files.retain(|path| path.extension().is_some_and(|extension| extension == "pem"));
     files.sort();
     Ok(files)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_micros(1_800_000_000_000_000);
+
+    fn pin(letter: char) -> ServerPin {
+        // The last character of 32 bytes in base64 has two bits that are zero.
+        format!("sha256/{}A", letter.to_string().repeat(42)).parse().expect("a pin")
+    }
+
+    fn identity(pins: &[ServerPin]) -> Identity {
+        let (tenant_id, device_id) = (TenantId(uuid::Uuid::nil()), DeviceId(uuid::Uuid::nil()));
+        Identity {
+            format: FORMAT,
+            tenant_id,
+            device_id,
+            token: String::new(),
+            server_pins: pins.to_vec(),
+            seen_at: None,
+        }
+    }
+
+    fn reply(pins: &[ServerPin], server_time: Timestamp) -> HeartbeatReply {
+        let server_pins = pins.iter().map(ToString::to_string).collect();
+        HeartbeatReply { server_time, poll_interval_ms: 1, server_pins }
+    }
+
+    #[test]
+    fn the_server_may_name_its_next_key_and_later_leave_out_the_old_one() {
+        let (old, new) = (pin('A'), pin('B'));
+        let both = identity(&[old]).after(&reply(&[old, new], NOW), NOW).expect("a change");
+        assert_eq!(both.server_pins, [old, new]);
+        let after = both.after(&reply(&[new], NOW), NOW).expect("a change");
+        assert_eq!(after.server_pins, [new]);
+    }
+
+    #[test]
+    fn no_answer_locks_the_device_out() {
+        let (old, new) = (pin('A'), pin('B'));
+        for named in [&[][..], &[new]] {
+            let after = identity(&[old]).after(&reply(named, NOW), NOW).expect("the time");
+            assert_eq!(after.server_pins, [old]);
+        }
+        let mut garbled = reply(&[old], NOW);
+        garbled.server_pins.push("nonsense".to_owned());
+        assert_eq!(identity(&[old]).after(&garbled, NOW).expect("the time").server_pins, [old]);
+        assert_eq!(identity(&[]).after(&reply(&[new], NOW), NOW), None, "without a pin none is taken over");
+    }
+
+    #[test]
+    fn time_is_noted_once_a_day_and_only_what_both_clocks_have_seen() {
+        let ahead = NOW.plus(1_000 * DAY);
+        for (server, device) in [(ahead, NOW), (NOW, ahead)] {
+            let noted = identity(&[pin('A')]).after(&reply(&[], server), device).expect("the time");
+            assert_eq!(noted.seen_at, Some(NOW));
+            let soon = NOW.plus(Duration::from_hours(23));
+            assert_eq!(noted.after(&reply(&[], soon), soon), None);
+            assert_eq!(noted.after(&reply(&[], Timestamp::from_micros(0)), soon), None, "it never goes back");
+        }
+    }
 }

@@ -148,7 +148,7 @@ impl Worker<'_> {
             throttle_bytes_per_s: self.context.config.throttle_bytes_per_s,
             stall_timeout: Duration::from_millis(self.context.config.stall_timeout_ms),
         };
-        download(&self.context.http, &request, progress, self.cancel).await
+        download(&self.context.network, &request, progress, self.cancel).await
     }
 
     /// Tells the server now and then how far it is; ends when the server calls it off.

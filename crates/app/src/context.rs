@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use drover_blob::BlobStore;
 use drover_db::{Db, Writer};
+use drover_trust::ServerPin;
 use drover_types::{Clock, Timestamp};
 use tokio::sync::Notify;
 
@@ -43,6 +44,10 @@ pub struct Settings {
     pub presign_keys: PresignKeys,
     /// How long after its end a rollout keeps its sessions at hand; then they are archived.
     pub archive_after: Duration,
+    /// The key that this server proves, for enrolment tokens to carry; none when a public authority vouches for it.
+    pub server_pin: Option<ServerPin>,
+    /// Keys that it will prove some day: pinned devices are told of them beforehand.
+    pub next_server_pins: Vec<ServerPin>,
 }
 
 impl Default for Settings {
@@ -54,6 +59,8 @@ impl Default for Settings {
             upload_max_bytes: 64 << 30,
             presign_keys: PresignKeys::default(),
             archive_after: Duration::from_hours(90 * 24),
+            server_pin: None,
+            next_server_pins: Vec::new(),
         }
     }
 }

@@ -1,10 +1,11 @@
-//! Tokens: `<kind>.<tenant>.<id>.<secret>`. The id finds the row, the secret proves the right to it.
+//! Tokens: `<kind>.<tenant>.<id>.<secret>`. The id finds the row, the secret proves the right to it. Enrolment tokens
+//! may end in `.<pin>`, which is for the device alone: it says which key the server has to prove.
 //!
 //! The secret has 256 random bits, so its plain SHA-256 is stored: there is nothing to guess slowly.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use drover_trust::sha256;
+use drover_trust::{ServerPin, sha256};
 use drover_types::{ErrorKind, Sha256Digest, TenantId};
 use subtle::ConstantTimeEq as _;
 use uuid::Uuid;
@@ -66,12 +67,15 @@ impl Credential {
 
     /// From the text that a caller presents; none when it is no token at all.
     pub fn parse(text: &str) -> Option<Self> {
-        let mut parts = text.splitn(4, '.');
+        let mut parts = text.splitn(5, '.');
         let prefix = parts.next()?;
         let kind = CredentialKind::ALL.into_iter().find(|kind| kind.prefix() == prefix)?;
         let tenant = TenantId(Uuid::try_parse(parts.next()?).ok()?);
         let id = Uuid::try_parse(parts.next()?).ok()?;
         let secret = URL_SAFE_NO_PAD.decode(parts.next()?).ok()?.try_into().ok()?;
+        if parts.next().is_some() && kind != CredentialKind::Enrolment {
+            return None;
+        }
         Some(Self { kind, tenant, id, secret })
     }
 
@@ -79,6 +83,14 @@ impl Credential {
     pub fn expose(&self) -> String {
         let secret = URL_SAFE_NO_PAD.encode(self.secret);
         format!("{}.{}.{}.{secret}", self.kind.prefix(), self.tenant.0.simple(), self.id.simple())
+    }
+
+    /// The same with the pin of the server, for enrolment tokens.
+    pub(crate) fn expose_with_pin(&self, pin: Option<ServerPin>) -> String {
+        match pin {
+            Some(pin) => format!("{}.{}", self.expose(), pin.token_part()),
+            None => self.expose(),
+        }
     }
 
     /// What is stored.
@@ -117,6 +129,20 @@ mod tests {
         assert_eq!(parsed, one);
         assert!(parsed.matches(one.secret_sha256()));
         assert!(!parsed.matches(other.secret_sha256()));
+    }
+
+    #[test]
+    fn only_an_enrolment_token_may_carry_a_pin() {
+        let tenant = TenantId::generate(Timestamp::from_micros(0), 1);
+        let pin: ServerPin = format!("sha256/{}", "A".repeat(43)).parse().expect("a pin");
+        for kind in CredentialKind::ALL {
+            let credential = Credential::generate(kind, tenant, Uuid::nil(), &SystemRandom);
+            assert_eq!(credential.expose_with_pin(None), credential.expose());
+            let pinned = credential.expose_with_pin(Some(pin));
+            let expected = (kind == CredentialKind::Enrolment).then_some(credential);
+            assert!(Credential::parse(&pinned) == expected, "{pinned}");
+            assert_eq!(ServerPin::in_enrolment_token(&pinned), Ok(Some(pin)));
+        }
     }
 
     #[test]

@@ -69,7 +69,10 @@ impl App {
             })
             .await?;
         match created {
-            Created::Now => Ok(EnrolmentTokenCreated { enrolment_token: view(row), token: credential.expose() }),
+            Created::Now => {
+                let token = credential.expose_with_pin(self.settings.server_pin);
+                Ok(EnrolmentTokenCreated { enrolment_token: view(row), token })
+            }
             Created::Before(_) => Err(secret_shown_once("enrolment token")),
         }
     }

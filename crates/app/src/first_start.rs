@@ -89,7 +89,10 @@ impl App {
             })
             .await;
         match made {
-            Ok(()) => Ok(Some(FirstStart { username, password, enrolment_token: credential.expose() })),
+            Ok(()) => {
+                let enrolment_token = credential.expose_with_pin(self.settings.server_pin);
+                Ok(Some(FirstStart { username, password, enrolment_token }))
+            }
             Err(FirstStartError::Database(error)) if drover_db::unique_violation(&error).is_some() => Ok(None),
             Err(FirstStartError::Database(error)) => Err(error.into()),
             Err(FirstStartError::Other(error)) => Err(error),

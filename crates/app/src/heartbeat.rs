@@ -24,6 +24,9 @@ impl App {
                 })
             })
             .await?;
-        Ok(HeartbeatReply { server_time: now, poll_interval_ms: self.poll_interval_ms() })
+        let pins = self.settings.server_pin.iter().chain(&self.settings.next_server_pins);
+        let server_pins =
+            if self.settings.server_pin.is_some() { pins.map(ToString::to_string).collect() } else { vec![] };
+        Ok(HeartbeatReply { server_time: now, poll_interval_ms: self.poll_interval_ms(), server_pins })
     }
 }

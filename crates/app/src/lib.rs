@@ -48,6 +48,7 @@ pub use context::{App, Random, Settings, SystemRandom};
 pub use credentials::{Credential, CredentialKind};
 pub use drover_blob::{ByteStream, RangeDecision, RangeRequest, attachment, content_range, unsatisfied_range};
 pub use drover_store::Reach;
+pub use drover_trust::{ServerPin, sha256};
 pub use error::{Error, Result};
 pub use first_start::FirstStart;
 pub use idempotency::IdempotencyKey;

@@ -1,9 +1,10 @@
 //! Numbers for Prometheus.
 
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use drover_store::{rollouts, tenants};
-use drover_types::SessionState;
+use drover_types::{SessionState, Timestamp};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -19,6 +20,9 @@ struct Ended {
     state: &'static str,
 }
 
+/// For figures that are there or not.
+type NoLabels = [(&'static str, &'static str); 0];
+
 /// The numbers of this node. No label names a device or a tenant.
 pub(crate) struct Metrics {
     registry: Registry,
@@ -26,6 +30,10 @@ pub(crate) struct Metrics {
     vehicle_updates: Family<Ended, Counter>,
     write_queue: Gauge,
     rollout_tick: Histogram,
+    /// No sample while no certificate is served.
+    certificate_expiry: Family<NoLabels, Gauge>,
+    /// The end of the certificate that is served, in microseconds; 0 is none.
+    certificate_ends_at: AtomicI64,
 }
 
 impl Default for Metrics {
@@ -56,7 +64,22 @@ impl Default for Metrics {
             "Time that the driver takes to look at one rollout and to do what is due",
             rollout_tick.clone(),
         );
-        Self { registry, active_campaigns, vehicle_updates, write_queue, rollout_tick }
+        let certificate_expiry = Family::<NoLabels, Gauge>::default();
+        registry.register(
+            "drover_tls_certificate_expiry_seconds",
+            "Time until the server's certificate ends; negative once it has",
+            certificate_expiry.clone(),
+        );
+        let certificate_ends_at = AtomicI64::new(0);
+        Self {
+            registry,
+            active_campaigns,
+            vehicle_updates,
+            write_queue,
+            rollout_tick,
+            certificate_expiry,
+            certificate_ends_at,
+        }
     }
 }
 
@@ -73,10 +96,20 @@ impl Metrics {
 }
 
 impl App {
+    /// The server's certificate ends then.
+    pub fn note_certificate(&self, not_after: Timestamp) {
+        self.metrics.certificate_ends_at.store(not_after.as_micros(), Ordering::Relaxed);
+    }
+
     /// All numbers, as OpenMetrics text.
     pub async fn metrics_text(&self) -> Result<String> {
         self.metrics.active_campaigns.set(rollouts::count_active(&self.db).await?);
         self.metrics.write_queue.set(i64::try_from(self.writer.queue_depth()).unwrap_or(i64::MAX));
+        let certificate_ends_at = self.metrics.certificate_ends_at.load(Ordering::Relaxed);
+        if certificate_ends_at != 0 {
+            let left_s = (certificate_ends_at - self.now().as_micros()) / 1_000_000;
+            self.metrics.certificate_expiry.get_or_create(&[]).set(left_s);
+        }
         let mut text = String::new();
         encode(&mut text, &self.metrics.registry).map_err(|error| Error::internal("write the metrics", error))?;
         Ok(text)

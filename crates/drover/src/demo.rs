@@ -94,7 +94,7 @@ async fn open_node(folder: &Folder, url: &str, listener: tokio::net::TcpListener
     let settings = Settings { poll_interval: Duration::from_millis(300), presign_keys, ..Settings::default() };
     // The devices of the demo ask several times a second.
     let http = HttpConfig { check_per_minute: 0, ..HttpConfig::default() };
-    Node::open(&backends, settings, http, listener).await
+    Node::open(&backends, settings, http, None, listener).await
 }
 
 async fn end(stop: CancellationToken, server: tokio::task::JoinHandle<Result<(), RunError>>) -> Result<(), RunError> {

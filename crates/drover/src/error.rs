@@ -37,6 +37,9 @@ pub(crate) enum RunError {
     /// HTTP cannot be served.
     #[error(transparent)]
     Serve(#[from] drover_server::ServeError),
+    /// The server's certificate cannot be used.
+    #[error(transparent)]
+    Tls(#[from] drover_server::TlsError),
     /// The address is taken or not ours.
     #[error("failed to listen on {address}: {source}; end what listens there, or choose another with --listen")]
     Listen {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use drover_app::compose::{self, Backends};
 use drover_app::{App, FirstStart, Settings, SystemRandom, tasks};
-use drover_server::HttpConfig;
+use drover_server::{HttpConfig, Tls};
 use drover_types::SystemClock;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -16,6 +16,7 @@ use crate::error::RunError;
 pub(crate) struct Node {
     app: Arc<App>,
     http: HttpConfig,
+    tls: Option<Arc<Tls>>,
     listener: TcpListener,
     /// What the first start made; none on later starts.
     pub(crate) first_start: Option<FirstStart>,
@@ -37,17 +38,19 @@ impl Node {
         backends: &Backends,
         settings: Settings,
         http: HttpConfig,
+        tls: Option<Arc<Tls>>,
         listener: TcpListener,
     ) -> Result<Self, RunError> {
         let app = compose::compose(backends, settings, Arc::new(SystemClock), Arc::new(SystemRandom)).await?;
         let first_start = app.first_start().await?;
-        Ok(Self { app, http, listener, first_start })
+        Ok(Self { app, http, tls, listener, first_start })
     }
 
     /// Serves until `stop`, then drains, ends the background tasks and closes the back-ends.
     pub(crate) async fn serve(self, stop: CancellationToken) -> Result<(), RunError> {
         let background = tasks::start(&self.app, &stop);
-        let served = drover_server::serve(Arc::clone(&self.app), self.http, self.listener, stop.clone()).await;
+        let served =
+            drover_server::serve(Arc::clone(&self.app), self.http, self.tls, self.listener, stop.clone()).await;
         stop.cancel();
         background.wait().await;
         self.app.close().await;

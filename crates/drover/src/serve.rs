@@ -1,11 +1,13 @@
 //! `drover serve`.
 
 pub(crate) mod config;
+mod tls;
 
 use std::io::Write as _;
 use std::path::Path;
 
 pub(crate) use config::ServeArgs;
+use drover_app::{FirstStart, ServerPin};
 use tokio_util::sync::CancellationToken;
 
 use crate::error::RunError;
@@ -14,17 +16,20 @@ use crate::node::{Node, address_of, listen};
 
 /// Runs the server until it is told to stop.
 pub(crate) async fn run(args: ServeArgs) -> Result<(), RunError> {
-    let serve = config::load(args)?;
+    let mut serve = config::load(args)?;
     logging::start(serve.log_format, "info");
     raise_open_files();
     make_private(&serve.data)?;
     let listener = listen(serve.http.listen).await?;
     let address = address_of(&listener)?;
-    let public_url = serve.public_url.clone().unwrap_or_else(|| format!("http://{address}"));
+    let public_url = serve.public_url.clone().unwrap_or_else(|| serve.tls.default_url(address));
     let backends = serve.backends(&public_url);
-    let mut node = Node::open(&backends, serve.settings, serve.http, listener).await?;
-    let first_start = node.first_start.take();
-    print_welcome(&public_url, &serve.data, first_start.as_ref())?;
+    let tls = serve.tls.open(&serve.data, &public_url, address)?;
+    let pin = tls.as_ref().and_then(|tls| tls.pin());
+    serve.settings.server_pin = pin;
+    let mut node = Node::open(&backends, serve.settings, serve.http, tls, listener).await?;
+    let welcome = Welcome { public_url: &public_url, data: &serve.data, pin };
+    welcome.print(node.first_start.take().as_ref())?;
     let stop = CancellationToken::new();
     stop_on_signal(stop.clone())?;
     node.serve(stop).await
@@ -48,22 +53,34 @@ pub(crate) fn make_private(folder: &Path) -> Result<(), RunError> {
     made.map_err(RunError::io(format!("make the data folder {}", folder.display())))
 }
 
-fn print_welcome(public_url: &str, data: &Path, first_start: Option<&drover_app::FirstStart>) -> Result<(), RunError> {
-    let version = env!("CARGO_PKG_VERSION");
-    let secrets = first_start.map(|first| secrets(public_url, first)).unwrap_or_default();
-    let text = format!("drover {version} serves {public_url}\n  data      {}\n{secrets}", data.display());
-    let mut out = std::io::stdout();
-    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(RunError::io("print the address"))
+/// What is said at the start.
+struct Welcome<'a> {
+    public_url: &'a str,
+    data: &'a Path,
+    pin: Option<ServerPin>,
 }
 
-/// What the first start made, for the only time.
-fn secrets(public_url: &str, first: &drover_app::FirstStart) -> String {
-    let drover_app::FirstStart { username, password, enrolment_token } = first;
-    format!(
-        "\nThis is the first start. Keep these; they are not shown again:\n  \
-         user      {username}\n  password  {password}\n  enrolment token for devices\n            \
-         {enrolment_token}\n\nNext: drover login --server {public_url} --username {username}\n"
-    )
+impl Welcome<'_> {
+    fn print(&self, first_start: Option<&FirstStart>) -> Result<(), RunError> {
+        let (version, public_url, data) = (env!("CARGO_PKG_VERSION"), self.public_url, self.data.display());
+        let pin = self.pin.map(|pin| format!("  pin       {pin}\n")).unwrap_or_default();
+        let secrets = first_start.map(|first| self.secrets(first)).unwrap_or_default();
+        let text = format!("drover {version} serves {public_url}\n  data      {data}\n{pin}{secrets}");
+        let mut out = std::io::stdout();
+        out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(RunError::io("print the address"))
+    }
+
+    /// What the first start made, for the only time.
+    fn secrets(&self, first: &FirstStart) -> String {
+        let FirstStart { username, password, enrolment_token } = first;
+        let public_url = self.public_url;
+        let pin = self.pin.map(|pin| format!(" --pin {pin}")).unwrap_or_default();
+        format!(
+            "\nThis is the first start. Keep these; they are not shown again:\n  \
+             user      {username}\n  password  {password}\n  enrolment token for devices\n            \
+             {enrolment_token}\n\nNext: drover login --server {public_url} --username {username}{pin}\n"
+        )
+    }
 }
 
 /// Cancels `stop` on SIGINT and SIGTERM.

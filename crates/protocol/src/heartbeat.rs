@@ -37,4 +37,8 @@ pub struct HeartbeatReply {
     pub server_time: Timestamp,
     /// How long to wait between checks, in milliseconds.
     pub poll_interval_ms: u64,
+    /// Pins (`sha256/…`) of all keys that the server proves, now or soon. A device that has pinned the server pins all
+    /// of these from now on; none means that nothing changes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub server_pins: Vec<String>,
 }

@@ -1,6 +1,6 @@
 //! Old reader and new data, new reader and old data.
 
-use drover_protocol::{CheckReply, Heartbeat, StatusReport};
+use drover_protocol::{CheckReply, Heartbeat, HeartbeatReply, StatusReport};
 use drover_types::SessionState;
 
 #[test]
@@ -18,4 +18,7 @@ fn a_new_reader_has_defaults_for_what_an_old_writer_leaves_out() {
     assert_eq!((report.state, report.progress, report.failure), (SessionState::Downloading, 0, None));
     let heartbeat: Heartbeat = serde_json::from_str(r#"{"components": [{"version": "1.0.0"}]}"#).expect("readable");
     assert_eq!(heartbeat.components[0].component.as_str(), "main");
+    let reply: HeartbeatReply =
+        serde_json::from_str(r#"{"server_time": "2026-01-01T00:00:00Z", "poll_interval_ms": 1}"#).expect("readable");
+    assert_eq!(reply.server_pins, Vec::<String>::new());
 }

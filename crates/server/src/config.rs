@@ -13,7 +13,7 @@ const SHUTDOWN_GRACE_MAX_MS: u64 = 25_000;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct HttpConfig {
-    /// Where to listen; a loopback address.
+    /// Where to listen; a loopback address unless TLS is spoken.
     pub listen: SocketAddr,
     /// Pages from these origins may call the API, for instance `https://fleet.example.org`; none when empty.
     pub cors_origins: Vec<String>,
@@ -24,8 +24,11 @@ pub struct HttpConfig {
     /// Whether the proxy in front writes the client's address as the last one of `X-Forwarded-For`. Without it all
     /// strangers behind a proxy share one limit; with it and without a proxy, strangers choose their address.
     pub trust_forwarded_for: bool,
-    /// Connections at once, at least 1; more wait to be accepted.
+    /// Connections at once, at least 1. When they are used up, those that rest make room for new ones.
     pub max_connections: usize,
+    /// Connections at once from one address (of IPv6, from one /64); 0 lifts the limit, and so does
+    /// `trust_forwarded_for`. Devices behind one router have one address.
+    pub max_connections_per_address: usize,
     /// How long a client may take to send the head of a request, in milliseconds, 1 to 1 hour.
     pub header_read_timeout_ms: u64,
     /// How long a request may take, uploads and downloads excepted, in milliseconds, 1 to 1 hour.
@@ -45,6 +48,7 @@ impl Default for HttpConfig {
             stranger_per_minute: 100,
             trust_forwarded_for: false,
             max_connections: 10_000,
+            max_connections_per_address: 5_000,
             header_read_timeout_ms: 10_000,
             request_timeout_ms: 30_000,
             transfer_idle_timeout_ms: 60_000,
@@ -60,7 +64,7 @@ pub enum ConfigError {
     /// Credentials would cross a network in the clear.
     #[error(
         "refused to listen on {listen}: plain HTTP is for loopback only, as credentials would cross the network in the \
-         clear; listen on 127.0.0.1 and put a proxy that speaks TLS on the same machine in front"
+         clear; leave out --tls off, or listen on 127.0.0.1 with a proxy that speaks TLS in front"
     )]
     NotLoopback {
         /// The address that was asked for.
@@ -87,11 +91,12 @@ pub enum ConfigError {
 impl HttpConfig {
     /// Whether these settings can be used.
     pub fn check(&self) -> Result<(), ConfigError> {
-        check_loopback(self.listen)?;
         self.origins()?;
         let (hour, in_hour) = (3_600_000, "1 to 3600000");
         let ranges = [
             ("max_connections", self.max_connections as u64, 1_000_000, "1 to 1000000"),
+            // Zero lifts this one.
+            ("max_connections_per_address", self.max_connections_per_address.max(1) as u64, 1_000_000, "0 to 1000000"),
             ("header_read_timeout_ms", self.header_read_timeout_ms, hour, in_hour),
             ("request_timeout_ms", self.request_timeout_ms, hour, in_hour),
             ("transfer_idle_timeout_ms", self.transfer_idle_timeout_ms, hour, in_hour),
@@ -128,8 +133,8 @@ impl HttpConfig {
     }
 }
 
-/// Refuses an address that other machines can reach.
-pub(crate) fn check_loopback(listen: SocketAddr) -> Result<(), ConfigError> {
+/// Refuses plain HTTP on an address that other machines can reach.
+pub fn check_plain(listen: SocketAddr) -> Result<(), ConfigError> {
     if listen.ip().to_canonical().is_loopback() { Ok(()) } else { Err(ConfigError::NotLoopback { listen }) }
 }
 
@@ -156,10 +161,10 @@ mod tests {
     #[test]
     fn plain_http_stays_on_the_machine() {
         for listen in ["127.0.0.1:80", "127.8.8.8:80", "[::1]:80", "[::ffff:127.0.0.1]:80"] {
-            assert_eq!(check(|config| config.listen = listen.parse().unwrap()), Ok(()), "{listen}");
+            assert_eq!(check_plain(listen.parse().unwrap()), Ok(()), "{listen}");
         }
         for listen in ["0.0.0.0:80", "[::]:80", "192.168.1.1:80", "[::ffff:10.0.0.1]:80"] {
-            let error = check(|config| config.listen = listen.parse().unwrap()).unwrap_err();
+            let error = check_plain(listen.parse().unwrap()).unwrap_err();
             assert!(error.to_string().contains("loopback only"), "{error}");
         }
     }

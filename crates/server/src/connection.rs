@@ -3,13 +3,17 @@
 //! hyper has a time limit for the head of an HTTP/1 request, and none before it knows which protocol the client
 //! speaks, for HTTP/2, or for a client that stops reading. So the limits are kept here, for both protocols alike:
 //!
+//! - TLS has to be set up within the header time-out, counted from connecting,
 //! - a request's head that has begun must be whole within the header time-out,
 //! - a connection without a request is closed after the header time-out at first, and later when it is idle,
-//! - an answer must move: a client that takes none of it for the transfer time-out is gone.
+//! - an answer must move: a client that takes none of it for the transfer time-out is gone, and so is one that takes
+//!   less than 64 KiB in ten minutes,
+//! - who rests leaves when the place is needed (`crowd.rs`).
 //!
 //! While a handler works nothing is limited here: requests and uploads have limits of their own.
 
 mod activity;
+mod crowd;
 mod io;
 
 use std::net::SocketAddr;
@@ -23,18 +27,18 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
+use tokio_rustls::server::TlsStream;
+use tokio_util::either::Either;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
 use crate::caller::Peer;
-use crate::config::HttpConfig;
-use activity::{Activity, Overdue, Patience};
+use crate::tls::Tls;
+use activity::Overdue;
+pub(crate) use crowd::{Crowd, Seat};
 use io::WatchedIo;
-
-/// How long a kept connection waits for its next request. Longer than the proxies that stand in front keep theirs
-/// (nginx 60 s), so that they close first and never send into a closing connection.
-const KEEP_ALIVE: Duration = Duration::from_secs(75);
 
 /// Answers in flight per HTTP/2 connection.
 const STREAMS_MAX: u32 = 128;
@@ -45,36 +49,63 @@ const BUFFER_BYTES: usize = 64 * 1024;
 /// The head of an HTTP/2 request.
 const HEAD_BYTES_MAX: u32 = 32 * 1024;
 
+/// Streams that a client opened and cancelled before they were looked at; one more, and it is cut off. Opening and
+/// cancelling in a loop costs the client next to nothing (CVE-2023-44487).
+const CANCELLED_STREAMS_MAX: usize = 20;
+
 /// How long an idle connection may take to say goodbye.
 const GOODBYE: Duration = Duration::from_secs(1);
+
+/// To a client that speaks plain HTTP where TLS is spoken.
+const SPEAK_TLS: &[u8] = b"HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain\r\nconnection: close\r\n\r\n\
+    this port speaks TLS: use https://\n";
+
+/// What a connection carries.
+type Transport = Either<TcpStream, Box<TlsStream<TcpStream>>>;
 
 /// How connections are served.
 pub(crate) struct Connections {
     builder: auto::Builder<TokioExecutor>,
     router: Router,
-    patience: Patience,
+    tls: Option<Arc<Tls>>,
 }
 
 impl Connections {
-    pub(crate) fn new(router: Router, config: &HttpConfig) -> Self {
+    pub(crate) fn new(router: Router, tls: Option<Arc<Tls>>) -> Self {
         let mut builder = auto::Builder::new(TokioExecutor::new());
         builder.http1().timer(TokioTimer::new()).header_read_timeout(None).max_buf_size(BUFFER_BYTES);
         builder
             .http2()
             .timer(TokioTimer::new())
             .max_concurrent_streams(STREAMS_MAX)
+            .max_pending_accept_reset_streams(CANCELLED_STREAMS_MAX)
             .max_header_list_size(HEAD_BYTES_MAX);
-        let patience = Patience {
-            head: config.header_read_timeout(),
-            keep_alive: KEEP_ALIVE.max(config.header_read_timeout()),
-            stalled: config.transfer_idle_timeout(),
-        };
-        Self { builder, router, patience }
+        Self { builder, router, tls }
     }
 
     /// Serves one connection until it ends; from `shutdown` on, only what is in flight.
-    pub(crate) async fn serve(self: Arc<Self>, stream: TcpStream, peer: SocketAddr, shutdown: CancellationToken) {
-        let activity = Arc::new(Activity::new(self.patience));
+    pub(crate) async fn serve(
+        self: Arc<Self>,
+        stream: TcpStream,
+        seat: Seat,
+        peer: SocketAddr,
+        shutdown: CancellationToken,
+    ) {
+        let Some(tls) = &self.tls else { return self.speak(Either::Left(stream), &seat, peer, shutdown).await };
+        let shaken = tokio::select! {
+            shaken = shake_hands(tls, stream, peer) => shaken,
+            _ = seat.activity.overdue() => None,
+            () = seat.is_needed() => None,
+            () = shutdown.cancelled() => None,
+        };
+        if let Some(stream) = shaken {
+            seat.activity.shook_hands();
+            self.speak(Either::Right(Box::new(stream)), &seat, peer, shutdown).await;
+        }
+    }
+
+    async fn speak(&self, stream: Transport, seat: &Seat, peer: SocketAddr, shutdown: CancellationToken) {
+        let activity = &seat.activity;
         let service = service_fn(|request: hyper::Request<Incoming>| {
             let working = activity.begin();
             let mut request = request.map(Body::new);
@@ -82,27 +113,53 @@ impl Connections {
             let answer = self.router.clone().oneshot(request);
             async move { answer.await.map(|response| response.map(|body| working.answered(body))) }
         });
-        let io = TokioIo::new(WatchedIo::new(stream, Arc::clone(&activity)));
+        let io = TokioIo::new(WatchedIo::new(stream, Arc::clone(activity)));
         let mut connection = pin!(self.builder.serve_connection(io, service));
 
         let overdue = tokio::select! {
             ended = connection.as_mut() => return log_end(ended),
-            overdue = activity.overdue() => overdue,
-            () = shutdown.cancelled() => {
-                connection.as_mut().graceful_shutdown();
-                tokio::select! {
-                    ended = connection.as_mut() => return log_end(ended),
-                    overdue = activity.overdue() => overdue,
-                }
-            }
+            overdue = activity.overdue() => Some(overdue),
+            () = seat.is_needed() => None,
+            () = shutdown.cancelled() => None,
         };
-        tracing::debug!(%peer, ?overdue, "closing a connection that does not move");
-        if overdue == Overdue::Idle {
-            connection.as_mut().graceful_shutdown();
-            // Whether it said goodbye in time makes no difference: the connection is dropped now.
-            let _ = tokio::time::timeout(GOODBYE, connection).await;
+        if let Some(overdue) = overdue {
+            tracing::debug!(%peer, ?overdue, "closing a connection that does not move");
+        }
+        if overdue == Some(Overdue::Stalled) {
+            return;
+        }
+        connection.as_mut().graceful_shutdown();
+        match tokio::time::timeout(GOODBYE, connection.as_mut()).await {
+            Ok(ended) => return log_end(ended),
+            Err(_) if activity.rest().is_some() => return,
+            Err(_) => {}
+        }
+        // What is under way, or came in the last moment, is answered.
+        tokio::select! {
+            ended = connection.as_mut() => log_end(ended),
+            overdue = activity.overdue() => tracing::debug!(%peer, ?overdue, "closing a connection that does not move"),
         }
     }
+}
+
+async fn shake_hands(tls: &Tls, stream: TcpStream, peer: SocketAddr) -> Option<TlsStream<TcpStream>> {
+    match tls.acceptor().accept(stream).into_fallible().await {
+        Ok(stream) => Some(stream),
+        Err((error, mut stream)) => {
+            tracing::debug!(%peer, %error, "TLS could not be set up");
+            if is_no_tls(&error) {
+                // Whoever does not listen any more misses nothing.
+                let _ = stream.write_all(SPEAK_TLS).await;
+            }
+            None
+        }
+    }
+}
+
+/// Whether the first bytes were none of TLS.
+fn is_no_tls(error: &std::io::Error) -> bool {
+    let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>());
+    matches!(cause, Some(rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType)))
 }
 
 fn log_end(ended: Result<(), Box<dyn std::error::Error + Send + Sync>>) {

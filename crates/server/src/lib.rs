@@ -22,11 +22,13 @@ mod serve;
 mod state;
 #[cfg(test)]
 mod testing;
+mod tls;
 mod transfer;
 
-pub use config::{ConfigError, HttpConfig};
+pub use config::{ConfigError, HttpConfig, check_plain};
 pub use openapi::openapi;
 pub use serve::{ServeError, serve};
+pub use tls::{CertificateSource, PinChoice, Tls, TlsError};
 
 #[cfg(test)]
 mod tests;

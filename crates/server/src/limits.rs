@@ -78,7 +78,7 @@ impl Limits {
 }
 
 /// An IPv6 client owns a /64 and changes its address in it at will, so the network is what is counted.
-fn account_of(address: IpAddr) -> IpAddr {
+pub(crate) fn account_of(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64))),
         v4 @ IpAddr::V4(_) => v4,

@@ -8,18 +8,24 @@ use std::time::Duration;
 use axum::Router;
 use drover_app::App;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{ConfigError, HttpConfig, check_loopback};
-use crate::connection::Connections;
+use crate::config::{ConfigError, HttpConfig, check_plain};
+use crate::connection::{Connections, Crowd};
 use crate::limits::Limits;
 use crate::router;
 use crate::state::Server;
+use crate::tls::Tls;
 
 /// Pause after a failed accept: the machine is out of file descriptors or memory, and asking at once does not help.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// A client that does not answer is asked so often whether it lives, and what was sent to it waits no longer.
+const PROBE_AFTER: Duration = Duration::from_mins(1);
+const PROBE_EVERY: Duration = Duration::from_secs(15);
+const PROBES: u32 = 4;
+const UNACKNOWLEDGED_MAX_MS: u32 = 120_000;
 
 /// HTTP cannot be served.
 #[derive(Debug, thiserror::Error)]
@@ -34,19 +40,31 @@ pub enum ServeError {
 }
 
 /// Serves HTTP on `listener` until `shutdown` is cancelled and what was in flight is answered, at most
-/// `shutdown_grace_ms` later.
+/// `shutdown_grace_ms` later. Without TLS, only on a loopback address.
 pub async fn serve(
     app: Arc<App>,
     config: HttpConfig,
+    tls: Option<Arc<Tls>>,
     listener: TcpListener,
     shutdown: CancellationToken,
 ) -> Result<(), ServeError> {
     config.check()?;
-    check_loopback(listener.local_addr().map_err(ServeError::Listener)?)?;
+    if tls.is_none() {
+        check_plain(listener.local_addr().map_err(ServeError::Listener)?)?;
+    }
     let limits = Arc::new(Limits::new(&config));
-    let server = Server { app, limits: Arc::clone(&limits), shutdown: shutdown.clone() };
+    let server = Server { app: Arc::clone(&app), limits: Arc::clone(&limits), shutdown: shutdown.clone() };
     let router = router::build(server, &config)?;
-    tokio::join!(accept_all(listener, router, &config, &shutdown), limits.keep_small(shutdown.clone()));
+    let keep_certificate = async {
+        if let Some(tls) = tls.clone() {
+            tls.keep(&app, shutdown.clone()).await;
+        }
+    };
+    tokio::join!(
+        accept_all(listener, router, &config, tls.clone(), &shutdown),
+        limits.keep_small(shutdown.clone()),
+        keep_certificate
+    );
     Ok(())
 }
 
@@ -55,45 +73,56 @@ pub(crate) async fn accept_all(
     listener: TcpListener,
     router: Router,
     config: &HttpConfig,
+    tls: Option<Arc<Tls>>,
     shutdown: &CancellationToken,
 ) {
-    let how = Arc::new(Connections::new(router, config));
-    let slots = Arc::new(Semaphore::new(config.max_connections));
+    if let Err(error) = watch_over_peers(&listener) {
+        tracing::warn!(%error, "failed to switch on keep-alive: clients that vanish are noticed later");
+    }
+    let how = Arc::new(Connections::new(router, tls));
+    let crowd = Arc::new(Crowd::new(config));
     let mut open = JoinSet::new();
     loop {
-        let (slot, stream, peer) = tokio::select! {
+        let (stream, peer) = tokio::select! {
             () = shutdown.cancelled() => break,
-            accepted = accept(&listener, &slots) => accepted,
+            accepted = accept(&listener, &crowd) => accepted,
             Some(ended) = open.join_next() => {
                 log_panic(ended);
                 continue;
             }
         };
-        let (how, shutdown) = (Arc::clone(&how), shutdown.clone());
-        open.spawn(async move {
-            how.serve(stream, peer, shutdown).await;
-            drop(slot);
-        });
+        let seat = tokio::select! {
+            () = shutdown.cancelled() => break,
+            seat = crowd.seat(peer.ip()) => seat,
+        };
+        if let Some(seat) = seat {
+            open.spawn(Arc::clone(&how).serve(stream, seat, peer, shutdown.clone()));
+        }
     }
     drop(listener);
     drain(open, config.shutdown_grace()).await;
 }
 
-/// The next connection, when there is a slot for it. Others wait in the system's queue.
-async fn accept(listener: &TcpListener, slots: &Arc<Semaphore>) -> (OwnedSemaphorePermit, TcpStream, SocketAddr) {
+/// What the listener's connections inherit.
+fn watch_over_peers(listener: &TcpListener) -> rustix::io::Result<()> {
+    use rustix::net::sockopt;
+    // Answers are written whole; waiting for more of them only delays.
+    sockopt::set_tcp_nodelay(listener, true)?;
+    sockopt::set_socket_keepalive(listener, true)?;
+    sockopt::set_tcp_keepidle(listener, PROBE_AFTER)?;
+    sockopt::set_tcp_keepintvl(listener, PROBE_EVERY)?;
+    sockopt::set_tcp_keepcnt(listener, PROBES)?;
+    sockopt::set_tcp_user_timeout(listener, UNACKNOWLEDGED_MAX_MS)
+}
+
+/// The next connection.
+async fn accept(listener: &TcpListener, crowd: &Crowd) -> (TcpStream, SocketAddr) {
     loop {
-        // The semaphore is never closed.
-        let Ok(slot) = Arc::clone(slots).acquire_owned().await else { return std::future::pending().await };
         match listener.accept().await {
-            Ok((stream, peer)) => {
-                // Answers are written whole; waiting for more of them only delays.
-                if let Err(error) = stream.set_nodelay(true) {
-                    tracing::debug!(%peer, %error, "failed to switch off delayed sending");
-                }
-                return (slot, stream, peer);
-            }
+            Ok(accepted) => return accepted,
             Err(error) => {
                 tracing::warn!(%error, "failed to accept a connection");
+                crowd.make_room();
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }

@@ -1,6 +1,7 @@
 //! A small service behind everything that requests pass through, for the tests of this crate.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -16,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
 use crate::config::HttpConfig;
+use crate::tls::Tls;
 use crate::{problem, router, serve};
 
 /// What tests wait for at most.
@@ -63,11 +65,15 @@ pub(crate) struct Running {
 
 impl Running {
     pub(crate) async fn start(routes: Router, config: HttpConfig) -> Self {
+        Self::start_with(routes, config, None).await
+    }
+
+    pub(crate) async fn start_with(routes: Router, config: HttpConfig, tls: Option<Arc<Tls>>) -> Self {
         let router = router::wrap(routes, &config).expect("good settings");
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let (address, shutdown) = (listener.local_addr().expect("an address"), CancellationToken::new());
         let stop = shutdown.clone();
-        let task = tokio::spawn(async move { serve::accept_all(listener, router, &config, &stop).await });
+        let task = tokio::spawn(async move { serve::accept_all(listener, router, &config, tls, &stop).await });
         Self { address, shutdown, task }
     }
 

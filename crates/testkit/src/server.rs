@@ -56,7 +56,7 @@ async fn serve(options: ServerOptions, backends: Backends, listener: TcpListener
     let stop = CancellationToken::new();
     let background = tasks::start(&app, &stop);
     tokio::spawn(async move {
-        drover_server::serve(app, options.http, listener, stop).await.expect("HTTP is served");
+        drover_server::serve(app, options.http, None, listener, stop).await.expect("HTTP is served");
         background.wait().await;
     });
     first_start

@@ -1,7 +1,6 @@
 //! Where the server is, and how it may be reached.
 
 use std::net::IpAddr;
-use std::time::Duration;
 
 use reqwest::Url;
 
@@ -43,20 +42,6 @@ fn is_loopback(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default();
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     host == "localhost" || bare.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
-}
-
-/// The HTTP client that everything here expects: it follows no redirect by itself, uses no proxy and gives up on a
-/// connection after 10 s. Time-outs for whole calls and for silence are set by each operation.
-pub fn http_client() -> reqwest::Result<reqwest::Client> {
-    reqwest::Client::builder()
-        .user_agent(concat!("drover-agent/", env!("CARGO_PKG_VERSION")))
-        .redirect(reqwest::redirect::Policy::none())
-        .connect_timeout(Duration::from_secs(10))
-        .tcp_keepalive(Duration::from_secs(30))
-        .pool_idle_timeout(Duration::from_secs(50))
-        .pool_max_idle_per_host(2)
-        .no_proxy()
-        .build()
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::answer::failed;
-use crate::{AddressError, CallError, server_address};
+use crate::{AddressError, CallError, Network, server_address};
 
 /// No reply of the server is longer, in bytes.
 const MAX_REPLY_BYTES: usize = 1024 * 1024;
@@ -35,9 +35,10 @@ impl std::fmt::Debug for Client {
 }
 
 impl Client {
-    /// A client of the server at `base`. Make `http` with [`crate::http_client`].
-    pub fn new(http: reqwest::Client, base: &str, token: &str) -> Result<Self, AddressError> {
-        Ok(Self { http, base: server_address(base)?, token: token.to_owned() })
+    /// A client of the server at `base`.
+    pub fn new(network: impl Into<Network>, base: &str, token: &str) -> Result<Self, AddressError> {
+        let base = server_address(base)?;
+        Ok(Self { http: network.into().client_for(&base).clone(), base, token: token.to_owned() })
     }
 
     /// Introduces the device; the credential is an enrolment token.

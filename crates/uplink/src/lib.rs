@@ -9,10 +9,12 @@ mod call_error;
 mod client;
 mod download;
 pub mod durable;
+mod network;
 mod queue;
 
-pub use address::{AddressError, http_client, server_address};
+pub use address::{AddressError, server_address};
 pub use call_error::CallError;
 pub use client::Client;
 pub use download::{Download, DownloadError, MinRate, download, download_at_least};
+pub use network::{DeviceTime, Network, NetworkError, http_client};
 pub use queue::{MAX_QUEUED_REPORTS, QueueError, Report, ReportQueue};

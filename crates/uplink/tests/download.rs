@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use drover_trust::sha256;
-use drover_uplink::{Download, DownloadError, MinRate, download, download_at_least, http_client};
+use drover_uplink::{Download, DownloadError, MinRate, Network, download, download_at_least, http_client};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio_util::sync::CancellationToken;
 
@@ -118,7 +118,7 @@ fn request<'a>(url: &'a str, dest: &'a Path, body: &[u8]) -> Download<'a> {
 
 async fn fetch(script: &Script, place: &Place) -> Result<(), DownloadError> {
     let dest = place.dest();
-    let http = http_client().expect("a client");
+    let http = Network::new(http_client().expect("a client"));
     download(&http, &request(&script.address, &dest, BODY), &mut |_| {}, &CancellationToken::new()).await
 }
 
@@ -127,7 +127,7 @@ async fn a_whole_body_gets_its_name() {
     let (script, place) = (Script::new(vec![whole()]).await, Place::new());
     let dest = place.dest();
     let mut seen = Vec::new();
-    let http = http_client().expect("a client");
+    let http = Network::new(http_client().expect("a client"));
     let asked = request(&script.address, &dest, BODY);
     download(&http, &asked, &mut |bytes| seen.push(bytes), &CancellationToken::new()).await.expect("whole");
     place.assert_whole();
@@ -278,7 +278,7 @@ async fn silence_ends_and_a_cancel_ends_at_once() {
     let silent = Answer { holds: true, ..cut() };
     let (script, place) = (Script::new(vec![silent.clone()]).await, Place::new());
     let dest = place.dest();
-    let http = http_client().expect("a client");
+    let http = Network::new(http_client().expect("a client"));
     let mut asked = request(&script.address, &dest, BODY);
     asked.stall_timeout = Duration::from_millis(200);
     let error = download(&http, &asked, &mut |_| {}, &CancellationToken::new()).await.expect_err("stalled");
@@ -322,7 +322,7 @@ async fn a_byte_now_and_then_is_not_enough() {
     let (dest, body) = (place.dest(), vec![b'x'; 1_000_000]);
     let asked = request(&address, &dest, &body);
     let min_rate = MinRate { bytes: 100_000, period: Duration::from_millis(300) };
-    let http = http_client().expect("a client");
+    let http = Network::new(http_client().expect("a client"));
     let cancel = CancellationToken::new();
     let mut on_progress = |_| {};
     let fetched = download_at_least(&http, &asked, min_rate, &mut on_progress, &cancel);
@@ -338,7 +338,7 @@ async fn a_throttle_takes_its_time() {
     let dest = place.dest();
     let asked = Download { throttle_bytes_per_s: Some(50), ..request(&script.address, &dest, BODY) };
     let started = Instant::now();
-    let http = http_client().expect("a client");
+    let http = Network::new(http_client().expect("a client"));
     download(&http, &asked, &mut |_| {}, &CancellationToken::new()).await.expect("whole");
     assert!(started.elapsed() >= Duration::from_millis(200));
 }
@@ -364,7 +364,7 @@ async fn a_full_disk_is_named_and_what_came_is_kept() {
     let body = vec![7_u8; 1_000_000];
     let script = Script::new(vec![answer("200 OK\r\ncontent-length: 1000000", &body)]).await;
     let dest = disk.0.path().join("app.tar.gz");
-    let http = http_client().expect("a client");
+    let http = Network::new(http_client().expect("a client"));
     let asked = request(&script.address, &dest, &body);
     let error = download(&http, &asked, &mut |_| {}, &CancellationToken::new()).await.expect_err("full");
     assert!(matches!(error, DownloadError::Space { .. }) && !error.is_temporary(), "{error}");
@@ -379,7 +379,7 @@ async fn nobody_there_is_temporary() {
     drop(listener);
     let place = Place::new();
     let dest = place.dest();
-    let http = http_client().expect("a client");
+    let http = Network::new(http_client().expect("a client"));
     let asked = request(&address, &dest, BODY);
     let error = download(&http, &asked, &mut |_| {}, &CancellationToken::new()).await.expect_err("nobody");
     assert!(error.is_temporary(), "{error}");

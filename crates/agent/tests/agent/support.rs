@@ -163,7 +163,7 @@ async fn validation(State(facts): Shared, Json(report): Json<ValidationReport>) 
 
 async fn heartbeat(State(facts): Shared, Json(heartbeat): Json<Heartbeat>) -> Json<HeartbeatReply> {
     facts.lock().expect("whole").heartbeats.push(heartbeat);
-    Json(HeartbeatReply { server_time: SystemClock.now(), poll_interval_ms: 100 })
+    Json(HeartbeatReply { server_time: SystemClock.now(), poll_interval_ms: 100, server_pins: Vec::new() })
 }
 
 async fn blob(State(facts): Shared, UrlPath(name): UrlPath<String>, headers: HeaderMap) -> Response {

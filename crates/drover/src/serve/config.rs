@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use drover_app::compose::Backends;
-use drover_app::{PresignKeys, Settings};
+use drover_app::{PresignKeys, ServerPin, Settings};
 use drover_server::HttpConfig;
 use url::{Host, Url};
 
 use crate::error::RunError;
 use crate::logging::LogFormat;
+use crate::serve::tls::{TlsMode, TlsPin, TlsPlan, TlsSettings};
 
 /// Options of `drover serve`. Each can also be set in the environment or, under the same name with underscores, in
 /// the configuration file.
@@ -22,12 +23,35 @@ pub(crate) struct ServeArgs {
     /// Folder for the database, objects and secrets; drover in the user's data folder when not given
     #[arg(long, env = "DROVER_DATA", value_name = "DIR")]
     data: Option<PathBuf>,
-    /// Address to listen on; plain HTTP, so loopback only
+    /// Address to listen on; plain HTTP on loopback, TLS elsewhere
     #[arg(long, env = "DROVER_LISTEN", value_name = "ADDR")]
     listen: Option<SocketAddr>,
     /// What devices and people reach this server under; the listening address when not given
     #[arg(long, env = "DROVER_PUBLIC_URL", value_name = "URL")]
     public_url: Option<String>,
+    /// When to speak TLS
+    #[arg(long, env = "DROVER_TLS", value_enum, value_name = "MODE")]
+    tls: Option<TlsMode>,
+    /// Certificate chain (PEM), the server's first; looked at again every few seconds. Without it, an authority of its
+    /// own in the data folder
+    #[arg(long, env = "DROVER_TLS_CERT", value_name = "FILE")]
+    tls_cert: Option<PathBuf>,
+    /// Private key of the certificate (PEM)
+    #[arg(long, env = "DROVER_TLS_KEY", value_name = "FILE")]
+    tls_key: Option<PathBuf>,
+    /// Which key enrolment tokens tell devices to pin
+    #[arg(long, env = "DROVER_TLS_PIN", value_enum, value_name = "KEY")]
+    tls_pin: Option<TlsPin>,
+    /// Key that this server will prove some day (`sha256/…`): pinned devices hear of it beforehand; may be given several
+    /// times
+    #[arg(long = "tls-next-pin", env = "DROVER_TLS_NEXT_PINS", value_delimiter = ',', value_name = "PIN")]
+    tls_next_pins: Option<Vec<ServerPin>>,
+    /// Connections at once; those that rest make room for new ones
+    #[arg(long, env = "DROVER_MAX_CONNECTIONS", value_name = "N")]
+    max_connections: Option<usize>,
+    /// Connections at once from one address; 0 lifts the limit
+    #[arg(long, env = "DROVER_MAX_CONNECTIONS_PER_ADDRESS", value_name = "N")]
+    max_connections_per_address: Option<usize>,
     /// `sqlite:PATH`, or `postgres://…` together with objects in S3
     #[arg(long, env = "DROVER_DATABASE", hide_env_values = true, value_name = "URL")]
     database: Option<String>,
@@ -74,6 +98,13 @@ struct FileConfig {
     data: Option<PathBuf>,
     listen: Option<SocketAddr>,
     public_url: Option<String>,
+    tls: Option<TlsMode>,
+    tls_cert: Option<PathBuf>,
+    tls_key: Option<PathBuf>,
+    tls_pin: Option<TlsPin>,
+    tls_next_pins: Option<Vec<ServerPin>>,
+    max_connections: Option<usize>,
+    max_connections_per_address: Option<usize>,
     database: Option<String>,
     blobs: Option<String>,
     pool_max: Option<u32>,
@@ -93,6 +124,7 @@ struct FileConfig {
 pub(crate) struct ServeConfig {
     pub(crate) data: PathBuf,
     pub(crate) public_url: Option<String>,
+    pub(crate) tls: TlsPlan,
     pub(crate) database: Option<String>,
     pub(crate) blobs: Option<String>,
     pub(crate) pool_max: u32,
@@ -133,6 +165,11 @@ pub(crate) fn load(args: ServeArgs) -> Result<ServeConfig, RunError> {
             .trust_forwarded_for
             .or(file.trust_forwarded_for)
             .unwrap_or(defaults.trust_forwarded_for),
+        max_connections: args.max_connections.or(file.max_connections).unwrap_or(defaults.max_connections),
+        max_connections_per_address: args
+            .max_connections_per_address
+            .or(file.max_connections_per_address)
+            .unwrap_or(defaults.max_connections_per_address),
         ..defaults
     };
     http.check().map_err(|error| RunError::Setting(error.to_string()))?;
@@ -142,7 +179,8 @@ pub(crate) fn load(args: ServeArgs) -> Result<ServeConfig, RunError> {
         (None, None) => String::new(),
     };
     let presign_keys = PresignKeys::parse(&keys).map_err(|error| RunError::Setting(error.to_string()))?;
-    let mut settings = Settings { presign_keys, ..Settings::default() };
+    let next_server_pins = args.tls_next_pins.or(file.tls_next_pins).unwrap_or_default();
+    let mut settings = Settings { presign_keys, next_server_pins, ..Settings::default() };
     if let Some(poll_interval_ms) = args.poll_interval_ms.or(file.poll_interval_ms) {
         if !(100..=86_400_000).contains(&poll_interval_ms) {
             return Err(RunError::Setting("poll_interval_ms must be 100 to 86400000".to_owned()));
@@ -159,10 +197,22 @@ pub(crate) fn load(args: ServeArgs) -> Result<ServeConfig, RunError> {
     if !(10..=100).contains(&pool_max) {
         return Err(RunError::Setting("pool_max must be 10 to 100".to_owned()));
     }
+    let database = args.database.or(file.database);
+    let public_url = args.public_url.or(file.public_url).map(|url| public_url(&url)).transpose()?;
+    let tls = TlsSettings {
+        mode: args.tls.or(file.tls).unwrap_or_default(),
+        certificate: args.tls_cert.or(file.tls_cert),
+        key: args.tls_key.or(file.tls_key),
+        pin: args.tls_pin.or(file.tls_pin).unwrap_or_default(),
+    };
+    let is_local = database.as_deref().is_none_or(|url| url.starts_with("sqlite:"));
+    let tls = tls.plan(http.listen, is_local)?;
+    public_url.iter().try_for_each(|url| tls.check_url(url))?;
     Ok(ServeConfig {
         data: args.data.or(file.data).map_or_else(default_data, Ok)?,
-        public_url: args.public_url.or(file.public_url).map(|url| public_url(&url)).transpose()?,
-        database: args.database.or(file.database),
+        public_url,
+        tls,
+        database,
         blobs: args.blobs.or(file.blobs),
         pool_max,
         migrate: !args.no_migrate && file.migrate.unwrap_or(true),

@@ -9,6 +9,16 @@ use axum::body::{Body, Bytes};
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use tokio::time::Instant;
 
+use crate::config::HttpConfig;
+
+/// How long a kept connection waits for its next request. Longer than the proxies that stand in front keep theirs
+/// (nginx 60 s), so that they close first and never send into a closing connection.
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
+
+/// A client that takes less than this of an answer in a period has no use for it.
+const LEAST_SENT_BYTES: u64 = 64 * 1024;
+const LEAST_SENT_PERIOD: Duration = Duration::from_mins(10);
+
 /// How long each state of rest may last.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Patience {
@@ -18,6 +28,16 @@ pub(super) struct Patience {
     pub(super) keep_alive: Duration,
     /// From one written byte of an answer to the next.
     pub(super) stalled: Duration,
+}
+
+impl Patience {
+    pub(super) fn new(config: &HttpConfig) -> Self {
+        Self {
+            head: config.header_read_timeout(),
+            keep_alive: KEEP_ALIVE.max(config.header_read_timeout()),
+            stalled: config.transfer_idle_timeout(),
+        }
+    }
 }
 
 /// Why a connection is closed.
@@ -48,12 +68,20 @@ struct State {
     head_since: Option<Instant>,
     /// When the client last took a byte.
     written_at: Instant,
+    /// Since when the bytes are counted that the client takes, and how many there are.
+    sent: (Instant, u64),
 }
 
 impl State {
-    fn overdue(&self, patience: Patience, now: Instant) -> Option<Overdue> {
+    fn overdue(&mut self, patience: Patience, now: Instant) -> Option<Overdue> {
         if self.handling > 0 {
             return None;
+        }
+        if self.sending > 0 && now.saturating_duration_since(self.sent.0) >= LEAST_SENT_PERIOD {
+            if self.sent.1 < LEAST_SENT_BYTES {
+                return Some(Overdue::Stalled);
+            }
+            self.sent = (now, 0);
         }
         let (since, limit, overdue) = match self.head_since {
             _ if self.sending > 0 => (self.written_at, patience.stalled, Overdue::Stalled),
@@ -68,8 +96,15 @@ impl State {
 impl Activity {
     pub(super) fn new(patience: Patience) -> Self {
         let now = Instant::now();
-        let state =
-            State { handling: 0, sending: 0, served: false, idle_since: now, head_since: None, written_at: now };
+        let state = State {
+            handling: 0,
+            sending: 0,
+            served: false,
+            idle_since: now,
+            head_since: None,
+            written_at: now,
+            sent: (now, 0),
+        };
         Self { patience, state: Mutex::new(state) }
     }
 
@@ -99,9 +134,21 @@ impl Activity {
         }
     }
 
+    /// TLS is set up: the time for the first request begins.
+    pub(super) fn shook_hands(&self) {
+        self.state().idle_since = Instant::now();
+    }
+
+    /// Since when nothing is to be done, behind whether there ever was; none while there is.
+    pub(super) fn rest(&self) -> Option<(bool, Instant)> {
+        let state = self.state();
+        (state.handling == 0 && state.sending == 0).then_some((state.served, state.idle_since))
+    }
+
     /// The client took bytes.
-    pub(super) fn wrote(&self) {
-        self.state().written_at = Instant::now();
+    pub(super) fn wrote(&self, bytes: usize) {
+        let mut state = self.state();
+        (state.written_at, state.sent.1) = (Instant::now(), state.sent.1 + bytes as u64);
     }
 
     /// The head of a request is whole.
@@ -124,7 +171,11 @@ impl Working {
         let activity = self.activity.take();
         if let Some(activity) = &activity {
             let mut state = activity.state();
-            (state.handling, state.sending, state.written_at) = (state.handling - 1, state.sending + 1, Instant::now());
+            let now = Instant::now();
+            if state.sending == 0 {
+                state.sent = (now, 0);
+            }
+            (state.handling, state.sending, state.written_at) = (state.handling - 1, state.sending + 1, now);
         }
         Answer { body, activity }
     }

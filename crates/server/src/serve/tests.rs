@@ -88,21 +88,79 @@ async fn a_kept_connection_outlives_the_time_for_a_head() {
     assert!(read_to_end(&mut stream).await.ends_with("fine"));
 }
 
+/// A service with `/wait`, which is entered and then answers when it is told to.
+fn waiting(entered: &Arc<Notify>, go_on: &Arc<Notify>) -> Router {
+    let (entered, go_on) = (Arc::clone(entered), Arc::clone(go_on));
+    let wait = || async move {
+        entered.notify_one();
+        go_on.notified().await;
+        "late"
+    };
+    fine().route("/wait", get(wait))
+}
+
 #[tokio::test]
-async fn one_connection_more_waits_for_a_slot() {
-    let server = Running::start(fine(), HttpConfig { max_connections: 2, ..HttpConfig::default() }).await;
+async fn whoever_is_at_work_keeps_its_place() {
+    let (entered, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let config = HttpConfig { max_connections: 1, ..HttpConfig::default() };
+    let server = Running::start(waiting(&entered, &go_on), config).await;
+    let mut busy = server.connect().await;
+    busy.write_all(b"GET /wait HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.expect("sent");
+    entered.notified().await;
+    let mut next = server.connect().await;
+    next.write_all(FINE.as_bytes()).await.expect("sent");
+    let mut byte = [0];
+    // What is waited for is that nothing happens, so here time itself is the condition.
+    let early = tokio::time::timeout(Duration::from_millis(300), next.peek(&mut byte)).await;
+    assert!(early.is_err(), "a second connection was served");
+    go_on.notify_one();
+    assert!(read_to_end(&mut busy).await.ends_with("late"));
+    assert!(read_to_end(&mut next).await.ends_with("fine"));
+}
+
+#[tokio::test]
+async fn whoever_rests_makes_room_and_those_first_who_never_asked() {
+    let config = HttpConfig { max_connections: 2, header_read_timeout_ms: 3_600_000, ..HttpConfig::default() };
+    let server = Running::start(fine(), config).await;
+    let mut kept = server.connect().await;
+    kept.write_all(FINE_AND_STAY.as_bytes()).await.expect("sent");
+    read_answer(&mut kept).await;
+    let mut silent = server.connect().await;
+    silent.write_all(b"GET /fi").await.expect("sent");
+
+    let mut third = server.connect().await;
+    third.write_all(FINE_AND_STAY.as_bytes()).await.expect("sent");
+    read_answer(&mut third).await;
+    assert_eq!(read_to_end(&mut silent).await, "");
+    let mut fourth = server.connect().await;
+    fourth.write_all(FINE_AND_STAY.as_bytes()).await.expect("sent");
+    read_answer(&mut fourth).await;
+    assert_eq!(read_to_end(&mut kept).await, "", "it has waited longest for its next request");
+    third.write_all(FINE.as_bytes()).await.expect("sent");
+    assert!(read_to_end(&mut third).await.ends_with("fine"));
+}
+
+#[tokio::test]
+async fn one_address_does_not_take_all_places() {
+    let config = HttpConfig { max_connections: 100, max_connections_per_address: 2, ..HttpConfig::default() };
+    let server = Running::start(fine(), config).await;
     let (mut one, mut two) = (server.connect().await, server.connect().await);
     for stream in [&mut one, &mut two] {
         stream.write_all(FINE_AND_STAY.as_bytes()).await.expect("sent");
         read_answer(stream).await;
     }
-    let mut three = server.connect().await;
-    three.write_all(FINE.as_bytes()).await.expect("sent");
-    let mut byte = [0];
-    let early = tokio::time::timeout(Duration::from_millis(200), three.peek(&mut byte)).await;
-    assert!(early.is_err(), "a third connection was served");
+    assert_eq!(read_to_end(&mut server.connect().await).await, "", "a third is turned away");
+    let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
+    socket.bind("127.0.0.2:0".parse().expect("an address")).expect("loopback has many addresses");
+    let mut neighbour = socket.connect(server.address).await.expect("a connection");
+    neighbour.write_all(FINE.as_bytes()).await.expect("sent");
+    assert!(read_to_end(&mut neighbour).await.ends_with("fine"));
     drop(one);
-    assert!(read_to_end(&mut three).await.ends_with("fine"));
+    let began = Instant::now();
+    // Its place is free as soon as the server has noticed.
+    while !server.exchange(FINE).await.ends_with("fine") {
+        assert!(began.elapsed() < PATIENCE, "the place stays taken");
+    }
 }
 
 #[tokio::test]
@@ -181,15 +239,7 @@ async fn a_refused_upload_is_told_why() {
 #[tokio::test]
 async fn a_shutdown_answers_what_it_began_and_closes_the_rest() {
     let (entered, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-    let wait = {
-        let (entered, go_on) = (Arc::clone(&entered), Arc::clone(&go_on));
-        || async move {
-            entered.notify_one();
-            go_on.notified().await;
-            "late"
-        }
-    };
-    let mut server = Running::start(fine().route("/wait", get(wait)), HttpConfig::default()).await;
+    let mut server = Running::start(waiting(&entered, &go_on), HttpConfig::default()).await;
     let (mut busy, mut kept) = (server.connect().await, server.connect().await);
     kept.write_all(FINE_AND_STAY.as_bytes()).await.expect("sent");
     read_answer(&mut kept).await;

@@ -59,7 +59,7 @@ async fn it_serves_on_loopback_until_it_is_told_to_stop() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("an address");
     let (app, stop) = (service.app.clone(), service.shutdown.clone());
-    let task = tokio::spawn(crate::serve(app, HttpConfig::default(), listener, stop));
+    let task = tokio::spawn(crate::serve(app, HttpConfig::default(), None, listener, stop));
     let mut stream = tokio::net::TcpStream::connect(address).await.expect("a connection");
     stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.expect("sent");
     assert!(read_to_end(&mut stream).await.ends_with("ok\n"));
@@ -75,8 +75,13 @@ async fn who_is_refused_learns_why_also_with_a_large_body() {
     let service = Service::start().await;
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("an address");
-    let task =
-        tokio::spawn(crate::serve(service.app.clone(), HttpConfig::default(), listener, service.shutdown.clone()));
+    let task = tokio::spawn(crate::serve(
+        service.app.clone(),
+        HttpConfig::default(),
+        None,
+        listener,
+        service.shutdown.clone(),
+    ));
     let body = vec![b' '; 8 << 20];
     for call in ["POST /api/v1/groups", "PUT /api/v1/objects/large.bin"] {
         let mut stream = tokio::net::TcpStream::connect(address).await.expect("a connection");
@@ -96,6 +101,7 @@ async fn who_is_refused_learns_why_also_with_a_large_body() {
 async fn it_does_not_serve_the_network() {
     let service = Service::start().await;
     let listener = TcpListener::bind("0.0.0.0:0").await.expect("a free port");
-    let served = crate::serve(service.app.clone(), HttpConfig::default(), listener, service.shutdown.clone()).await;
+    let served =
+        crate::serve(service.app.clone(), HttpConfig::default(), None, listener, service.shutdown.clone()).await;
     assert!(matches!(served, Err(ServeError::Config(ConfigError::NotLoopback { .. }))), "{served:?}");
 }

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::pace::Pace;
 use super::part::Part;
 use super::{Download, DownloadError, MinRate};
-use crate::server_address;
+use crate::{Network, server_address};
 
 /// A presigned address may lead to another one so many times.
 const MAX_REDIRECTS: usize = 3;
@@ -31,7 +31,7 @@ enum Head {
 }
 
 pub(super) async fn fetch(
-    http: &reqwest::Client,
+    network: &Network,
     request: &Download<'_>,
     min_rate: MinRate,
     part: &mut Part,
@@ -40,7 +40,7 @@ pub(super) async fn fetch(
 ) -> Result<Fetched, DownloadError> {
     let response = tokio::select! {
         () = cancel.cancelled() => return Err(DownloadError::Cancelled),
-        response = send(http, request, part) => response?,
+        response = send(network, request, part) => response?,
     };
     match read_head(&response, part, request.size_bytes)? {
         Head::Append => {}
@@ -61,10 +61,10 @@ pub(super) async fn fetch(
 }
 
 /// Asks for what is missing and follows redirects by hand. There is nothing secret in the request to leak.
-async fn send(http: &reqwest::Client, request: &Download<'_>, part: &Part) -> Result<Response, DownloadError> {
+async fn send(network: &Network, request: &Download<'_>, part: &Part) -> Result<Response, DownloadError> {
     let mut url = server_address(request.url)?;
     for _ in 0..=MAX_REDIRECTS {
-        let mut get = http.get(url.clone()).header(ACCEPT_ENCODING, "identity");
+        let mut get = network.client_for(&url).get(url.clone()).header(ACCEPT_ENCODING, "identity");
         if part.length() > 0 {
             get = get.header(RANGE, format!("bytes={}-", part.length()));
             if let Some(etag) = part.etag() {

@@ -19,6 +19,8 @@ use fetch::Fetched;
 pub use pace::MinRate;
 use part::Part;
 
+use crate::Network;
+
 /// What to download, and how.
 #[derive(Debug, Clone, Copy)]
 pub struct Download<'a> {
@@ -40,17 +42,17 @@ pub struct Download<'a> {
 /// one try: ask [`DownloadError::is_temporary`] whether another may help. What came so far is kept for it unless it
 /// is known to be wrong. One that gets less than [`MinRate::DEFAULT`] is given up as stalled.
 pub async fn download(
-    http: &reqwest::Client,
+    network: &Network,
     request: &Download<'_>,
     progress: &mut (dyn FnMut(u64) + Send),
     cancel: &CancellationToken,
 ) -> Result<(), DownloadError> {
-    download_at_least(http, request, MinRate::DEFAULT, progress, cancel).await
+    download_at_least(network, request, MinRate::DEFAULT, progress, cancel).await
 }
 
 /// [`download`] with another least rate.
 pub async fn download_at_least(
-    http: &reqwest::Client,
+    network: &Network,
     request: &Download<'_>,
     min_rate: MinRate,
     progress: &mut (dyn FnMut(u64) + Send),
@@ -64,7 +66,7 @@ pub async fn download_at_least(
     let resumed = part.length() > 0;
     progress(part.length());
     while part.length() < request.size_bytes {
-        match fetch::fetch(http, request, min_rate, &mut part, progress, cancel).await? {
+        match fetch::fetch(network, request, min_rate, &mut part, progress, cancel).await? {
             Fetched::Whole => {}
             // What is there does not go with what the server has: once more, from the start.
             Fetched::StartAgain => part.clear().await?,

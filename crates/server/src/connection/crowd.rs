@@ -1,0 +1,158 @@
+//! Everybody who is connected: how many at most, how many from one address, and who leaves when it is full.
+//!
+//! A full house turns nobody away: whoever has waited longest for its next request gives up its place, those first who
+//! never sent a whole one. So connections that are held open for nothing, thousands of them or out of spite, keep
+//! nobody out.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
+
+use super::activity::{Activity, Patience};
+use crate::config::HttpConfig;
+use crate::limits::account_of;
+
+/// When it is full, one of so many makes room at once: looking through all of them for each would cost too much.
+const ROOM_SHARE: usize = 64;
+
+/// How long to wait before more are asked to leave.
+const ASK_AGAIN_AFTER: Duration = Duration::from_millis(100);
+
+/// How often the log says that an address has too many connections.
+const WARN_EVERY: Duration = Duration::from_mins(1);
+
+/// All connections of a listener.
+pub(crate) struct Crowd {
+    slots: Arc<Semaphore>,
+    max: usize,
+    /// None: as many as there are.
+    per_address_max: Option<usize>,
+    patience: Patience,
+    room: Mutex<Room>,
+}
+
+#[derive(Default)]
+struct Room {
+    next_number: u64,
+    seated: HashMap<u64, Seated>,
+    by_address: HashMap<IpAddr, usize>,
+    warned_at: Option<Instant>,
+}
+
+struct Seated {
+    activity: Arc<Activity>,
+    leave: Arc<Notify>,
+}
+
+/// A connection's place; free again when it is dropped.
+pub(crate) struct Seat {
+    crowd: Arc<Crowd>,
+    number: u64,
+    address: IpAddr,
+    pub(super) activity: Arc<Activity>,
+    leave: Arc<Notify>,
+    _slot: OwnedSemaphorePermit,
+}
+
+impl Crowd {
+    pub(crate) fn new(config: &HttpConfig) -> Self {
+        // Behind a proxy, all connections have its address.
+        let capped = config.max_connections_per_address > 0 && !config.trust_forwarded_for;
+        Self {
+            slots: Arc::new(Semaphore::new(config.max_connections)),
+            max: config.max_connections,
+            per_address_max: capped.then_some(config.max_connections_per_address),
+            patience: Patience::new(config),
+            room: Mutex::default(),
+        }
+    }
+
+    fn room(&self) -> MutexGuard<'_, Room> {
+        // Nothing in here is left half done by a panic that would matter more than a wrong count.
+        self.room.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A place for a new connection, as soon as there is one; none when its address has too many.
+    pub(crate) async fn seat(self: &Arc<Self>, peer: IpAddr) -> Option<Seat> {
+        let address = account_of(peer);
+        if self.is_crowded(address) {
+            return None;
+        }
+        let slot = match Arc::clone(&self.slots).try_acquire_owned() {
+            Ok(slot) => slot,
+            Err(_) => self.wait_for_slot().await,
+        };
+        let (activity, leave) = (Arc::new(Activity::new(self.patience)), Arc::new(Notify::new()));
+        let seated = Seated { activity: Arc::clone(&activity), leave: Arc::clone(&leave) };
+        let mut room = self.room();
+        let number = room.next_number;
+        room.next_number += 1;
+        room.seated.insert(number, seated);
+        *room.by_address.entry(address).or_default() += 1;
+        drop(room);
+        Some(Seat { crowd: Arc::clone(self), number, address, activity, leave, _slot: slot })
+    }
+
+    fn is_crowded(&self, address: IpAddr) -> bool {
+        let Some(max) = self.per_address_max else { return false };
+        let mut room = self.room();
+        let is_crowded = room.by_address.get(&address).is_some_and(|count| *count >= max);
+        if is_crowded && room.warned_at.is_none_or(|at| at.elapsed() >= WARN_EVERY) {
+            room.warned_at = Some(Instant::now());
+            tracing::warn!(%address, connections = max, "refusing further connections of an address that has so many");
+        }
+        is_crowded
+    }
+
+    async fn wait_for_slot(&self) -> OwnedSemaphorePermit {
+        loop {
+            self.make_room();
+            let slot = Arc::clone(&self.slots).acquire_owned();
+            // The semaphore is never closed.
+            if let Ok(Ok(slot)) = tokio::time::timeout(ASK_AGAIN_AFTER, slot).await {
+                return slot;
+            }
+        }
+    }
+
+    /// Asks some of those who rest to leave.
+    pub(crate) fn make_room(&self) {
+        let room = self.room();
+        let mut resting: Vec<_> = room
+            .seated
+            .values()
+            .filter_map(|seated| seated.activity.rest().map(|(served, since)| (served, since, &seated.leave)))
+            .collect();
+        let leaving = (self.max / ROOM_SHARE).clamp(1, resting.len().max(1));
+        if leaving < resting.len() {
+            resting.select_nth_unstable_by_key(leaving, |(served, since, _)| (*served, *since));
+        }
+        for (_, _, leave) in resting.iter().take(leaving) {
+            leave.notify_one();
+        }
+    }
+}
+
+impl Seat {
+    /// Ends when the place is needed by somebody else.
+    pub(super) async fn is_needed(&self) {
+        self.leave.notified().await;
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let mut room = self.crowd.room();
+        room.seated.remove(&self.number);
+        if let Some(count) = room.by_address.get_mut(&self.address) {
+            *count -= 1;
+            if *count == 0 {
+                room.by_address.remove(&self.address);
+            }
+        }
+    }
+}
