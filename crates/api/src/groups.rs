@@ -13,6 +13,8 @@ pub struct Group {
     pub name: String,
     /// What it is for.
     pub description: String,
+    /// The group that it is part of.
+    pub parent_id: Option<GroupId>,
     /// How many devices are in it.
     pub device_count: u64,
     /// When it was made.
@@ -30,6 +32,17 @@ pub struct GroupWrite {
     /// What it is for: at most 1 000 characters.
     #[serde(default)]
     pub description: String,
+    /// The group that it is part of; only when it is made. Groups lie at most 8 deep.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent_id: Option<GroupId>,
+}
+
+/// Move a group, with all below it.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GroupMove {
+    /// The group that it becomes part of; none takes it to the top.
+    pub parent_id: Option<GroupId>,
 }
 
 /// Devices to put into a group.

@@ -26,7 +26,7 @@ pub use enrolment_tokens::{EnrolmentToken, EnrolmentTokenCreate, EnrolmentTokenC
 pub use firmware::{
     ArtifactUpload, ArtifactView, DependencyView, Firmware, FirmwareCreate, FirmwareFilter, FirmwareMetadata,
 };
-pub use groups::{Group, GroupMembers, GroupWrite};
+pub use groups::{Group, GroupMembers, GroupMove, GroupWrite};
 pub use objects::{ObjectFilter, StoredObject};
 pub use page::{Cursor, InvalidCursor, Page, PageQuery};
 pub use presign::{PresignReply, PresignRequest};

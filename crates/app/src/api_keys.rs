@@ -2,14 +2,14 @@
 
 use drover_api::{ApiKey, ApiKeyCreate, ApiKeyCreated, Page, PageQuery};
 use drover_store::api_keys::{self, ApiKeyRow};
-use drover_types::{ApiKeyId, Permission};
+use drover_types::{ApiKeyId, ErrorKind, Permission, UserId};
 
 use crate::audit::Entry;
 use crate::auth::is_past;
 use crate::context::new_id;
 use crate::idempotency::{Created, secret_shown_once};
 use crate::page::Paging;
-use crate::{App, Caller, Credential, CredentialKind, Error, IdempotencyKey, Result, validate};
+use crate::{Actor, App, Caller, Credential, CredentialKind, Error, IdempotencyKey, Result, validate};
 
 impl App {
     /// The tenant's keys, newest first.
@@ -28,6 +28,7 @@ impl App {
         idempotency: Option<IdempotencyKey>,
     ) -> Result<ApiKeyCreated> {
         let tenant = caller.authorize_tenant(Permission::ApiKeysWrite)?;
+        let user = maker(caller)?;
         validate::text("name", &body.name, 100)?;
         let now = self.now();
         if is_past(body.expires_at, now) {
@@ -39,8 +40,13 @@ impl App {
             id,
             name: body.name,
             secret_sha256: credential.secret_sha256(),
+            user_id: Some(user),
+            scopes: None,
+            group_id: None,
+            addresses: None,
             created_at: now,
             expires_at: body.expires_at,
+            last_used_at: None,
             revoked_at: None,
         };
         let (caller, stored, mut audit) = (caller.clone(), row.clone(), self.audit(caller, tenant));
@@ -84,6 +90,18 @@ impl App {
                 })
             })
             .await
+    }
+}
+
+/// A key has the rights of the user who makes it. A key makes none: one that leaked would live on in those that it made.
+fn maker(caller: &Caller) -> Result<UserId> {
+    match caller.actor {
+        Actor::User { id, .. } if caller.home == caller.tenant => Ok(id),
+        Actor::User { .. } => Err(Error::unprocessable(
+            "not_your_tenant",
+            "an API key belongs to its maker's own tenant; it may work in those below it like he may",
+        )),
+        _ => Err(Error::new(ErrorKind::Forbidden, "forbidden", "only a user makes API keys; log in with a password")),
     }
 }
 

@@ -47,7 +47,7 @@ impl Who {
             Actor::PresignKey => (ActorKind::PresignKey, None, None),
             Actor::Device { id, .. } => (ActorKind::Device, Some(id.0), None),
         };
-        Self { kind, tenant: Some(caller.tenant), id, name }
+        Self { kind, tenant: Some(caller.home), id, name }
     }
 
     const fn nobody(kind: ActorKind) -> Self {

@@ -2,7 +2,7 @@
 
 use drover_api::{CallerView, LoginReply, LoginRequest};
 use drover_store::{api_keys, device_tokens, devices, logins, tenants, users};
-use drover_types::{ApiKeyId, LoginId, Role, Timestamp};
+use drover_types::{ApiKeyId, LoginId, TenantId, Timestamp};
 
 use crate::audit::Entry;
 use crate::context::new_id;
@@ -14,39 +14,42 @@ pub(crate) const DEFAULT_TENANT: &str = "default";
 
 impl App {
     /// Who presents this bearer token. Enrolment tokens are no callers: they only register devices.
-    pub async fn authenticate(&self, bearer: &str, origin: Origin) -> Result<Caller> {
+    /// It works in `there`, or in the credential's own tenant: a tenant in which it may do nothing is not there.
+    pub async fn authenticate(&self, bearer: &str, there: Option<TenantId>, origin: Origin) -> Result<Caller> {
         let credential = Credential::parse(bearer).ok_or_else(unauthenticated)?;
-        let actor = match credential.kind {
-            CredentialKind::Login => self.login_actor(&credential).await?,
-            CredentialKind::ApiKey => self.api_key_actor(&credential).await?,
-            CredentialKind::Device => self.device_actor(&credential).await?,
+        let home = credential.tenant;
+        let tenant = there.unwrap_or(home);
+        let (actor, rights) = match credential.kind {
+            CredentialKind::Login => self.login_actor(&credential, tenant).await?,
+            CredentialKind::ApiKey => self.api_key_actor(&credential, tenant).await?,
+            CredentialKind::Device => (self.device_actor(&credential).await?, Rights::default()),
             CredentialKind::Enrolment => return Err(unauthenticated()),
         };
-        let rights = match actor {
-            Actor::User { .. } | Actor::ApiKey { .. } => Rights::everywhere(Role::Owner.permissions()),
-            Actor::PresignKey | Actor::Device { .. } => Rights::default(),
-        };
-        Ok(Caller { tenant: credential.tenant, actor, rights, origin })
+        if tenant != home && rights == Rights::default() {
+            return Err(Error::not_found("tenant", tenant));
+        }
+        Ok(Caller { home, tenant, actor, rights, origin })
     }
 
-    async fn login_actor(&self, credential: &Credential) -> Result<Actor> {
+    async fn login_actor(&self, credential: &Credential, there: TenantId) -> Result<(Actor, Rights)> {
         let id = LoginId(credential.id);
         let row = logins::get(&self.db, credential.tenant, id).await?.ok_or_else(unauthenticated)?;
         let alive = row.revoked_at.is_none() && row.expires_at > self.now();
         if !alive || !credential.matches(row.secret_sha256) {
             return Err(unauthenticated());
         }
-        Ok(Actor::User { id: row.user_id, name: row.username, login: id })
+        let rights = self.rights_of_user(credential.tenant, row.user_id, there).await?;
+        Ok((Actor::User { id: row.user_id, name: row.username, login: id }, rights))
     }
 
-    async fn api_key_actor(&self, credential: &Credential) -> Result<Actor> {
+    async fn api_key_actor(&self, credential: &Credential, there: TenantId) -> Result<(Actor, Rights)> {
         let id = ApiKeyId(credential.id);
-        let row = api_keys::get(&self.db, credential.tenant, id).await?.ok_or_else(unauthenticated)?;
-        let alive = row.revoked_at.is_none() && !is_past(row.expires_at, self.now());
-        if !alive || !credential.matches(row.secret_sha256) {
+        let row = api_keys::living(&self.db, credential.tenant, id).await?.ok_or_else(unauthenticated)?;
+        if is_past(row.expires_at, self.now()) || !credential.matches(row.secret_sha256) {
             return Err(unauthenticated());
         }
-        Ok(Actor::ApiKey { id, name: row.name })
+        let rights = self.rights_of_key(credential.tenant, &row, there).await?;
+        Ok((Actor::ApiKey { id, name: row.name }, rights))
     }
 
     async fn device_actor(&self, credential: &Credential) -> Result<Actor> {
@@ -81,19 +84,24 @@ impl App {
         let stored = user.as_ref().map(|user| user.password_hash.clone());
         let fits = self.passwords.verify(request.password, stored).await?;
         let (Some(tenant), Some(user), true) = (tenant, user, fits) else { return Err(refused()) };
+        if user.disabled_at.is_some() {
+            return Err(refused());
+        }
 
         let now = self.now();
         let id = new_id!(self, LoginId);
         let tenant = tenant.tenant_id;
         let credential = Credential::generate(CredentialKind::Login, tenant, id.0, &*self.random);
         let expires_at = now.plus(self.settings.login_ttl);
-        let login = logins::NewLogin { id, user_id: user.id, secret_sha256: credential.secret_sha256(), expires_at };
+        let secret_sha256 = credential.secret_sha256();
+        let address = origin.address.map(|address| address.to_string());
+        let login = logins::NewLogin { id, user_id: user.id, secret_sha256, expires_at, address };
         let actor = Actor::User { id: user.id, name: user.username, login: id };
-        let mut audit = self.audit(&Caller { tenant, actor, rights: Rights::default(), origin }, tenant);
+        let mut audit = self.audit(&Caller { home: tenant, tenant, actor, rights: Rights::default(), origin }, tenant);
         self.writer
             .write(move |tx| {
                 Box::pin(async move {
-                    logins::insert(tx, tenant, login, now).await?;
+                    logins::insert(tx, tenant, &login, now).await?;
                     audit.record(tx, Entry::new("user", "login", user.id).with("login_id", id.to_string())).await
                 })
             })
@@ -106,7 +114,7 @@ impl App {
         let Actor::User { id, login, .. } = caller.actor else {
             return Err(Error::unprocessable("not_logged_in", "only a login can be logged out; revoke a key instead"));
         };
-        let (tenant, now) = (caller.tenant, self.now());
+        let (tenant, now) = (caller.home, self.now());
         let mut audit = self.audit(caller, tenant);
         self.writer
             .write(move |tx| {

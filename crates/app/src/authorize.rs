@@ -1,7 +1,8 @@
 //! Who may do what: the one decision that every use case asks for.
 
+use drover_db::Conn;
 use drover_store::Reach;
-use drover_types::{DeviceId, ErrorKind, GroupId, Permission, Permissions, TenantId};
+use drover_types::{DeviceId, ErrorKind, GroupId, Permission, Permissions, RolloutId, TenantId};
 
 use crate::{Actor, Caller, Error, Result};
 
@@ -12,6 +13,26 @@ pub struct Access {
     pub tenant: TenantId,
     /// How far the permission goes there. Lists filter by it in SQL, single objects are looked up within it.
     pub reach: Reach,
+}
+
+impl Access {
+    /// Refuses a device out of reach like one that is not there.
+    pub(crate) async fn check_device(&self, conn: impl Into<Conn<'_>>, id: DeviceId) -> Result<()> {
+        let there = self.reach.has_device(conn, self.tenant, id).await?;
+        if there { Ok(()) } else { Err(Error::not_found("device", id)) }
+    }
+
+    /// Refuses a group out of reach like one that is not there.
+    pub(crate) async fn check_group(&self, conn: impl Into<Conn<'_>>, id: GroupId) -> Result<()> {
+        let there = self.reach.has_group(conn, self.tenant, id).await?;
+        if there { Ok(()) } else { Err(Error::not_found("group", id)) }
+    }
+
+    /// Refuses a rollout out of reach like one that is not there.
+    pub(crate) async fn check_rollout(&self, conn: impl Into<Conn<'_>>, id: RolloutId) -> Result<()> {
+        let there = self.reach.has_rollout(conn, self.tenant, id).await?;
+        if there { Ok(()) } else { Err(Error::not_found("rollout", id)) }
+    }
 }
 
 /// Permissions and where they hold: one thing, never taken apart.
@@ -103,12 +124,8 @@ mod tests {
     use super::*;
 
     fn caller(actor: Actor, rights: Rights) -> Caller {
-        Caller {
-            tenant: TenantId::generate(Timestamp::from_micros(0), 0),
-            actor,
-            rights,
-            origin: crate::Origin::default(),
-        }
+        let tenant = TenantId::generate(Timestamp::from_micros(0), 0);
+        Caller { home: tenant, tenant, actor, rights, origin: crate::Origin::default() }
     }
 
     #[test]

@@ -10,6 +10,8 @@ use crate::Rights;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
     /// The tenant that the credential belongs to.
+    pub home: TenantId,
+    /// The tenant to work in: that one, or one below it.
     pub tenant: TenantId,
     /// Who in that tenant.
     pub actor: Actor,

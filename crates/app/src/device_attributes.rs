@@ -19,7 +19,9 @@ const TEXT_MAX_BYTES: usize = 256;
 impl App {
     /// The attributes of a device.
     pub async fn device_attributes(&self, caller: &Caller, id: DeviceId) -> Result<DeviceAttributes> {
-        let tenant = caller.authorize(Permission::DevicesRead)?.tenant;
+        let access = caller.authorize(Permission::DevicesRead)?;
+        let tenant = access.tenant;
+        access.check_device(&self.db, id).await?;
         if devices::get(&self.db, tenant, id).await?.is_none() {
             return Err(Error::not_found("device", id));
         }
@@ -52,12 +54,14 @@ impl App {
     }
 
     async fn write_attributes(&self, caller: &Caller, id: DeviceId, changes: Changes) -> Result<DeviceAttributes> {
-        let tenant = caller.authorize(Permission::DevicesWrite)?.tenant;
+        let access = caller.authorize(Permission::DevicesWrite)?;
+        let tenant = access.tenant;
         changes.check()?;
         let now = self.now();
         self.writer
             .write(move |tx| {
                 Box::pin(async move {
+                    access.check_device(&mut *tx, id).await?;
                     if !devices::changed(tx, tenant, id, now).await? {
                         return Err(Error::not_found("device", id));
                     }

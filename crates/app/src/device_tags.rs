@@ -11,12 +11,14 @@ const TAGS_MAX: i64 = 100;
 impl App {
     /// Puts a tag on a device. One that is on it already stays.
     pub async fn device_tag_add(&self, caller: &Caller, id: DeviceId, tag: String) -> Result<()> {
-        let tenant = caller.authorize(Permission::DevicesWrite)?.tenant;
+        let access = caller.authorize(Permission::DevicesWrite)?;
+        let tenant = access.tenant;
         validate::tag("tag", &tag)?;
         let now = self.now();
         self.writer
             .write(move |tx| {
                 Box::pin(async move {
+                    access.check_device(&mut *tx, id).await?;
                     if !devices::changed(tx, tenant, id, now).await? {
                         return Err(Error::not_found("device", id));
                     }
@@ -32,11 +34,13 @@ impl App {
 
     /// Takes a tag off a device.
     pub async fn device_tag_remove(&self, caller: &Caller, id: DeviceId, tag: String) -> Result<()> {
-        let tenant = caller.authorize(Permission::DevicesWrite)?.tenant;
+        let access = caller.authorize(Permission::DevicesWrite)?;
+        let tenant = access.tenant;
         let now = self.now();
         self.writer
             .write(move |tx| {
                 Box::pin(async move {
+                    access.check_device(&mut *tx, id).await?;
                     if !devices::changed(tx, tenant, id, now).await? {
                         return Err(Error::not_found("device", id));
                     }

@@ -14,7 +14,7 @@ use drover_types::{ComponentName, DeviceId, GroupId, Permission, TenantId, Versi
 
 use crate::device_attributes::by_name;
 use crate::page::Paging;
-use crate::{App, Caller, Error, Result, validate};
+use crate::{Access, App, Caller, Error, Reach, Result, validate};
 
 /// Groups that a device can be put into at once.
 const GROUPS_MAX: usize = 100;
@@ -25,7 +25,7 @@ const METADATA_MAX_BYTES: usize = 16 * 1024;
 impl App {
     /// The tenant's devices, newest first.
     pub async fn device_list(&self, caller: &Caller, query: &DeviceFilter) -> Result<Page<Device>> {
-        let tenant = caller.authorize(Permission::DevicesRead)?.tenant;
+        let Access { tenant, reach } = caller.authorize(Permission::DevicesRead)?;
         let paging = Paging::new(query.limit, query.cursor.as_deref())?;
         let filter = devices::Filter {
             after: paging.after,
@@ -34,27 +34,34 @@ impl App {
             hardware_id: query.hardware_id.clone(),
             group: query.group_id,
         };
-        let mut rows = devices::page(&self.db, tenant, &filter, paging.rows()).await?;
+        if let Some(group) = query.group_id
+            && !reach.has_group(&self.db, tenant, group).await?
+        {
+            return Ok(Page { items: Vec::new(), next_cursor: None });
+        }
+        let mut rows = devices::page(&self.db, tenant, &reach, &filter, paging.rows()).await?;
         let next_cursor = paging.cut(&mut rows, |row| row.id);
-        Ok(Page { items: self.device_views(tenant, rows).await?, next_cursor })
+        Ok(Page { items: self.device_views(tenant, &reach, rows).await?, next_cursor })
     }
 
     /// One device.
     pub async fn device_view(&self, caller: &Caller, id: DeviceId) -> Result<Device> {
-        let tenant = caller.authorize(Permission::DevicesRead)?.tenant;
-        self.device(tenant, id).await
+        let access = caller.authorize(Permission::DevicesRead)?;
+        self.device(&access, id).await
     }
 
-    async fn device(&self, tenant: TenantId, id: DeviceId) -> Result<Device> {
-        let row = devices::get(&self.db, tenant, id).await?.ok_or_else(|| Error::not_found("device", id))?;
-        let mut views = self.device_views(tenant, vec![row]).await?;
+    async fn device(&self, access: &Access, id: DeviceId) -> Result<Device> {
+        access.check_device(&self.db, id).await?;
+        let row = devices::get(&self.db, access.tenant, id).await?.ok_or_else(|| Error::not_found("device", id))?;
+        let mut views = self.device_views(access.tenant, &access.reach, vec![row]).await?;
         views.pop().ok_or_else(|| Error::not_found("device", id))
     }
 
-    async fn device_views(&self, tenant: TenantId, rows: Vec<DeviceRow>) -> Result<Vec<Device>> {
+    /// Of the groups of the devices, those in reach.
+    async fn device_views(&self, tenant: TenantId, reach: &Reach, rows: Vec<DeviceRow>) -> Result<Vec<Device>> {
         let ids: Vec<DeviceId> = rows.iter().map(|row| row.id).collect();
         let components = device_components::of_devices(&self.db, tenant, &ids).await?;
-        let members = groups::of_devices(&self.db, tenant, &ids).await?;
+        let members = groups::of_devices(&self.db, tenant, reach, &ids).await?;
         let mut targets = HashMap::new();
         for target in update_sessions::targets_of_devices(&self.db, tenant, &ids).await? {
             targets.entry(target.device_id).or_insert(target.version);
@@ -79,38 +86,52 @@ impl App {
 
     /// Changes what operators say about a device.
     pub async fn device_update(&self, caller: &Caller, id: DeviceId, body: DeviceUpdate) -> Result<Device> {
-        let tenant = caller.authorize(Permission::DevicesWrite)?.tenant;
+        let access = caller.authorize(Permission::DevicesWrite)?;
+        let groups = body.group_ids.is_some().then(|| caller.authorize(Permission::GroupsWrite)).transpose()?;
+        let tenant = access.tenant;
         let metadata = body.metadata.as_ref().map(metadata_json).transpose()?;
         if let Some(group_ids) = &body.group_ids {
             validate::at_most("group_ids", group_ids, GROUPS_MAX)?;
         }
-        let now = self.now();
+        let (now, seen) = (self.now(), access.clone());
         self.writer
             .write(move |tx| {
                 Box::pin(async move {
+                    access.check_device(&mut *tx, id).await?;
                     if devices::get(&mut *tx, tenant, id).await?.is_none() {
                         return Err(Error::not_found("device", id));
                     }
                     if let Some(metadata) = metadata {
                         devices::set_metadata(tx, tenant, id, &metadata, now).await?;
                     }
-                    if let Some(group_ids) = body.group_ids {
-                        set_groups(tx, tenant, id, &group_ids).await?;
+                    if let (Some(group_ids), Some(groups)) = (body.group_ids, groups) {
+                        set_groups(tx, &groups, id, &group_ids).await?;
+                        if !access.reach.has_device(tx, tenant, id).await? {
+                            return Err(Error::field(
+                                "group_ids",
+                                "must keep the device in a group that you may change",
+                            ));
+                        }
                     }
                     Ok(())
                 })
             })
             .await?;
-        self.device(tenant, id).await
+        self.device(&seen, id).await
     }
 
     /// Forgets a device: its token stops working, its sessions go.
     pub async fn device_delete(&self, caller: &Caller, id: DeviceId) -> Result<()> {
-        let tenant = caller.authorize(Permission::DevicesDelete)?.tenant;
+        let access = caller.authorize(Permission::DevicesDelete)?;
         let now = self.now();
         let deleted = self
             .writer
-            .write(move |tx| Box::pin(async move { crate::transitions::delete_device(tx, tenant, id, now).await }))
+            .write(move |tx| {
+                Box::pin(async move {
+                    access.check_device(&mut *tx, id).await?;
+                    crate::transitions::delete_device(tx, access.tenant, id, now).await
+                })
+            })
             .await?;
         if deleted { Ok(()) } else { Err(Error::not_found("device", id)) }
     }
@@ -122,8 +143,10 @@ impl App {
         id: DeviceId,
         query: &PageQuery,
     ) -> Result<Page<UpdateSession>> {
-        let tenant = caller.authorize(Permission::DevicesRead)?.tenant;
+        let access = caller.authorize(Permission::DevicesRead)?;
+        let tenant = access.tenant;
         let paging = Paging::new(query.limit, query.cursor.as_deref())?;
+        access.check_device(&self.db, id).await?;
         if devices::get(&self.db, tenant, id).await?.is_none() {
             return Err(Error::not_found("device", id));
         }
@@ -132,10 +155,16 @@ impl App {
     }
 }
 
-async fn set_groups(tx: &mut Tx, tenant: TenantId, device: DeviceId, group_ids: &[GroupId]) -> Result<()> {
-    groups::leave_all(tx, tenant, device).await?;
+/// Puts a device into exactly these of the groups in reach. It has to be in reach itself: whoever may change a group may
+/// not draw in what he has no right over.
+async fn set_groups(tx: &mut Tx, access: &Access, device: DeviceId, group_ids: &[GroupId]) -> Result<()> {
+    let Access { tenant, reach } = access;
+    let tenant = *tenant;
+    access.check_device(&mut *tx, device).await?;
+    groups::leave_all(tx, tenant, reach, device).await?;
     for group in group_ids {
-        if groups::get(&mut *tx, tenant, *group).await?.is_none() {
+        let there = reach.has_group(&mut *tx, tenant, *group).await?;
+        if !there || groups::get(&mut *tx, tenant, *group).await?.is_none() {
             return Err(Error::field("group_ids", format!("there is no group {group}")));
         }
         groups::add(tx, tenant, *group, device).await?;

@@ -1,7 +1,9 @@
 //! What a new installation needs before anybody can use it.
 
 use drover_store::enrolment_tokens::{self, EnrolmentTokenRow};
+use drover_store::grants::{self, GrantRow};
 use drover_store::{logins, tenants, users};
+use drover_types::Role;
 
 use crate::audit::Entry;
 use crate::auth::DEFAULT_TENANT;
@@ -54,6 +56,16 @@ impl App {
             id: new_id!(self, UserId),
             username: "admin".to_owned(),
             password_hash: self.passwords.hash(password.clone(), &*self.random).await?,
+            created_at: now,
+            disabled_at: None,
+        };
+        let owner = GrantRow {
+            id: new_id!(self, GrantId),
+            user_id: user.id,
+            role: Role::Owner,
+            scope_tenant_id: tenant,
+            group_id: None,
+            created_at: now,
         };
         let token_id = new_id!(self, EnrolmentTokenId);
         let credential = Credential::generate(CredentialKind::Enrolment, tenant, token_id.0, &*self.random);
@@ -74,8 +86,9 @@ impl App {
             .writer
             .write(move |tx| {
                 Box::pin(async move {
-                    tenants::insert(tx, tenant, DEFAULT_TENANT, now).await?;
-                    users::insert(tx, tenant, &user, now).await?;
+                    tenants::insert(tx, tenant, None, DEFAULT_TENANT, now).await?;
+                    users::insert(tx, tenant, &user).await?;
+                    grants::insert(tx, tenant, &owner).await?;
                     enrolment_tokens::insert(tx, tenant, &token).await?;
                     // Of several nodes that start at once, the others failed above.
                     audit.record(tx, Entry::new("tenant", "create", tenant).with("name", DEFAULT_TENANT)).await?;
@@ -113,7 +126,7 @@ impl App {
             .write(move |tx| {
                 Box::pin(async move {
                     users::set_password(tx, tenant, user.id, &hash).await?;
-                    logins::revoke_all(tx, tenant, user.id, now).await?;
+                    logins::revoke_others(tx, tenant, user.id, None, now).await?;
                     audit.record(tx, Entry::new("user", "reset_password", user.id)).await
                 })
             })

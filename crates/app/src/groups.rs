@@ -10,7 +10,7 @@ use crate::audit::Entry;
 use crate::context::new_id;
 use crate::idempotency::Created;
 use crate::page::Paging;
-use crate::{App, Caller, Error, IdempotencyKey, Result, validate};
+use crate::{Access, App, Caller, Error, IdempotencyKey, Result, group_tree, validate};
 
 /// Devices that can be put into a group with one call.
 const MEMBERS_MAX: usize = 1_000;
@@ -18,16 +18,17 @@ const MEMBERS_MAX: usize = 1_000;
 impl App {
     /// The tenant's groups, newest first.
     pub async fn group_list(&self, caller: &Caller, query: &PageQuery) -> Result<Page<Group>> {
-        let tenant = caller.authorize(Permission::GroupsRead)?.tenant;
+        let Access { tenant, reach } = caller.authorize(Permission::GroupsRead)?;
         let paging = Paging::new(query.limit, query.cursor.as_deref())?;
-        let rows = groups::page(&self.db, tenant, paging.after, paging.rows()).await?;
+        let rows = groups::page(&self.db, tenant, &reach, paging.after, paging.rows()).await?;
         Ok(paging.page(rows, |row| row.id, view))
     }
 
     /// One group.
     pub async fn group_view(&self, caller: &Caller, id: GroupId) -> Result<Group> {
-        let tenant = caller.authorize(Permission::GroupsRead)?.tenant;
-        group(&self.db, tenant, id).await
+        let access = caller.authorize(Permission::GroupsRead)?;
+        access.check_group(&self.db, id).await?;
+        group(&self.db, access.tenant, id).await
     }
 
     /// Makes a group.
@@ -37,7 +38,8 @@ impl App {
         body: GroupWrite,
         idempotency: Option<IdempotencyKey>,
     ) -> Result<Group> {
-        let tenant = caller.authorize(Permission::GroupsWrite)?.tenant;
+        let access = caller.authorize(Permission::GroupsWrite)?;
+        let tenant = access.tenant;
         check(&body)?;
         let now = self.now();
         let id = new_id!(self, GroupId);
@@ -52,6 +54,7 @@ impl App {
                     }
                     let inserted = groups::insert(tx, tenant, id, &body.name, &body.description, now).await;
                     inserted.map_err(|error| name_taken(error, &body.name))?;
+                    group_tree::place(tx, &access, id, body.parent_id).await?;
                     let made = group(&mut *tx, tenant, id).await?;
                     audit.record(tx, Entry::created("group", id, &made)?.with("name", body.name)).await?;
                     Ok(Created::Now)
@@ -66,14 +69,18 @@ impl App {
 
     /// Renames a group.
     pub async fn group_update(&self, caller: &Caller, id: GroupId, body: GroupWrite) -> Result<Group> {
-        let tenant = caller.authorize(Permission::GroupsWrite)?.tenant;
+        let access = caller.authorize(Permission::GroupsWrite)?;
+        let tenant = access.tenant;
         check(&body)?;
+        if body.parent_id.is_some() {
+            return Err(Error::field("parent_id", "move the group with PUT /api/v1/groups/{id}/parent"));
+        }
         let now = self.now();
         let mut audit = self.audit(caller, tenant);
         self.writer
             .write(move |tx| {
                 Box::pin(async move {
-                    let before = locked(tx, tenant, id).await?;
+                    let before = locked(tx, &access, id).await?;
                     let updated = groups::update(tx, tenant, id, &body.name, &body.description, now).await;
                     updated.map_err(|error| name_taken(error, &body.name))?;
                     let after = group(&mut *tx, tenant, id).await?;
@@ -87,12 +94,14 @@ impl App {
 
     /// Removes a group; its devices stay.
     pub async fn group_delete(&self, caller: &Caller, id: GroupId) -> Result<()> {
-        let tenant = caller.authorize(Permission::GroupsWrite)?.tenant;
+        let access = caller.authorize(Permission::GroupsWrite)?;
+        let tenant = access.tenant;
         let mut audit = self.audit(caller, tenant);
         self.writer
             .write(move |tx| {
                 Box::pin(async move {
-                    let before = locked(tx, tenant, id).await?;
+                    let before = locked(tx, &access, id).await?;
+                    group_tree::check_leaf(tx, tenant, id).await?;
                     rollouts::leave_ended(tx, tenant, id).await?;
                     groups::delete(tx, tenant, id).await.map_err(in_use)?;
                     audit.record(tx, Entry::deleted("group", id, &before)?.with("name", before.name)).await
@@ -103,7 +112,8 @@ impl App {
 
     /// Puts devices into a group: all of them, or none when one does not exist.
     pub async fn group_add(&self, caller: &Caller, id: GroupId, body: GroupMembers) -> Result<Group> {
-        let tenant = caller.authorize(Permission::GroupsWrite)?.tenant;
+        let access = caller.authorize(Permission::GroupsWrite)?;
+        let tenant = access.tenant;
         if body.device_ids.is_empty() {
             return Err(Error::field("device_ids", "must not be empty"));
         }
@@ -112,9 +122,11 @@ impl App {
         self.writer
             .write(move |tx| {
                 Box::pin(async move {
-                    let before = locked(tx, tenant, id).await?;
+                    let before = locked(tx, &access, id).await?;
                     for device in &body.device_ids {
-                        if !groups::add(tx, tenant, id, *device).await? {
+                        // Whoever may change a group may not draw in what he has no right over.
+                        let there = access.reach.has_device(&mut *tx, tenant, *device).await?;
+                        if !there || !groups::add(tx, tenant, id, *device).await? {
                             return Err(Error::field("device_ids", format!("there is no device {device}")));
                         }
                     }
@@ -130,12 +142,13 @@ impl App {
 
     /// Takes a device out of a group.
     pub async fn group_remove(&self, caller: &Caller, id: GroupId, device: DeviceId) -> Result<()> {
-        let tenant = caller.authorize(Permission::GroupsWrite)?.tenant;
+        let access = caller.authorize(Permission::GroupsWrite)?;
+        let tenant = access.tenant;
         let mut audit = self.audit(caller, tenant);
         self.writer
             .write(move |tx| {
                 Box::pin(async move {
-                    let before = locked(tx, tenant, id).await?;
+                    let before = locked(tx, &access, id).await?;
                     if !groups::remove(tx, tenant, id, device).await? {
                         return Err(Error::not_found("device in this group", device));
                     }
@@ -149,14 +162,15 @@ impl App {
 }
 
 /// The group as the API shows it.
-async fn group(conn: impl Into<Conn<'_>>, tenant: TenantId, id: GroupId) -> Result<Group> {
+pub(crate) async fn group(conn: impl Into<Conn<'_>>, tenant: TenantId, id: GroupId) -> Result<Group> {
     groups::get(conn, tenant, id).await?.map(view).ok_or_else(|| Error::not_found("group", id))
 }
 
 /// The same, held still until the transaction ends.
-async fn locked(tx: &mut Tx, tenant: TenantId, id: GroupId) -> Result<Group> {
-    groups::lock(tx, tenant, id).await?;
-    group(tx, tenant, id).await
+pub(crate) async fn locked(tx: &mut Tx, access: &Access, id: GroupId) -> Result<Group> {
+    access.check_group(&mut *tx, id).await?;
+    groups::lock(tx, access.tenant, id).await?;
+    group(tx, access.tenant, id).await
 }
 
 fn check(body: &GroupWrite) -> Result<()> {
@@ -186,6 +200,7 @@ fn view(row: GroupRow) -> Group {
         id: row.id,
         name: row.name,
         description: row.description,
+        parent_id: row.parent_id,
         device_count: u64::try_from(row.device_count).unwrap_or(0),
         created_at: row.created_at,
         updated_at: row.updated_at,

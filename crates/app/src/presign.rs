@@ -73,7 +73,7 @@ impl App {
         let row = drover_store::tenants::by_name(&self.db, name).await?.ok_or_else(unauthenticated)?;
         let tenant: TenantId = row.tenant_id;
         let rights = Rights::everywhere([Permission::ObjectsPresign].into_iter().collect());
-        Ok(Caller { tenant, actor: Actor::PresignKey, rights, origin })
+        Ok(Caller { home: tenant, tenant, actor: Actor::PresignKey, rights, origin })
     }
 
     /// A time-limited address of an object.

@@ -23,7 +23,8 @@ use crate::context::new_id;
 use crate::idempotency::Created;
 use crate::page::Paging;
 use crate::{
-    App, Caller, Error, IdempotencyKey, Result, rollout_policy, transitions, update_sessions as sessions, validate,
+    Access, App, Caller, Error, IdempotencyKey, Reach, Result, rollout_policy, transitions,
+    update_sessions as sessions, validate,
 };
 
 /// Groups that a rollout can target.
@@ -42,10 +43,10 @@ struct Steering {
 impl App {
     /// The tenant's rollouts, newest first.
     pub async fn rollout_list(&self, caller: &Caller, query: &RolloutFilter) -> Result<Page<Rollout>> {
-        let tenant = caller.authorize(Permission::RolloutsRead)?.tenant;
+        let Access { tenant, reach } = caller.authorize(Permission::RolloutsRead)?;
         let paging = Paging::new(query.limit, query.cursor.as_deref())?;
         let filter = rollouts::Filter { after: paging.after, state: query.status, parent: query.parent_id };
-        let mut rows = rollouts::page(&self.db, tenant, &filter, paging.rows()).await?;
+        let mut rows = rollouts::page(&self.db, tenant, &reach, &filter, paging.rows()).await?;
         let next_cursor = paging.cut(&mut rows, |row| row.id);
         let mut items = Vec::with_capacity(rows.len());
         for row in rows {
@@ -56,8 +57,9 @@ impl App {
 
     /// One rollout.
     pub async fn rollout_view(&self, caller: &Caller, id: RolloutId) -> Result<Rollout> {
-        let tenant = caller.authorize(Permission::RolloutsRead)?.tenant;
-        self.rollout(tenant, id).await
+        let access = caller.authorize(Permission::RolloutsRead)?;
+        access.check_rollout(&self.db, id).await?;
+        self.rollout(access.tenant, id).await
     }
 
     async fn rollout(&self, tenant: TenantId, id: RolloutId) -> Result<Rollout> {
@@ -75,7 +77,8 @@ impl App {
         body: RolloutCreate,
         idempotency: Option<IdempotencyKey>,
     ) -> Result<Rollout> {
-        let tenant = caller.authorize(Permission::RolloutsWrite)?.tenant;
+        let access = caller.authorize(Permission::RolloutsWrite)?;
+        let tenant = access.tenant;
         validate::text("name", &body.name, 100)?;
         validate::at_most("target_groups", &body.target_groups, GROUPS_MAX)?;
         let policy = rollout_policy::from_request(&body)?;
@@ -111,7 +114,7 @@ impl App {
                     }
                     rollouts::insert(tx, tenant, &new, now).await?;
                     set_stages(tx, tenant, id, &policy).await?;
-                    set_groups(tx, tenant, id, &groups).await?;
+                    set_groups(tx, &access, id, &groups).await?;
                     let made = shown(&mut *tx, tenant, id).await?;
                     audit.record(tx, Entry::created("rollout", id, &made)?.with("name", made.name)).await?;
                     Ok::<_, Error>(Created::Now)
@@ -126,7 +129,9 @@ impl App {
 
     /// Renames a rollout, or changes anything of a draft.
     pub async fn rollout_update(&self, caller: &Caller, id: RolloutId, body: RolloutUpdate) -> Result<Rollout> {
-        let tenant = caller.authorize(Permission::RolloutsWrite)?.tenant;
+        let access = caller.authorize(Permission::RolloutsWrite)?;
+        let tenant = access.tenant;
+        access.check_rollout(&self.db, id).await?;
         if let Some(name) = &body.name {
             validate::text("name", name, 100)?;
         }
@@ -152,7 +157,7 @@ impl App {
                     }
                     if let Some(groups) = body.target_groups {
                         rollouts::clear_groups(tx, tenant, id).await?;
-                        set_groups(tx, tenant, id, &groups).await?;
+                        set_groups(tx, &access, id, &groups).await?;
                     }
                     if let Some(name) = body.name {
                         rollouts::rename(tx, tenant, id, &name).await?;
@@ -181,7 +186,9 @@ impl App {
 
     /// Goes on. A failure gate that had tripped is overridden for its stage.
     pub async fn rollout_resume(&self, caller: &Caller, id: RolloutId) -> Result<Rollout> {
-        let tenant = caller.authorize(Permission::RolloutsWrite)?.tenant;
+        let access = caller.authorize(Permission::RolloutsWrite)?;
+        let tenant = access.tenant;
+        access.check_rollout(&self.db, id).await?;
         let opened = stages::of_rollout(&self.db, tenant, id).await?.iter().any(|stage| stage.opened_at.is_some());
         let to = if opened { RolloutState::Active } else { RolloutState::Scheduled };
         self.steer(caller, id, Steering { verb: "resume", to, why: None }, &[RolloutState::Paused]).await
@@ -196,7 +203,9 @@ impl App {
 
     /// Stops, and takes updated devices back to what they ran before.
     pub async fn rollout_rollback(&self, caller: &Caller, id: RolloutId, body: RolloutRollback) -> Result<Rollout> {
-        let tenant = caller.authorize(Permission::RolloutsWrite)?.tenant;
+        let access = caller.authorize(Permission::RolloutsWrite)?;
+        let tenant = access.tenant;
+        access.check_rollout(&self.db, id).await?;
         if let Some(reason) = &body.reason {
             validate::text("reason", reason, 500)?;
         }
@@ -221,7 +230,9 @@ impl App {
         from: &[RolloutState],
     ) -> Result<Rollout> {
         let Steering { verb, to, why: reason } = steering;
-        let tenant = caller.authorize(Permission::RolloutsWrite)?.tenant;
+        let access = caller.authorize(Permission::RolloutsWrite)?;
+        let tenant = access.tenant;
+        access.check_rollout(&self.db, id).await?;
         let row = self.rollout_row(tenant, id).await?;
         if row.archived_at.is_some() {
             return Err(Error::conflict(
@@ -261,7 +272,9 @@ impl App {
 
     /// How it is doing, in numbers.
     pub async fn rollout_metrics(&self, caller: &Caller, id: RolloutId) -> Result<RolloutMetrics> {
-        let tenant = caller.authorize(Permission::RolloutsRead)?.tenant;
+        let access = caller.authorize(Permission::RolloutsRead)?;
+        let tenant = access.tenant;
+        access.check_rollout(&self.db, id).await?;
         let rollout = self.rollout(tenant, id).await?;
         let counters = counters::of_rollout(&self.db, tenant, id).await?;
         let mut failures_by_class: BTreeMap<String, u64> = BTreeMap::new();
@@ -289,10 +302,12 @@ impl App {
         id: RolloutId,
         query: &PageQuery,
     ) -> Result<Page<UpdateSession>> {
-        let tenant = caller.authorize(Permission::RolloutsRead)?.tenant;
+        let access = caller.authorize(Permission::RolloutsRead)?;
+        let tenant = access.tenant;
+        access.check_rollout(&self.db, id).await?;
         let paging = Paging::new(query.limit, query.cursor.as_deref())?;
         self.rollout_row(tenant, id).await?;
-        let rows = update_sessions::failures(&self.db, tenant, id, paging.after, paging.rows()).await?;
+        let rows = update_sessions::failures(&self.db, tenant, &access.reach, id, paging.after, paging.rows()).await?;
         Ok(paging.page(rows, |row| row.id, sessions::view))
     }
 
@@ -303,10 +318,14 @@ impl App {
         id: RolloutId,
         query: &UpdateSessionFilter,
     ) -> Result<Page<UpdateSession>> {
-        let tenant = caller.authorize(Permission::RolloutsRead)?.tenant;
+        let access = caller.authorize(Permission::RolloutsRead)?;
+        let tenant = access.tenant;
+        access.check_rollout(&self.db, id).await?;
         let paging = Paging::new(query.limit, query.cursor.as_deref())?;
         self.rollout_row(tenant, id).await?;
-        let rows = update_sessions::of_rollout(&self.db, tenant, id, query.state, paging.after, paging.rows()).await?;
+        let rows =
+            update_sessions::of_rollout(&self.db, tenant, &access.reach, id, query.state, paging.after, paging.rows())
+                .await?;
         Ok(paging.page(rows, |row| row.id, sessions::view))
     }
 }
@@ -340,12 +359,19 @@ pub(crate) async fn set_stages(tx: &mut Tx, tenant: TenantId, id: RolloutId, pol
     Ok(())
 }
 
-async fn set_groups(tx: &mut Tx, tenant: TenantId, id: RolloutId, groups: &[GroupId]) -> Result<()> {
+/// Adds the target groups. Whoever reaches only groups has to name some, and only those.
+async fn set_groups(tx: &mut Tx, access: &Access, id: RolloutId, groups: &[GroupId]) -> Result<()> {
+    let Access { tenant, reach } = access;
+    let tenant = *tenant;
+    if groups.is_empty() && *reach != Reach::Tenant {
+        return Err(Error::field("target_groups", "name at least one: your right to roll out covers only groups"));
+    }
     for (index, group) in groups.iter().enumerate() {
         if groups[..index].contains(group) {
             continue;
         }
-        if !rollouts::add_group(tx, tenant, id, *group).await? {
+        let there = reach.has_group(&mut *tx, tenant, *group).await?;
+        if !there || !rollouts::add_group(tx, tenant, id, *group).await? {
             return Err(Error::field("target_groups", format!("there is no group {group}")));
         }
     }

@@ -7,7 +7,7 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, header};
 use drover_app::{Caller, Error, Origin};
-use drover_types::ErrorKind;
+use drover_types::{ErrorKind, TenantId};
 
 use crate::limits::Limits;
 use crate::problem::{Failure, Result};
@@ -15,6 +15,7 @@ use crate::request_id::RequestId;
 use crate::state::Server;
 
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+const TENANT: HeaderName = HeaderName::from_static("drover-tenant");
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// The address of the other end of the connection; the accept loop notes it in every request.
@@ -22,14 +23,19 @@ const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 pub(crate) struct Peer(pub(crate) IpAddr);
 
 /// The token of the request, not looked at yet: `Authorization: Bearer …`, or `X-API-Key`.
-pub(crate) struct Bearer(pub(crate) String);
+pub(crate) struct Bearer {
+    pub(crate) token: String,
+    /// The tenant to work in, when it is not the credential's own.
+    pub(crate) there: Option<TenantId>,
+}
 
 impl FromRequestParts<Server> for Bearer {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, server: &Server) -> Result<Self> {
         let stranger = Stranger::of(parts, server);
-        token(&parts.headers).map(|token| Self(token.to_owned())).ok_or_else(|| stranger.refused(missing()))
+        let token = token(&parts.headers).ok_or_else(|| stranger.refused(missing()))?.to_owned();
+        Ok(Self { token, there: working_tenant(&parts.headers)? })
     }
 }
 
@@ -37,9 +43,9 @@ impl FromRequestParts<Server> for Caller {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, server: &Server) -> Result<Self> {
-        let Bearer(token) = Bearer::from_request_parts(parts, server).await?;
+        let Bearer { token, there } = Bearer::from_request_parts(parts, server).await?;
         let stranger = Stranger::of(parts, server);
-        server.app.authenticate(&token, stranger.origin()).await.map_err(|error| stranger.refused(error))
+        server.app.authenticate(&token, there, stranger.origin()).await.map_err(|error| stranger.refused(error))
     }
 }
 
@@ -82,6 +88,13 @@ impl Stranger {
         let counted = if error.kind == ErrorKind::Unauthenticated { self.count() } else { Ok(()) };
         counted.err().unwrap_or_else(|| error.into())
     }
+}
+
+/// The tenant to work in, when it is not the credential's own.
+fn working_tenant(headers: &HeaderMap) -> Result<Option<TenantId>> {
+    let Some(value) = headers.get(TENANT) else { return Ok(None) };
+    let id = value.to_str().ok().and_then(|text| text.parse().ok());
+    id.map(Some).ok_or_else(|| Error::field("Drover-Tenant", "must be the id of a tenant").into())
 }
 
 fn missing() -> Error {

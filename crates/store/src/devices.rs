@@ -3,7 +3,7 @@
 use drover_db::{Conn, Tx, run};
 use drover_types::{DeviceId, DeviceStatus, EnrolmentTokenId, GroupId, TenantId, Timestamp};
 
-use crate::{Result, statements};
+use crate::{Reach, Result, statements};
 
 statements! {
     INSERT = "INSERT INTO devices (tenant_id, id, hardware_id, device_type, status, bucket, metadata, \
@@ -20,7 +20,7 @@ statements! {
             AND (CAST($5 AS TEXT) IS NULL OR d.hardware_id = $5) \
             AND (CAST($6 AS UUID) IS NULL OR EXISTS (SELECT 1 FROM group_members m \
                  WHERE m.tenant_id = d.tenant_id AND m.group_id = $6 AND m.device_id = d.id)) \
-            ORDER BY d.id DESC LIMIT $7";
+            /*reach device d.id*/ ORDER BY d.id DESC LIMIT $7";
     SET_METADATA = "UPDATE devices SET metadata = $3, updated_at = $4 WHERE tenant_id = $1 AND id = $2";
     SET_STATUS = "UPDATE devices SET status = $3, updated_at = $4 WHERE tenant_id = $1 AND id = $2 AND status <> $3";
     CHANGED = "UPDATE devices SET updated_at = $3 WHERE tenant_id = $1 AND id = $2";
@@ -114,18 +114,26 @@ pub async fn by_hardware_id(
     run!(conn, |c| sqlx::query_as(BY_HARDWARE_ID).bind(tenant).bind(hardware_id).fetch_optional(c).await)
 }
 
-/// Up to `limit` devices, newest first.
-pub async fn page(conn: impl Into<Conn<'_>>, tenant: TenantId, filter: &Filter, limit: i64) -> Result<Vec<DeviceRow>> {
-    run!(conn, |c| sqlx::query_as(PAGE)
-        .bind(tenant)
-        .bind(filter.after)
-        .bind(&filter.device_type)
-        .bind(filter.status)
-        .bind(&filter.hardware_id)
-        .bind(filter.group)
-        .bind(limit)
-        .fetch_all(c)
-        .await)
+/// Up to `limit` devices in reach, newest first.
+pub async fn page(
+    conn: impl Into<Conn<'_>>,
+    tenant: TenantId,
+    reach: &Reach,
+    filter: &Filter,
+    limit: i64,
+) -> Result<Vec<DeviceRow>> {
+    let sql = reach.limit(PAGE);
+    run!(conn, |c| {
+        let query = sqlx::query_as(sqlx::AssertSqlSafe(sql))
+            .bind(tenant)
+            .bind(filter.after)
+            .bind(&filter.device_type)
+            .bind(filter.status)
+            .bind(&filter.hardware_id)
+            .bind(filter.group)
+            .bind(limit);
+        reach.ids().into_iter().fold(query, |query, id| query.bind(id)).fetch_all(c).await
+    })
 }
 
 /// Replaces the metadata.

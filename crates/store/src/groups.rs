@@ -1,20 +1,29 @@
-//! Static groups and their members.
+//! Static groups and their members. Their tree is `group_tree.rs`.
 
 use drover_db::{Conn, Tx, run};
 use drover_types::{DeviceId, GroupId, TenantId, Timestamp};
 
-use crate::{Result, statements};
+use crate::{Reach, Result, group_tree, statements};
+
+/// The columns of [`GroupRow`]. The parent is whoever is one step above.
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT g.id, g.name, g.description, p.ancestor_id AS parent_id, g.created_at, g.updated_at, \
+             (SELECT COUNT(*) FROM group_members m \
+              WHERE m.tenant_id = g.tenant_id AND m.group_id = g.id) AS device_count FROM device_groups g \
+             LEFT JOIN group_tree p ON p.tenant_id = g.tenant_id AND p.descendant_id = g.id AND p.depth = 1 ",
+            $rest
+        )
+    };
+}
 
 statements! {
     INSERT = "INSERT INTO device_groups (tenant_id, id, name, description, created_at, updated_at) \
               VALUES ($1, $2, $3, $4, $5, $5)";
-    GET = "SELECT g.id, g.name, g.description, g.created_at, g.updated_at, (SELECT COUNT(*) FROM group_members m \
-           WHERE m.tenant_id = g.tenant_id AND m.group_id = g.id) AS device_count \
-           FROM device_groups g WHERE g.tenant_id = $1 AND g.id = $2";
-    PAGE = "SELECT g.id, g.name, g.description, g.created_at, g.updated_at, (SELECT COUNT(*) FROM group_members m \
-            WHERE m.tenant_id = g.tenant_id AND m.group_id = g.id) AS device_count \
-            FROM device_groups g WHERE g.tenant_id = $1 AND (CAST($2 AS UUID) IS NULL OR g.id < $2) \
-            ORDER BY g.id DESC LIMIT $3";
+    GET = select!("WHERE g.tenant_id = $1 AND g.id = $2");
+    PAGE = select!("WHERE g.tenant_id = $1 AND (CAST($2 AS UUID) IS NULL OR g.id < $2) /*reach group g.id*/ \
+                    ORDER BY g.id DESC LIMIT $3");
     LOCK = "SELECT id FROM device_groups WHERE tenant_id = $1 AND id = $2";
     UPDATE = "UPDATE device_groups SET name = $3, description = $4, updated_at = $5 WHERE tenant_id = $1 AND id = $2";
     DELETE = "DELETE FROM device_groups WHERE tenant_id = $1 AND id = $2";
@@ -24,7 +33,7 @@ statements! {
            ON CONFLICT (tenant_id, group_id, device_id) DO NOTHING";
     IS_MEMBER = "SELECT COUNT(*) FROM group_members WHERE tenant_id = $1 AND group_id = $2 AND device_id = $3";
     REMOVE = "DELETE FROM group_members WHERE tenant_id = $1 AND group_id = $2 AND device_id = $3";
-    LEAVE_ALL = "DELETE FROM group_members WHERE tenant_id = $1 AND device_id = $2";
+    LEAVE_ALL = "DELETE FROM group_members WHERE tenant_id = $1 AND device_id = $2 /*reach group group_id*/";
     OF_DEVICE = "SELECT device_id, group_id FROM group_members WHERE tenant_id = $1 AND device_id = $2 \
                  ORDER BY group_id";
 }
@@ -38,6 +47,8 @@ pub struct GroupRow {
     pub name: String,
     /// What it is for.
     pub description: String,
+    /// The group that it is part of.
+    pub parent_id: Option<GroupId>,
     /// How many devices are in it.
     pub device_count: i64,
     /// When it was made.
@@ -55,7 +66,7 @@ pub struct MemberRow {
     pub group_id: GroupId,
 }
 
-/// Adds a group. Fails with a unique violation when the name is taken.
+/// Adds a group at the top of the tree. Fails with a unique violation when the name is taken.
 pub async fn insert(
     tx: &mut Tx,
     tenant: TenantId,
@@ -64,7 +75,7 @@ pub async fn insert(
     description: &str,
     now: Timestamp,
 ) -> Result<()> {
-    run!(tx, |c| sqlx::query(INSERT)
+    run!(&mut *tx, |c| sqlx::query(INSERT)
         .bind(tenant)
         .bind(id)
         .bind(name)
@@ -72,7 +83,8 @@ pub async fn insert(
         .bind(now)
         .execute(c)
         .await
-        .map(drop))
+        .map(drop))?;
+    group_tree::insert(tx, tenant, id).await
 }
 
 /// The group with that id.
@@ -80,14 +92,19 @@ pub async fn get(conn: impl Into<Conn<'_>>, tenant: TenantId, id: GroupId) -> Re
     run!(conn, |c| sqlx::query_as(GET).bind(tenant).bind(id).fetch_optional(c).await)
 }
 
-/// Up to `limit` groups, newest first, from behind `after`.
+/// Up to `limit` groups in reach, newest first, from behind `after`.
 pub async fn page(
     conn: impl Into<Conn<'_>>,
     tenant: TenantId,
+    reach: &Reach,
     after: Option<GroupId>,
     limit: i64,
 ) -> Result<Vec<GroupRow>> {
-    run!(conn, |c| sqlx::query_as(PAGE).bind(tenant).bind(after).bind(limit).fetch_all(c).await)
+    let sql = reach.limit(PAGE);
+    run!(conn, |c| {
+        let query = sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(tenant).bind(after).bind(limit);
+        reach.ids().into_iter().fold(query, |query, id| query.bind(id)).fetch_all(c).await
+    })
 }
 
 /// Holds a group still until the transaction ends; false when there is none.
@@ -118,8 +135,10 @@ pub async fn update(
         .map(|done| done.rows_affected() == 1))
 }
 
-/// Removes a group; false when there is none. Fails with a foreign key violation while a rollout targets it.
+/// Removes a group; false when there is none. Fails with a foreign key violation while a rollout targets it, or a group
+/// is below it.
 pub async fn delete(tx: &mut Tx, tenant: TenantId, id: GroupId) -> Result<bool> {
+    group_tree::remove(tx, tenant, id).await?;
     run!(tx, |c| sqlx::query(DELETE).bind(tenant).bind(id).execute(c).await.map(|done| done.rows_affected() == 1))
 }
 
@@ -151,9 +170,13 @@ pub async fn remove(tx: &mut Tx, tenant: TenantId, group: GroupId, device: Devic
         .map(|done| done.rows_affected() == 1))
 }
 
-/// Takes a device out of all groups.
-pub async fn leave_all(tx: &mut Tx, tenant: TenantId, device: DeviceId) -> Result<()> {
-    run!(tx, |c| sqlx::query(LEAVE_ALL).bind(tenant).bind(device).execute(c).await.map(drop))
+/// Takes a device out of all groups in reach.
+pub async fn leave_all(tx: &mut Tx, tenant: TenantId, reach: &Reach, device: DeviceId) -> Result<()> {
+    let sql = reach.limit(LEAVE_ALL);
+    run!(tx, |c| {
+        let query = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(tenant).bind(device);
+        reach.ids().into_iter().fold(query, |query, id| query.bind(id)).execute(c).await.map(drop)
+    })
 }
 
 /// The groups of a device.
@@ -161,8 +184,13 @@ pub async fn of_device(conn: impl Into<Conn<'_>>, tenant: TenantId, device: Devi
     run!(conn, |c| sqlx::query_as(OF_DEVICE).bind(tenant).bind(device).fetch_all(c).await)
 }
 
-/// The groups of these devices; at most some hundred devices.
-pub async fn of_devices(conn: impl Into<Conn<'_>>, tenant: TenantId, devices: &[DeviceId]) -> Result<Vec<MemberRow>> {
+/// The groups in reach of these devices; at most some hundred devices.
+pub async fn of_devices(
+    conn: impl Into<Conn<'_>>,
+    tenant: TenantId,
+    reach: &Reach,
+    devices: &[DeviceId],
+) -> Result<Vec<MemberRow>> {
     if devices.is_empty() {
         return Ok(Vec::new());
     }
@@ -173,7 +201,17 @@ pub async fn of_devices(conn: impl Into<Conn<'_>>, tenant: TenantId, devices: &[
         for device in devices {
             list.push_bind(*device);
         }
-        query.push(") ORDER BY device_id, group_id");
+        query.push(")");
+        if let Reach::Groups(groups) = reach {
+            query.push(" AND group_id IN (SELECT t.descendant_id FROM group_tree t WHERE t.tenant_id = ");
+            query.push_bind(tenant).push(" AND t.ancestor_id IN (");
+            let mut list = query.separated(", ");
+            for group in groups {
+                list.push_bind(*group);
+            }
+            query.push("))");
+        }
+        query.push(" ORDER BY device_id, group_id");
         query.build_query_as().fetch_all(c).await
     })
 }

@@ -20,6 +20,8 @@ pub mod device_tokens;
 pub mod devices;
 pub mod enrolment_tokens;
 pub mod firmware;
+pub mod grants;
+pub mod group_tree;
 pub mod groups;
 pub mod idempotency;
 pub mod logins;
@@ -37,7 +39,7 @@ pub mod unused_content;
 pub mod update_sessions;
 pub mod users;
 
-pub use reach::Reach;
+pub use reach::{REACH_GROUPS_MAX, Reach};
 pub(crate) use statements::statements;
 
 /// What a statement on the database returns.

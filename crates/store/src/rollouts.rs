@@ -6,7 +6,7 @@ use drover_types::{
     Version,
 };
 
-use crate::{Result, statements};
+use crate::{Reach, Result, statements};
 
 /// The columns of [`RolloutRow`], with the firmware as `f`.
 macro_rules! select {
@@ -29,7 +29,7 @@ statements! {
     CHILD = select!("WHERE r.tenant_id = $1 AND r.parent_id = $2");
     PAGE = select!("WHERE r.tenant_id = $1 AND (CAST($2 AS UUID) IS NULL OR r.id < $2) \
                     AND (CAST($3 AS TEXT) IS NULL OR r.state = $3) \
-                    AND (CAST($4 AS UUID) IS NULL OR r.parent_id = $4) ORDER BY r.id DESC LIMIT $5");
+                    AND (CAST($4 AS UUID) IS NULL OR r.parent_id = $4) /*reach rollout r*/ ORDER BY r.id DESC LIMIT $5");
     // Of all tenants: the driver serves the installation.
     DUE = "SELECT tenant_id, id, next_tick_at FROM rollouts WHERE next_tick_at <= $1 ORDER BY next_tick_at LIMIT $2";
     // What is being archived is history.
@@ -55,6 +55,9 @@ statements! {
     LEAVE_ENDED = "DELETE FROM rollout_groups WHERE tenant_id = $1 AND group_id = $2 AND rollout_id IN \
                    (SELECT r.id FROM rollouts r WHERE r.tenant_id = $1 \
                     AND r.state IN ('completed', 'cancelled', 'rolled_back'))";
+    LOSE_GROUP = "UPDATE rollouts SET lost_groups = lost_groups + 1 WHERE tenant_id = $1 \
+                  AND state IN ('completed', 'cancelled', 'rolled_back') AND id IN \
+                  (SELECT x.rollout_id FROM rollout_groups x WHERE x.tenant_id = $1 AND x.group_id = $2)";
     ADD_GROUP = "INSERT INTO rollout_groups (tenant_id, rollout_id, group_id) \
                  SELECT g.tenant_id, $2, g.id FROM device_groups g WHERE g.tenant_id = $1 AND g.id = $3";
     CLEAR_GROUPS = "DELETE FROM rollout_groups WHERE tenant_id = $1 AND rollout_id = $2";
@@ -193,16 +196,24 @@ pub async fn child(conn: impl Into<Conn<'_>>, tenant: TenantId, parent: RolloutI
     run!(conn, |c| sqlx::query_as(CHILD).bind(tenant).bind(parent).fetch_optional(c).await)
 }
 
-/// Up to `limit` rollouts, newest first.
-pub async fn page(conn: impl Into<Conn<'_>>, tenant: TenantId, filter: &Filter, limit: i64) -> Result<Vec<RolloutRow>> {
-    run!(conn, |c| sqlx::query_as(PAGE)
-        .bind(tenant)
-        .bind(filter.after)
-        .bind(filter.state)
-        .bind(filter.parent)
-        .bind(limit)
-        .fetch_all(c)
-        .await)
+/// Up to `limit` rollouts in reach, newest first.
+pub async fn page(
+    conn: impl Into<Conn<'_>>,
+    tenant: TenantId,
+    reach: &Reach,
+    filter: &Filter,
+    limit: i64,
+) -> Result<Vec<RolloutRow>> {
+    let sql = reach.limit(PAGE);
+    run!(conn, |c| {
+        let query = sqlx::query_as(sqlx::AssertSqlSafe(sql))
+            .bind(tenant)
+            .bind(filter.after)
+            .bind(filter.state)
+            .bind(filter.parent)
+            .bind(limit);
+        reach.ids().into_iter().fold(query, |query, id| query.bind(id)).fetch_all(c).await
+    })
 }
 
 /// Up to `limit` rollouts that the driver has to look at, the longest waiting first.
@@ -303,9 +314,12 @@ pub async fn signed_by(
     run!(conn, |c| sqlx::query_as(SIGNED_BY).bind(tenant).bind(fingerprint).fetch_all(c).await)
 }
 
-/// Takes a group out of the targets of rollouts that ended.
+/// Takes a group out of the targets of rollouts that ended. From then on only the whole tenant reaches those.
 pub async fn leave_ended(tx: &mut Tx, tenant: TenantId, group: GroupId) -> Result<()> {
-    run!(tx, |c| sqlx::query(LEAVE_ENDED).bind(tenant).bind(group).execute(c).await.map(drop))
+    for sql in [LOSE_GROUP, LEAVE_ENDED] {
+        run!(&mut *tx, |c| sqlx::query(sql).bind(tenant).bind(group).execute(c).await.map(drop))?;
+    }
+    Ok(())
 }
 
 /// Adds a target group; false when the group does not exist.

@@ -10,6 +10,8 @@ mod idempotency;
 mod isolation;
 mod locale;
 mod offers;
+mod people;
+mod reach;
 mod rollouts;
 mod schema;
 mod stages;

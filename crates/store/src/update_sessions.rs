@@ -6,7 +6,7 @@ use drover_types::{
     Version,
 };
 
-use crate::{Result, statements};
+use crate::{Reach, Result, statements};
 
 /// Rows per statement of [`insert_pending`]: nine parameters each stay below the limits of both databases.
 pub const INSERT_ROWS_MAX: usize = 1_000;
@@ -42,7 +42,7 @@ macro_rules! of_rollout {
         select!(
             $table,
             "WHERE s.tenant_id = $1 AND s.rollout_id = $2 AND (CAST($3 AS TEXT) IS NULL OR s.state = $3) \
-             AND (CAST($4 AS UUID) IS NULL OR s.id > $4) ORDER BY s.id LIMIT $5"
+             AND (CAST($4 AS UUID) IS NULL OR s.id > $4) /*reach device s.device_id*/ ORDER BY s.id LIMIT $5"
         )
     };
 }
@@ -53,7 +53,7 @@ macro_rules! failures {
             $table,
             "WHERE s.tenant_id = $1 AND s.rollout_id = $2 \
              AND s.state IN ('failed', 'rolled_back', 'rejected', 'timed_out') \
-             AND (CAST($3 AS UUID) IS NULL OR s.id > $3) ORDER BY s.id LIMIT $4"
+             AND (CAST($3 AS UUID) IS NULL OR s.id > $3) /*reach device s.device_id*/ ORDER BY s.id LIMIT $4"
         )
     };
 }
@@ -255,10 +255,11 @@ fn first_of<K: Ord>(
     rows
 }
 
-/// Up to `limit` sessions of a rollout, oldest first, from behind `after`, the archived ones among them.
+/// Up to `limit` sessions of a rollout on devices in reach, oldest first, from behind `after`, the archived ones among them.
 pub async fn of_rollout(
     conn: impl Into<Conn<'_>>,
     tenant: TenantId,
+    reach: &Reach,
     rollout: RolloutId,
     state: Option<SessionState>,
     after: Option<UpdateSessionId>,
@@ -267,23 +268,22 @@ pub async fn of_rollout(
     let mut conn = conn.into();
     let mut rows = Vec::new();
     for sql in [OF_ROLLOUT, OF_ROLLOUT_ARCHIVED] {
-        let found: Vec<UpdateSessionRow> = run!(conn.reborrow(), |c| sqlx::query_as(sql)
-            .bind(tenant)
-            .bind(rollout)
-            .bind(state)
-            .bind(after)
-            .bind(limit)
-            .fetch_all(c)
-            .await)?;
+        let sql = reach.limit(sql);
+        let found: Vec<UpdateSessionRow> = run!(conn.reborrow(), |c| {
+            let query =
+                sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(tenant).bind(rollout).bind(state).bind(after).bind(limit);
+            reach.ids().into_iter().fold(query, |query, id| query.bind(id)).fetch_all(c).await
+        })?;
         rows.extend(found);
     }
     Ok(first_of(rows, limit, |row| row.id))
 }
 
-/// Up to `limit` failed sessions of a rollout, oldest first, from behind `after`, the archived ones among them.
+/// Up to `limit` failed sessions of a rollout on devices in reach, oldest first, from behind `after`, the archived ones among them.
 pub async fn failures(
     conn: impl Into<Conn<'_>>,
     tenant: TenantId,
+    reach: &Reach,
     rollout: RolloutId,
     after: Option<UpdateSessionId>,
     limit: i64,
@@ -291,13 +291,11 @@ pub async fn failures(
     let mut conn = conn.into();
     let mut rows = Vec::new();
     for sql in [FAILURES, FAILURES_ARCHIVED] {
-        let found: Vec<UpdateSessionRow> = run!(conn.reborrow(), |c| sqlx::query_as(sql)
-            .bind(tenant)
-            .bind(rollout)
-            .bind(after)
-            .bind(limit)
-            .fetch_all(c)
-            .await)?;
+        let sql = reach.limit(sql);
+        let found: Vec<UpdateSessionRow> = run!(conn.reborrow(), |c| {
+            let query = sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(tenant).bind(rollout).bind(after).bind(limit);
+            reach.ids().into_iter().fold(query, |query, id| query.bind(id)).fetch_all(c).await
+        })?;
         rows.extend(found);
     }
     Ok(first_of(rows, limit, |row| row.id))

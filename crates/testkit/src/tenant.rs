@@ -2,8 +2,10 @@
 
 use drover_cli::Client;
 use drover_db::Writer;
-use drover_store::{tenants, users};
-use drover_types::{Clock as _, SystemClock, TenantId, UserId};
+use drover_store::grants::{self, GrantRow};
+use drover_store::tenants;
+use drover_store::users::{self, UserRow};
+use drover_types::{Clock as _, GrantId, Role, SystemClock, TenantId, UserId};
 
 use crate::TestServer;
 
@@ -26,15 +28,24 @@ impl TestServer {
         let first = tenants::by_name(db, "default").await.expect("the database answers").expect("the first tenant");
         let username = &self.first_start().username;
         let admin = users::by_username(db, first.tenant_id, username).await.expect("the database answers");
-        let user = users::UserRow { id: UserId::generate(now, 0x7e57), ..admin.expect("the first user") };
+        let user = UserRow { id: UserId::generate(now, 0x7e57), ..admin.expect("the first user") };
+        let owner = GrantRow {
+            id: GrantId::generate(now, 0x7e57),
+            user_id: user.id,
+            role: Role::Owner,
+            scope_tenant_id: id,
+            group_id: None,
+            created_at: now,
+        };
         let writer = Writer::start(db.clone());
         let name = name.to_owned();
         let inserted = name.clone();
         writer
             .write(move |tx| {
                 Box::pin(async move {
-                    tenants::insert(tx, id, &inserted, now).await?;
-                    users::insert(tx, id, &user, now).await
+                    tenants::insert(tx, id, None, &inserted, now).await?;
+                    users::insert(tx, id, &user).await?;
+                    grants::insert(tx, id, &owner).await
                 })
             })
             .await

@@ -66,6 +66,10 @@ define_id!(
     ApiKeyId, "API key"
 );
 define_id!(
+    /// A role of a user with its scope.
+    GrantId, "grant"
+);
+define_id!(
     /// A token with which devices register.
     EnrolmentTokenId, "enrolment token"
 );

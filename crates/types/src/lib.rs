@@ -32,7 +32,7 @@ pub use digest::{InvalidDigest, Sha256Digest};
 pub use error_kind::ErrorKind;
 pub use failure::FailureClass;
 pub use id::{
-    ApiKeyId, AuditEntryId, DeviceId, EnrolmentTokenId, FirmwareId, GroupId, InvalidId, LoginId, ReleaseKeyId,
+    ApiKeyId, AuditEntryId, DeviceId, EnrolmentTokenId, FirmwareId, GrantId, GroupId, InvalidId, LoginId, ReleaseKeyId,
     RolloutId, TenantId, UpdateSessionId, UploadId, UserId,
 };
 pub use key::KeyAlgorithm;

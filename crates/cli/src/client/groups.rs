@@ -1,6 +1,6 @@
 //! Groups.
 
-use drover_api::{Group, GroupMembers, GroupWrite, Page, PageQuery};
+use drover_api::{Group, GroupMembers, GroupMove, GroupWrite, Page, PageQuery};
 use drover_types::{DeviceId, GroupId};
 
 use super::{Client, ClientError};
@@ -24,6 +24,11 @@ impl Client {
     /// Changes a group's name and description.
     pub async fn update_group(&self, id: GroupId, body: &GroupWrite) -> Result<Group, ClientError> {
         self.put(&["groups", &id.to_string()], body).await
+    }
+
+    /// Moves a group, with all that are part of it.
+    pub async fn move_group(&self, id: GroupId, body: &GroupMove) -> Result<Group, ClientError> {
+        self.put(&["groups", &id.to_string(), "parent"], body).await
     }
 
     /// Deletes a group; its devices stay.

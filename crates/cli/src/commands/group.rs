@@ -1,7 +1,8 @@
 //! `drover group`.
 
 use clap::Subcommand;
-use drover_api::{Group, GroupWrite};
+use drover_api::{Group, GroupMove, GroupWrite};
+use drover_types::GroupId;
 
 use crate::CliError;
 use crate::command::{ListArgs, YesArgs};
@@ -25,6 +26,9 @@ pub enum GroupCommand {
         /// What it is for
         #[arg(long, default_value = "")]
         description: String,
+        /// The group that it is part of: id or name
+        #[arg(long)]
+        parent: Option<String>,
     },
     /// Show one group
     Show {
@@ -41,6 +45,20 @@ pub enum GroupCommand {
         /// New description
         #[arg(long)]
         description: Option<String>,
+    },
+    /// Move a group, with all that are part of it
+    #[command(
+        after_help = "Rights over a group hold for all that are part of it: a move changes who may see its devices."
+    )]
+    Move {
+        /// Id or name
+        group: String,
+        /// The group that it becomes part of: id or name
+        #[arg(long, required_unless_present = "top")]
+        parent: Option<String>,
+        /// Part of no other group
+        #[arg(long, conflicts_with = "parent")]
+        top: bool,
     },
     /// Delete a group; its devices stay
     Delete {
@@ -77,8 +95,9 @@ pub(crate) async fn run(command: GroupCommand, context: &mut Context<'_>) -> Res
                 vec![group.name.clone(), count, group.description.clone(), group.id.to_string()]
             })
         }
-        GroupCommand::Create { name, description } => {
-            let group = context.client.create_group(&GroupWrite { name, description }).await?;
+        GroupCommand::Create { name, description, parent } => {
+            let parent_id = parent_id(parent.as_deref(), context).await?;
+            let group = context.client.create_group(&GroupWrite { name, description, parent_id }).await?;
             print(&group, context)
         }
         GroupCommand::Show { group } => {
@@ -87,6 +106,12 @@ pub(crate) async fn run(command: GroupCommand, context: &mut Context<'_>) -> Res
             print(&group, context)
         }
         GroupCommand::Update { group, name, description } => update(&group, name, description, context).await,
+        GroupCommand::Move { group, parent, top: _ } => {
+            let id = resolve::group(&context.client, &group).await?;
+            let parent_id = parent_id(parent.as_deref(), context).await?;
+            let after = context.client.move_group(id, &GroupMove { parent_id }).await?;
+            print(&after, context)
+        }
         GroupCommand::Delete { group, yes } => {
             let id = resolve::group(&context.client, &group).await?;
             context.confirm(&format!("delete group {group}"), yes.yes).await?;
@@ -95,6 +120,13 @@ pub(crate) async fn run(command: GroupCommand, context: &mut Context<'_>) -> Res
         }
         GroupCommand::Add { group, devices } => add(&group, &devices, context).await,
         GroupCommand::Remove { group, devices } => remove(&group, &devices, context).await,
+    }
+}
+
+async fn parent_id(parent: Option<&str>, context: &Context<'_>) -> Result<Option<GroupId>, CliError> {
+    match parent {
+        Some(parent) => Ok(Some(resolve::group(&context.client, parent).await?)),
+        None => Ok(None),
     }
 }
 
@@ -108,7 +140,7 @@ async fn update(
     let before = context.client.group(id).await?;
     let name = name.unwrap_or(before.name);
     let description = description.unwrap_or(before.description);
-    let after = context.client.update_group(id, &GroupWrite { name, description }).await?;
+    let after = context.client.update_group(id, &GroupWrite { name, description, parent_id: None }).await?;
     print(&after, context)
 }
 
@@ -145,6 +177,7 @@ fn print(group: &Group, context: &mut Context<'_>) -> Result<(), CliError> {
             ("name", group.name.clone()),
             ("id", group.id.to_string()),
             ("description", group.description.clone()),
+            ("part of", group.parent_id.map_or_else(|| "-".to_owned(), |id| id.to_string())),
             ("devices", group.device_count.to_string()),
             ("created", time(Some(group.created_at))),
             ("changed", time(Some(group.updated_at))),

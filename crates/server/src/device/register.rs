@@ -28,7 +28,7 @@ pub(crate) fn routes() -> OpenApiRouter<Server> {
 async fn device_register(
     State(app): State<Arc<App>>,
     stranger: Stranger,
-    Bearer(token): Bearer,
+    Bearer { token, .. }: Bearer,
     Json(body): Json<RegisterRequest>,
 ) -> Result<(StatusCode, Reply<RegisterReply>)> {
     let reply = app.device_register(&token, body).await.map_err(|error| stranger.refused(error))?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Json as Reply;
 use axum::extract::State;
 use axum::http::StatusCode;
-use drover_api::{Group, GroupMembers, GroupWrite, Page, PageQuery};
+use drover_api::{Group, GroupMembers, GroupMove, GroupWrite, Page, PageQuery};
 use drover_app::{App, Caller};
 use drover_types::{DeviceId, GroupId};
 use utoipa_axum::router::OpenApiRouter;
@@ -20,6 +20,7 @@ pub(crate) fn routes() -> OpenApiRouter<Server> {
     OpenApiRouter::new()
         .routes(routes!(group_list, group_create))
         .routes(routes!(group_view, group_update, group_delete))
+        .routes(routes!(group_move))
         .routes(routes!(group_add))
         .routes(routes!(group_remove))
 }
@@ -74,6 +75,19 @@ async fn group_update(
 async fn group_delete(State(app): State<Arc<App>>, caller: Caller, Path(id): Path<GroupId>) -> Result<StatusCode> {
     app.group_delete(&caller, id).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Move a group, with all below it, below another or to the top
+#[utoipa::path(put, path = "/api/v1/groups/{id}/parent", tag = "groups",
+    params(("id" = GroupId, Path)), request_body = GroupMove,
+    responses((status = 200, body = Group), WriteProblems))]
+async fn group_move(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Path(id): Path<GroupId>,
+    Json(body): Json<GroupMove>,
+) -> Result<Reply<Group>> {
+    Ok(Reply(app.group_move(&caller, id, body).await?))
 }
 
 /// Put devices into a group: all of them, or none when one does not exist

@@ -27,16 +27,16 @@ pub(crate) fn routes() -> OpenApiRouter<Server> {
 async fn presign(
     State(app): State<Arc<App>>,
     stranger: Stranger,
-    Bearer(token): Bearer,
+    bearer: Bearer,
     Json(body): Json<PresignRequest>,
 ) -> Result<Reply<PresignReply>> {
-    let caller = authenticate(&app, &token, stranger.origin()).await.map_err(|error| stranger.refused(error))?;
+    let caller = authenticate(&app, &bearer, stranger.origin()).await.map_err(|error| stranger.refused(error))?;
     Ok(Reply(app.presign(&caller, body).await?))
 }
 
-async fn authenticate(app: &App, token: &str, origin: Origin) -> drover_app::Result<Caller> {
-    match app.authenticate_presign(token, origin.clone()).await {
+async fn authenticate(app: &App, bearer: &Bearer, origin: Origin) -> drover_app::Result<Caller> {
+    match app.authenticate_presign(&bearer.token, origin.clone()).await {
         Ok(caller) => Ok(caller),
-        Err(_) => app.authenticate(token, origin).await,
+        Err(_) => app.authenticate(&bearer.token, bearer.there, origin).await,
     }
 }

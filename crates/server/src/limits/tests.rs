@@ -54,8 +54,9 @@ fn accounts_that_are_full_again_are_forgotten() {
 
 fn device(number: u128) -> Caller {
     let time = Timestamp::from_micros(0);
+    let tenant = TenantId::generate(time, 0);
     let actor = Actor::Device { id: DeviceId::generate(time, number), device_type: "truck".into(), last_seen_at: None };
-    Caller { tenant: TenantId::generate(time, 0), actor, rights: Rights::default(), origin: Origin::default() }
+    Caller { home: tenant, tenant, actor, rights: Rights::default(), origin: Origin::default() }
 }
 
 #[test]

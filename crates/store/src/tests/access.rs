@@ -12,17 +12,28 @@ use crate::release_keys::ReleaseKeyRow;
 use crate::users::UserRow;
 use crate::{api_keys, device_tokens, enrolment_tokens, logins, release_keys, tenants, users};
 
-fn user(n: u16, name: &str) -> UserRow {
-    UserRow { id: UserId(uuid(n)), username: name.to_owned(), password_hash: format!("$argon2id${n}") }
+pub(super) fn user(n: u16, name: &str) -> UserRow {
+    UserRow {
+        id: UserId(uuid(n)),
+        username: name.to_owned(),
+        password_hash: format!("$argon2id${n}"),
+        created_at: at(n.into()),
+        disabled_at: None,
+    }
 }
 
-fn api_key(n: u16) -> ApiKeyRow {
+pub(super) fn api_key(n: u16) -> ApiKeyRow {
     ApiKeyRow {
         id: ApiKeyId(uuid(n)),
         name: format!("key-{n}"),
         secret_sha256: digest(7),
+        user_id: Some(UserId(uuid(1))),
+        scopes: Some("devices:read groups:read".to_owned()),
+        group_id: None,
+        addresses: Some("10.0.0.0/8".to_owned()),
         created_at: at(n.into()),
         expires_at: Some(at(500)),
+        last_used_at: None,
         revoked_at: None,
     }
 }
@@ -67,22 +78,22 @@ on_both! {
         let all: Vec<_> = tenants::all(acme.db, 10).await.unwrap().into_iter().map(|row| row.tenant_id).collect();
         assert_eq!(all, [acme.tenant, second.tenant]);
         assert_eq!(tenants::all(acme.db, 1).await.unwrap().len(), 1);
-        let error = refused!(acme.db, |tx| tenants::insert(tx, drover_types::TenantId(uuid(3)), "acme", at(1)));
+        let error = refused!(acme.db, |tx| tenants::insert(tx, drover_types::TenantId(uuid(3)), None, "acme", at(1)));
         assert_eq!(unique_violation(&error).as_deref(), Some("tenants_name_key"));
     }
 
     async fn users_and_their_logins(test: TestDb) {
         let acme = acme(&test).await;
         let (admin, id) = (user(10, "admin"), LoginId(uuid(11)));
-        commit!(acme.db, |tx| users::insert(tx, acme.tenant, &admin, at(10)));
-        let error = refused!(acme.db, |tx| users::insert(tx, acme.tenant, &user(12, "admin"), at(10)));
+        commit!(acme.db, |tx| users::insert(tx, acme.tenant, &admin));
+        let error = refused!(acme.db, |tx| users::insert(tx, acme.tenant, &user(12, "admin")));
         assert_eq!(unique_violation(&error).as_deref(), Some("users_tenant_id_username_key"));
         let found = users::by_username(acme.db, acme.tenant, "admin").await.unwrap().unwrap();
         assert_eq!((found.id, found.password_hash), (admin.id, admin.password_hash));
         assert!(users::by_username(acme.db, acme.tenant, "root").await.unwrap().is_none());
 
-        let login = NewLogin { id, user_id: admin.id, secret_sha256: digest(3), expires_at: at(100) };
-        commit!(acme.db, |tx| logins::insert(tx, acme.tenant, login, at(20)));
+        let login = NewLogin { id, user_id: admin.id, secret_sha256: digest(3), expires_at: at(100), address: None };
+        commit!(acme.db, |tx| logins::insert(tx, acme.tenant, &login, at(20)));
         let found = logins::get(acme.db, acme.tenant, id).await.unwrap().unwrap();
         assert_eq!((found.user_id, found.username.as_str()), (admin.id, "admin"));
         assert_eq!((found.secret_sha256, found.expires_at, found.revoked_at), (digest(3), at(100), None));

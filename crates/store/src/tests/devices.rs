@@ -5,10 +5,10 @@ use drover_types::{DeviceId, DeviceStatus, EnrolmentTokenId, GroupId, RolloutSta
 
 use super::fixture::{Scope, acme, at, commit, component, digest, refused, uuid};
 use crate::devices::{Filter, NewDevice};
-use crate::{device_components, device_tokens, devices, groups, rollouts, update_sessions};
+use crate::{Reach, device_components, device_tokens, devices, groups, rollouts, update_sessions};
 
 async fn ids(acme: Scope<'_>, filter: Filter, limit: i64) -> Vec<DeviceId> {
-    let page = devices::page(acme.db, acme.tenant, &filter, limit).await.unwrap();
+    let page = devices::page(acme.db, acme.tenant, &Reach::Tenant, &filter, limit).await.unwrap();
     page.into_iter().map(|row| row.id).collect()
 }
 
@@ -119,19 +119,19 @@ on_both! {
         };
         let found = groups::of_device(acme.db, acme.tenant, one).await.unwrap();
         assert_eq!(pairs(found), [(one, group), (one, second)]);
-        let found = groups::of_devices(acme.db, acme.tenant, &[two, one]).await.unwrap();
+        let found = groups::of_devices(acme.db, acme.tenant, &Reach::Tenant, &[two, one]).await.unwrap();
         assert_eq!(pairs(found), [(one, group), (one, second), (two, second)]);
-        assert!(groups::of_devices(acme.db, acme.tenant, &[]).await.unwrap().is_empty());
+        assert!(groups::of_devices(acme.db, acme.tenant, &Reach::Tenant, &[]).await.unwrap().is_empty());
 
-        let page = groups::page(acme.db, acme.tenant, None, 1).await.unwrap();
+        let page = groups::page(acme.db, acme.tenant, &Reach::Tenant, None, 1).await.unwrap();
         assert_eq!((page[0].id, page[0].device_count, page.len()), (second, 2, 1));
-        let page = groups::page(acme.db, acme.tenant, Some(second), 9).await.unwrap();
+        let page = groups::page(acme.db, acme.tenant, &Reach::Tenant, Some(second), 9).await.unwrap();
         assert_eq!((page[0].id, page[0].device_count, page.len()), (group, 1, 1));
         assert_eq!(groups::get(acme.db, acme.tenant, group).await.unwrap().unwrap().device_count, 1);
 
         assert!(commit!(acme.db, |tx| groups::remove(tx, acme.tenant, second, one)));
         assert!(!commit!(acme.db, |tx| groups::remove(tx, acme.tenant, second, one)));
-        commit!(acme.db, |tx| groups::leave_all(tx, acme.tenant, two));
+        commit!(acme.db, |tx| groups::leave_all(tx, acme.tenant, &Reach::Tenant, two));
         assert!(groups::of_device(acme.db, acme.tenant, two).await.unwrap().is_empty());
     }
 

@@ -85,7 +85,7 @@ pub(super) struct Scope<'t> {
 impl<'t> Scope<'t> {
     pub(super) async fn new(db: &'t Db, n: u16, name: &str) -> Self {
         let tenant = TenantId(uuid(n));
-        commit!(db, |tx| tenants::insert(tx, tenant, name, at(0)));
+        commit!(db, |tx| tenants::insert(tx, tenant, None, name, at(0)));
         Self { db, tenant }
     }
 

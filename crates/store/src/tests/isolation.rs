@@ -12,8 +12,8 @@ use crate::objects::ObjectRow;
 use crate::rollouts::{self, StateChange};
 use crate::targets::Target;
 use crate::{
-    api_keys, counters, device_attributes, device_components, device_tags, devices, firmware, groups, objects, offers,
-    stages, targets, update_sessions,
+    Reach, api_keys, counters, device_attributes, device_components, device_tags, devices, firmware, groups, objects,
+    offers, stages, targets, update_sessions,
 };
 
 const DEVICE: u16 = 10;
@@ -44,8 +44,13 @@ async fn fill(scope: Scope<'_>) {
         id: ApiKeyId(uuid(KEY)),
         name: "ci".to_owned(),
         secret_sha256: digest(2),
+        user_id: None,
+        scopes: None,
+        group_id: None,
+        addresses: None,
         created_at: at(5),
         expires_at: None,
+        last_used_at: None,
         revoked_at: None,
     };
     commit!(scope.db, |tx| api_keys::insert(tx, scope.tenant, &key));
@@ -69,19 +74,22 @@ async fn view(scope: Scope<'_>) -> String {
     let (db, tenant) = (scope.db, scope.tenant);
     let (device, rollout) = (DeviceId(uuid(DEVICE)), RolloutId(uuid(ROLLOUT)));
     let tables = [
-        format!("{:?}", devices::page(db, tenant, &devices::Filter::default(), 99).await.unwrap()),
+        format!("{:?}", devices::page(db, tenant, &Reach::Tenant, &devices::Filter::default(), 99).await.unwrap()),
         format!("{:?}", device_components::of_device(db, tenant, device).await.unwrap()),
         format!("{:?}", device_attributes::of_devices(db, tenant, &[device]).await.unwrap()),
         format!("{:?}", device_tags::of_devices(db, tenant, &[device]).await.unwrap()),
-        format!("{:?}", groups::page(db, tenant, None, 99).await.unwrap()),
+        format!("{:?}", groups::page(db, tenant, &Reach::Tenant, None, 99).await.unwrap()),
         format!("{:?}", groups::of_device(db, tenant, device).await.unwrap()),
         format!("{:?}", firmware::page(db, tenant, &firmware::Filter::default(), 99).await.unwrap()),
         format!("{:?}", objects::page(db, tenant, None, None, 99).await.unwrap()),
-        format!("{:?}", rollouts::page(db, tenant, &rollouts::Filter::default(), 99).await.unwrap()),
+        format!("{:?}", rollouts::page(db, tenant, &Reach::Tenant, &rollouts::Filter::default(), 99).await.unwrap()),
         format!("{:?}", rollouts::groups(db, tenant, rollout).await.unwrap()),
         format!("{:?}", stages::of_rollout(db, tenant, rollout).await.unwrap()),
         format!("{:?}", counters::of_rollout(db, tenant, rollout).await.unwrap()),
-        format!("{:?}", update_sessions::of_rollout(db, tenant, rollout, None, None, 99).await.unwrap()),
+        format!(
+            "{:?}",
+            update_sessions::of_rollout(db, tenant, &Reach::Tenant, rollout, None, None, 99).await.unwrap()
+        ),
         format!("{:?}", offers::candidates(db, tenant, device).await.unwrap()),
         format!("{:?}", targets::count(db, &target(scope)).await.unwrap()),
         format!("{:?}", api_keys::page(db, tenant, None, 99).await.unwrap()),

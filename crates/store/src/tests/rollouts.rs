@@ -6,8 +6,8 @@ use drover_db::{on_both, unique_violation};
 use drover_types::{FailureClass, RolloutId, RolloutKind, RolloutState, SessionState, Timestamp};
 
 use super::fixture::{Scope, acme, at, commit, new_rollout, refused, uuid};
-use crate::counters;
 use crate::rollouts::{self, DueRow, Filter, NewRollout, RolloutRow, StateChange};
+use crate::{Reach, counters};
 
 async fn get(acme: Scope<'_>, id: RolloutId) -> RolloutRow {
     rollouts::get(acme.db, acme.tenant, id).await.unwrap().unwrap()
@@ -24,7 +24,7 @@ async fn wake(acme: Scope<'_>, id: RolloutId, at: Timestamp) -> Option<Timestamp
 }
 
 async fn ids(acme: Scope<'_>, filter: Filter) -> Vec<RolloutId> {
-    let page = rollouts::page(acme.db, acme.tenant, &filter, 10).await.unwrap();
+    let page = rollouts::page(acme.db, acme.tenant, &Reach::Tenant, &filter, 10).await.unwrap();
     page.into_iter().map(|row| row.id).collect()
 }
 
@@ -61,7 +61,7 @@ on_both! {
         let state = Some(RolloutState::Active);
         assert_eq!(ids(acme, Filter { state, ..Filter::default() }).await, [back.id, active]);
         assert_eq!(ids(acme, Filter { parent: Some(active), ..Filter::default() }).await, [back.id]);
-        assert_eq!(rollouts::page(acme.db, acme.tenant, &Filter::default(), 1).await.unwrap().len(), 1);
+        assert_eq!(rollouts::page(acme.db, acme.tenant, &Reach::Tenant, &Filter::default(), 1).await.unwrap().len(), 1);
     }
 
     async fn a_rollout_is_taken_back_once(test: TestDb) {

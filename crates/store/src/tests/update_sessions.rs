@@ -7,6 +7,7 @@ use drover_types::{
 };
 
 use super::fixture::{Scope, acme, at, commit, component, offer_from, refused, uuid};
+use crate::Reach;
 use crate::devices::{self, NewDevice};
 use crate::firmware::FirmwareRow;
 use crate::update_sessions::{self as sessions, Chosen, INSERT_ROWS_MAX, Move, PendingStage, UpdateSessionRow};
@@ -167,7 +168,7 @@ on_both! {
         let stage = PendingStage { rollout, stage: 0, component: ComponentName::main() };
         sessions::insert_pending(&mut tx, acme.tenant, &stage, &chosen, at(2)).await.unwrap();
         tx.commit().await.unwrap();
-        let all = sessions::of_rollout(acme.db, acme.tenant, rollout, None, None, 9_999).await.unwrap();
+        let all = sessions::of_rollout(acme.db, acme.tenant, &Reach::Tenant, rollout, None, None, 9_999).await.unwrap();
         assert_eq!(ids(&all), chosen.iter().map(|one| one.id).collect::<Vec<_>>());
     }
 
@@ -193,16 +194,16 @@ on_both! {
             }
             all.push(id);
         }
-        let page = sessions::of_rollout(acme.db, acme.tenant, rollout, None, None, 3).await.unwrap();
+        let page = sessions::of_rollout(acme.db, acme.tenant, &Reach::Tenant, rollout, None, None, 3).await.unwrap();
         assert_eq!(ids(&page), all[..3]);
-        let page = sessions::of_rollout(acme.db, acme.tenant, rollout, None, Some(all[2]), 99).await.unwrap();
+        let page = sessions::of_rollout(acme.db, acme.tenant, &Reach::Tenant, rollout, None, Some(all[2]), 99).await.unwrap();
         assert_eq!(ids(&page), all[3..]);
         let state = Some(SessionState::Succeeded);
-        let page = sessions::of_rollout(acme.db, acme.tenant, rollout, state, None, 99).await.unwrap();
+        let page = sessions::of_rollout(acme.db, acme.tenant, &Reach::Tenant, rollout, state, None, 99).await.unwrap();
         assert_eq!(ids(&page), all[1..2]);
-        let page = sessions::failures(acme.db, acme.tenant, rollout, None, 99).await.unwrap();
+        let page = sessions::failures(acme.db, acme.tenant, &Reach::Tenant, rollout, None, 99).await.unwrap();
         assert_eq!(ids(&page), all[2..6]);
-        let page = sessions::failures(acme.db, acme.tenant, rollout, Some(all[3]), 1).await.unwrap();
+        let page = sessions::failures(acme.db, acme.tenant, &Reach::Tenant, rollout, Some(all[3]), 1).await.unwrap();
         assert_eq!(ids(&page), all[4..5]);
 
         let device = DeviceId(uuid(10));

@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::scene::{Scene, assert_refused};
 
 fn named(name: &str) -> GroupWrite {
-    GroupWrite { name: name.to_owned(), description: "for tests".to_owned() }
+    GroupWrite { name: name.to_owned(), description: "for tests".to_owned(), parent_id: None }
 }
 
 on_both_profiles! {
