@@ -11,7 +11,7 @@ use std::time::Duration;
 use drover_protocol::{ComponentReport, Heartbeat, HeartbeatReply, RegisterRequest};
 use drover_trust::{PublicKey, ServerPin};
 use drover_types::{Clock, Timestamp};
-use drover_uplink::{Client, DeviceTime, Network, ReportQueue};
+use drover_uplink::{Client, DeviceTime, Network, Nothing, ReportQueue};
 use rustix::fs::{FlockOperation, flock};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -35,6 +35,9 @@ const DEFAULT_POLL: Duration = Duration::from_secs(30);
 
 /// This program was not there before: 2026-11-01. A clock that says otherwise is wrong.
 const RELEASED: Timestamp = Timestamp::from_micros(1_793_491_200_000_000);
+
+/// A server may ask for so much patience at most.
+const RETRY_AFTER_MAX: Duration = Duration::from_hours(1);
 
 /// A source of numbers in `0.0..1.0`, for spreading a fleet in time. Nothing secret depends on it.
 pub type Random = Arc<dyn Fn() -> f64 + Send + Sync>;
@@ -62,6 +65,8 @@ pub struct Agent {
     next_heartbeat: Option<Timestamp>,
     failed_rounds: u32,
     next_check: Option<Instant>,
+    /// What the last check gave, when it held no offer.
+    nothing: Option<Nothing>,
     cancel: CancellationToken,
     _lock: Lock,
 }
@@ -95,6 +100,7 @@ impl Agent {
             next_heartbeat: None,
             failed_rounds: 0,
             next_check: None,
+            nothing: None,
             cancel: CancellationToken::new(),
             _lock: lock,
         };
@@ -130,7 +136,8 @@ impl Agent {
     }
 
     fn after_failure(&mut self, error: &AgentError) -> Duration {
-        let wait = self.context.backoff().delay(self.failed_rounds, self.context.random());
+        let own = self.context.backoff().delay(self.failed_rounds, self.context.random());
+        let wait = own.max(error.retry_after().unwrap_or_default().min(RETRY_AFTER_MAX));
         self.failed_rounds = self.failed_rounds.saturating_add(1);
         tracing::warn!(error = %with_causes(error), wait_ms = wait.as_millis(), "failed to finish a round");
         wait
@@ -184,7 +191,8 @@ impl Agent {
         if !is_time {
             return Ok(self.poll_wait());
         }
-        let reply = client.check().await?;
+        let (reply, nothing) = client.check_since(self.nothing.as_ref()).await?;
+        self.nothing = nothing;
         self.poll_interval = Duration::from_millis(reply.poll_interval_ms);
         self.next_check = Some(Instant::now() + self.poll_interval);
         self.publish(|state| state.connected = true);
@@ -235,9 +243,13 @@ impl Agent {
     }
 
     fn poll_wait(&self) -> Duration {
-        let wished = self.context.config.poll_interval_ms.map_or(self.poll_interval, Duration::from_millis);
+        let Some(own_ms) = self.context.config.poll_interval_ms else {
+            // It was told for this device alone: the server spreads its fleet.
+            return self.poll_interval.clamp(SHORTEST_POLL, DAY);
+        };
         // A tenth to either side, so that a fleet that started together does not stay together.
-        wished.clamp(SHORTEST_POLL, DAY).mul_f64(0.9 + 0.2 * self.context.random().clamp(0.0, 1.0))
+        let own = Duration::from_millis(own_ms).clamp(SHORTEST_POLL, DAY);
+        own.mul_f64(0.9 + 0.2 * self.context.random().clamp(0.0, 1.0))
     }
 
     async fn ensure_enrolled(&mut self) -> Result<Client, AgentError> {

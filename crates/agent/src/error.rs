@@ -1,6 +1,7 @@
 //! Why a round of the agent did not work.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use drover_trust::InvalidServerPin;
 use drover_uplink::{AddressError, CallError, NetworkError, QueueError};
@@ -71,6 +72,14 @@ pub enum AgentError {
 impl AgentError {
     pub(crate) fn io(path: &Path, source: std::io::Error) -> Self {
         Self::Io { path: path.to_owned(), source }
+    }
+
+    /// How long the server asks to be left alone; none when it does not say.
+    pub(crate) const fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Call(error) => error.retry_after(),
+            _ => None,
+        }
     }
 }
 

@@ -1,12 +1,14 @@
 //! Logging in, and what a credential proves.
 
 use drover_api::{CallerView, LoginReply, LoginRequest};
+use drover_bus::Sighting;
 use drover_store::{api_keys, device_tokens, devices, logins, tenants, users};
 use drover_types::{ApiKeyId, LoginId, TenantId, Timestamp};
 
 use crate::audit::Entry;
 use crate::context::new_id;
 use crate::credentials::unauthenticated;
+use crate::feed::KnownToken;
 use crate::{Actor, App, Caller, Credential, CredentialKind, Error, Origin, Result, Rights};
 
 /// The tenant of an installation that has only one.
@@ -53,15 +55,27 @@ impl App {
     }
 
     async fn device_actor(&self, credential: &Credential) -> Result<Actor> {
-        let token = device_tokens::get(&self.db, credential.tenant, credential.id).await?;
-        let token = token.ok_or_else(unauthenticated)?;
+        let (tenant, id) = (credential.tenant, credential.id);
+        // A node that cannot hear of changes asks SQL.
+        if self.copies_hold().await.unwrap_or(false)
+            && let Some(known) = self.feed.tokens.get(tenant, id)
+        {
+            let is_right = credential.matches(known.secret_sha256);
+            return if is_right { Ok(Actor::Device { id: known.device, is_new: false }) } else { Err(unauthenticated()) };
+        }
+        let turn = self.feed.tokens.turn();
+        let token = device_tokens::get(&self.db, tenant, id).await?.ok_or_else(unauthenticated)?;
         if token.revoked_at.is_some() || !credential.matches(token.secret_sha256) {
             return Err(unauthenticated());
         }
         // Registering does not count here: the first call with the token is noted, however soon it comes. It ends the
         // time in which the device may register once more.
-        let last_seen_at = token.last_seen_at.filter(|seen| *seen > token.registered_at);
-        Ok(Actor::Device { id: token.device_id, device_type: token.device_type, last_seen_at })
+        let is_new = token.last_seen_at.is_none_or(|seen| seen <= token.registered_at);
+        if !is_new {
+            let known = KnownToken { tenant, device: token.device_id, secret_sha256: token.secret_sha256 };
+            self.feed.tokens.insert(turn, id, known);
+        }
+        Ok(Actor::Device { id: token.device_id, is_new })
     }
 
     /// Opens a server-side session for a user with name and password.
@@ -137,13 +151,13 @@ impl App {
         CallerView { tenant_id: caller.tenant, kind: kind.to_owned(), name }
     }
 
-    /// Notes that a device was heard of: the first time at once, later at most every minute. Its credential brought the
-    /// last time along.
+    /// Notes that a device was heard of: the first time in SQL and at once, as it ends the time in which the device may
+    /// register once more; later in live state, from where it is written in batches.
     pub(crate) async fn note_seen(&self, caller: &Caller) -> Result<()> {
-        let Actor::Device { id, last_seen_at, .. } = caller.actor else { return Ok(()) };
+        let Actor::Device { id, is_new } = caller.actor else { return Ok(()) };
         let (tenant, now) = (caller.tenant, self.now());
-        let recent = last_seen_at.is_some_and(|seen| now.since(seen) < std::time::Duration::from_mins(1));
-        if recent {
+        if !is_new {
+            self.hot.seen(Sighting { tenant, device: id, at: now });
             return Ok(());
         }
         self.writer

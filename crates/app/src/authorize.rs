@@ -131,7 +131,7 @@ mod tests {
     #[test]
     fn a_device_is_only_a_device_and_nobody_else_is_one() {
         let id = DeviceId::generate(Timestamp::from_micros(0), 1);
-        let device = Actor::Device { id, device_type: "truck".into(), last_seen_at: None };
+        let device = Actor::Device { id, is_new: false };
         let device = caller(device, Rights::default());
         assert!(device.authorize_device().is_ok());
         assert!(Permission::ALL.iter().all(|permission| device.authorize(*permission).is_err()));

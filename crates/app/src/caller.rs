@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use drover_types::{ApiKeyId, DeviceId, LoginId, TenantId, Timestamp, UserId};
+use drover_types::{ApiKeyId, DeviceId, LoginId, TenantId, UserId};
 
 use crate::Rights;
 
@@ -55,10 +55,8 @@ pub enum Actor {
     Device {
         /// The device.
         id: DeviceId,
-        /// Its type.
-        device_type: String,
-        /// When it was last heard of; none while it has only registered.
-        last_seen_at: Option<Timestamp>,
+        /// Whether this is its first call: so far it has only registered.
+        is_new: bool,
     },
 }
 

@@ -7,12 +7,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use drover_blob::OpenOptions as BlobOptions;
+use drover_bus::MemoryHotState;
 use drover_db::{Db, MIGRATIONS, MigrateError, OpenOptions, Writer};
 use drover_types::Clock;
 use tokio::sync::Notify;
 
 pub use parts::Parts;
 
+use crate::feed::Feed;
 use crate::metrics::Metrics;
 use crate::passwords::PasswordHasher;
 use crate::{App, Random, Settings};
@@ -114,7 +116,8 @@ pub async fn compose(
     let blobs = drover_blob::open(&backends.blobs, options)?;
     let writer = Writer::start(db.clone());
     let (passwords, metrics, poke) = (PasswordHasher::default(), Metrics::default(), Notify::new());
-    Ok(Arc::new(App { db, writer, blobs, url_key, clock, random, settings, passwords, metrics, poke }))
+    let (feed, hot) = (Feed::default(), Arc::new(MemoryHotState::default()));
+    Ok(Arc::new(App { db, writer, blobs, url_key, clock, random, settings, passwords, metrics, feed, hot, poke }))
 }
 
 /// Brings the schema up to date and says how many steps that took.

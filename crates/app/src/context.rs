@@ -4,11 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use drover_blob::BlobStore;
+use drover_bus::HotState;
 use drover_db::{Db, Writer};
 use drover_trust::ServerPin;
 use drover_types::{Clock, Timestamp};
 use tokio::sync::Notify;
 
+use crate::feed::Feed;
 use crate::metrics::Metrics;
 use crate::passwords::PasswordHasher;
 use crate::presign::PresignKeys;
@@ -77,6 +79,10 @@ pub struct App {
     pub(crate) settings: Settings,
     pub(crate) passwords: PasswordHasher,
     pub(crate) metrics: Metrics,
+    /// Copies of SQL in this node's memory.
+    pub(crate) feed: Feed,
+    /// When devices were last heard of, until it is in SQL.
+    pub(crate) hot: Arc<dyn HotState>,
     /// A lossy poke: the rollout driver has something to look at.
     pub(crate) poke: Notify,
 }
@@ -100,6 +106,7 @@ impl App {
 
     /// Finishes what was accepted and closes the back-ends.
     pub async fn close(&self) {
+        self.write_all_sightings().await;
         self.writer.close().await;
         self.db.close().await;
     }

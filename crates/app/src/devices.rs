@@ -71,8 +71,11 @@ impl App {
             attributes.entry(attribute.device_id).or_default().push(attribute);
         }
         let tags = device_tags::of_devices(&self.db, tenant, &ids).await?;
+        let heard = self.hot.last_seen(tenant, &ids).await;
         rows.into_iter()
-            .map(|row| {
+            .zip(heard)
+            .map(|(mut row, heard)| {
+                row.last_seen_at = row.last_seen_at.max(heard);
                 let target = targets.remove(&row.id);
                 let attributes = attributes.remove(&row.id).unwrap_or_default();
                 Ok(Device {
@@ -124,6 +127,7 @@ impl App {
     pub async fn device_delete(&self, caller: &Caller, id: DeviceId) -> Result<()> {
         let access = caller.authorize(Permission::DevicesDelete)?;
         let now = self.now();
+        let _news = self.feed.announce();
         let deleted = self
             .writer
             .write(move |tx| {

@@ -34,6 +34,9 @@ pub(crate) struct Metrics {
     certificate_expiry: Family<NoLabels, Gauge>,
     /// The end of the certificate that is served, in microseconds; 0 is none.
     certificate_ends_at: AtomicI64,
+    known_tokens: Gauge,
+    listed_devices: Gauge,
+    sightings: Gauge,
 }
 
 impl Default for Metrics {
@@ -71,6 +74,20 @@ impl Default for Metrics {
             certificate_expiry.clone(),
         );
         let certificate_ends_at = AtomicI64::new(0);
+        let known_tokens = Gauge::default();
+        registry.register("drover_known_tokens", "Tokens of devices kept in memory", known_tokens.clone());
+        let listed_devices = Gauge::default();
+        registry.register(
+            "drover_devices_with_work",
+            "Devices kept in memory that may have something to do",
+            listed_devices.clone(),
+        );
+        let sightings = Gauge::default();
+        registry.register(
+            "drover_sightings_waiting",
+            "Devices whose last sign of life is not written down yet",
+            sightings.clone(),
+        );
         Self {
             registry,
             active_campaigns,
@@ -79,6 +96,9 @@ impl Default for Metrics {
             rollout_tick,
             certificate_expiry,
             certificate_ends_at,
+            known_tokens,
+            listed_devices,
+            sightings,
         }
     }
 }
@@ -110,6 +130,10 @@ impl App {
             let left_s = (certificate_ends_at - self.now().as_micros()) / 1_000_000;
             self.metrics.certificate_expiry.get_or_create(&[]).set(left_s);
         }
+        let size = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        self.metrics.known_tokens.set(size(self.feed.tokens.len()));
+        self.metrics.listed_devices.set(size(self.feed.work.len()));
+        self.metrics.sightings.set(size(self.hot.waiting()));
         let mut text = String::new();
         encode(&mut text, &self.metrics.registry).map_err(|error| Error::internal("write the metrics", error))?;
         Ok(text)
@@ -118,6 +142,7 @@ impl App {
     /// Whether this node can serve: its database and its object store answer.
     pub async fn ready(&self) -> Result<()> {
         tenants::all(&self.db, 1).await?;
+        self.copies_hold().await?;
         self.blobs.check().await.map_err(|error| {
             Error::new(drover_types::ErrorKind::Unavailable, "store_unavailable", error.to_string()).with_source(error)
         })

@@ -15,6 +15,7 @@ use drover_store::{artifacts, counters, device_components, firmware, stages, tar
 use drover_types::{DeviceId, FirmwareId, RolloutKind, RolloutState, SessionState, StageState, TenantId, Timestamp};
 
 use crate::error::retry;
+use crate::feed::Look;
 use crate::rollouts::{rollout_target, stage_snapshots};
 use crate::transitions::{self, Subject};
 use crate::{App, Caller, Error, Result, rollout_policy};
@@ -29,7 +30,15 @@ impl App {
     pub async fn update_check(&self, caller: &Caller) -> Result<CheckReply> {
         let (tenant, device) = caller.authorize_device()?;
         self.note_seen(caller).await?;
+        let look = if self.copies_hold().await? { self.feed.work.look(device) } else { Look::Unknown };
+        if look == Look::Nothing {
+            return Ok(self.nothing());
+        }
         let candidates = offers::candidates(&self.db, tenant, device).await?;
+        if candidates.is_empty() {
+            self.feed.work.settle(device, look);
+            return Ok(self.nothing());
+        }
         let mut told = None;
         for candidate in candidates.into_iter().take(CANDIDATES_MAX) {
             if candidate.state.is_in_flight() || self.try_offer(tenant, device, &candidate).await? {
@@ -41,7 +50,13 @@ impl App {
             Some(candidate) => Some(self.offer(tenant, &candidate).await?),
             None => None,
         };
-        Ok(CheckReply { offer, poll_interval_ms: self.poll_interval_ms() })
+        // Who was chosen and must wait comes back sooner than who has nothing to wait for.
+        let poll_interval_ms = if offer.is_some() { self.poll_interval_ms() } else { self.poll_soon_ms() };
+        Ok(CheckReply { offer, poll_interval_ms })
+    }
+
+    fn nothing(&self) -> CheckReply {
+        CheckReply { offer: None, poll_interval_ms: self.poll_interval_ms() }
     }
 
     /// Makes a pending session an offered one, if its rollout still allows it at this moment.

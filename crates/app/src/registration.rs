@@ -4,7 +4,7 @@ use drover_db::Tx;
 use drover_protocol::{ComponentReport, RegisterReply, RegisterRequest};
 use drover_store::devices::DeviceRow;
 use drover_store::enrolment_tokens::{self, EnrolmentTokenRow};
-use drover_store::{device_components, device_tokens, devices, release_keys};
+use drover_store::{changes, device_components, device_tokens, devices, release_keys};
 use drover_types::{DEVICE_BUCKETS, DeviceId, EnrolmentTokenId, ErrorKind, TenantId, Timestamp};
 
 use crate::auth::is_past;
@@ -66,10 +66,6 @@ impl App {
             release_keys: keys.into_iter().map(|key| key.public_key).collect(),
         })
     }
-
-    pub(crate) fn poll_interval_ms(&self) -> u64 {
-        u64::try_from(self.settings.poll_interval.as_millis()).unwrap_or(u64::MAX)
-    }
 }
 
 fn check(request: &RegisterRequest, token: &EnrolmentTokenRow, now: Timestamp) -> Result<()> {
@@ -114,6 +110,7 @@ impl Registration {
             return Err(self.exists());
         }
         device_tokens::revoke_all(tx, self.tenant, known.id, self.now).await?;
+        changes::push_device(tx, self.tenant, known.id, self.now).await?;
         Ok(known.id)
     }
 

@@ -252,6 +252,7 @@ impl App {
         let change = StateChange { from: row.state, to, reason };
         let now = self.now();
         let mut audit = self.audit(caller, tenant);
+        let _news = (to == RolloutState::Active).then(|| self.feed.announce());
         self.writer
             .write(move |tx| {
                 Box::pin(async move {

@@ -2,7 +2,9 @@
 
 mod archive;
 mod audit_sequencer;
+mod change_feed;
 mod housekeeping;
+mod last_seen;
 mod rollout_driver;
 mod stage_opening;
 
@@ -21,6 +23,8 @@ pub async fn clean_up(app: &App) -> Result<()> {
 /// Starts all background tasks. They end soon after `stop` is cancelled; the tracker tells when.
 pub fn start(app: &Arc<App>, stop: &CancellationToken) -> TaskTracker {
     let tasks = TaskTracker::new();
+    tasks.spawn(change_feed::run(Arc::clone(app), stop.clone()));
+    tasks.spawn(last_seen::run(Arc::clone(app), stop.clone()));
     tasks.spawn(rollout_driver::run(Arc::clone(app), stop.clone()));
     tasks.spawn(audit_sequencer::run(Arc::clone(app), stop.clone()));
     tasks.spawn(housekeeping::run(Arc::clone(app), stop.clone()));

@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use drover_db::Tx;
 use drover_store::rollouts::{self, RolloutRow, StateChange};
 use drover_store::update_sessions::{self, Move};
-use drover_store::{counters, devices};
+use drover_store::{changes, counters, devices};
 use drover_types::{
-    DeviceId, DeviceStatus, FailureClass, RolloutId, SessionState, TenantId, Timestamp, UpdateSessionId,
+    DeviceId, DeviceStatus, FailureClass, RolloutId, RolloutState, SessionState, TenantId, Timestamp, UpdateSessionId,
 };
 
 use crate::Result;
@@ -69,6 +69,7 @@ pub(crate) async fn delete_device(tx: &mut Tx, tenant: TenantId, device: DeviceI
         counters::add(tx, tenant, rollout, stage, counted.state, counted.failure_class, -1).await?;
         rollouts::wake(tx, tenant, rollout, now).await?;
     }
+    changes::push_device(tx, tenant, device, now).await?;
     Ok(devices::delete(tx, tenant, device).await?)
 }
 
@@ -81,6 +82,9 @@ pub(crate) async fn set_rollout_state(
     now: Timestamp,
 ) -> Result<bool> {
     let changed = rollouts::set_state(tx, tenant, rollout.id, change, now).await?;
+    if changed && change.to == RolloutState::Active {
+        changes::push_rollout(tx, tenant, rollout.id, now).await?;
+    }
     if let Some(parent) = rollout.parent_id
         && changed
         && change.to.is_final()

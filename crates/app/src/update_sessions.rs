@@ -35,6 +35,8 @@ struct Outcome {
     reply: ReportReply,
     /// The state that the session ended in because of this report.
     ended: Option<SessionState>,
+    /// The device has something else to do because of it.
+    goes_back: bool,
 }
 
 impl App {
@@ -89,11 +91,16 @@ impl App {
     }
 
     async fn take_report(&self, report: Report, validation: Option<ValidationReport>) -> Result<ReportReply> {
+        let device = report.device;
         let outcome = retry(|| {
             let (report, validation) = (report.clone(), validation.clone());
             self.writer.write_batched(move |tx| Box::pin(async move { report.run(tx, validation.as_ref()).await }))
         })
         .await?;
+        if outcome.goes_back {
+            // Other nodes hear of it; here it may ask at once.
+            self.feed.work.add(std::iter::once(device));
+        }
         if let Some(state) = outcome.ended {
             self.metrics.update_ended(state);
             self.poke.notify_one();
@@ -154,14 +161,15 @@ impl Report {
         let policy = rollout_policy::parse(&rollout.policy)?;
         let deadline = self.now.plus(Duration::from_millis(policy.session_timeout_ms));
         let moved = self.advance(tx, &row, state, deadline).await?;
-        if moved && state == SessionState::Succeeded {
-            way_back::follow(tx, self.tenant, &rollout, &row, self.return_id, self.now).await?;
-        }
+        let goes_back = moved
+            && state == SessionState::Succeeded
+            && way_back::follow(tx, self.tenant, &rollout, &row, self.return_id, self.now).await?;
         let now_in = if moved { state } else { row.state };
         let directive = if stops(now_in, self.state) { Directive::Stop } else { Directive::Continue };
         Ok(Outcome {
             reply: ReportReply { directive, state: now_in },
             ended: (moved && now_in.is_final()).then_some(now_in),
+            goes_back,
         })
     }
 

@@ -1,7 +1,7 @@
 //! Devices that come back late.
 
 use drover_db::Tx;
-use drover_store::counters;
+use drover_store::{changes, counters};
 use drover_store::rollouts::{self, RolloutRow, StateChange};
 use drover_store::update_sessions::{self, Chosen, PendingStage, UpdateSessionRow};
 use drover_types::{RolloutState, SessionState, TenantId, Timestamp, UpdateSessionId};
@@ -9,7 +9,7 @@ use drover_types::{RolloutState, SessionState, TenantId, Timestamp, UpdateSessio
 use crate::Result;
 
 /// A device that was given up on succeeded after all, in a rollout that is taken back or was: it goes back as well.
-/// While there is no way back yet, the driver makes one and finds the device by itself.
+/// While there is no way back yet, the driver makes one and finds the device by itself. Says whether it has work now.
 pub(crate) async fn follow(
     tx: &mut Tx,
     tenant: TenantId,
@@ -17,20 +17,20 @@ pub(crate) async fn follow(
     session: &UpdateSessionRow,
     return_id: UpdateSessionId,
     now: Timestamp,
-) -> Result<()> {
+) -> Result<bool> {
     let taken_back = matches!(rollout.state, RolloutState::RollingBack | RolloutState::RolledBack);
-    let (true, Some(firmware)) = (taken_back, session.from_firmware_id) else { return Ok(()) };
-    let Some(child) = rollouts::child(&mut *tx, tenant, rollout.id).await? else { return Ok(()) };
+    let (true, Some(firmware)) = (taken_back, session.from_firmware_id) else { return Ok(false) };
+    let Some(child) = rollouts::child(&mut *tx, tenant, rollout.id).await? else { return Ok(false) };
     rollouts::lock(tx, tenant, child.id).await?;
-    let Some(child) = rollouts::get(&mut *tx, tenant, child.id).await? else { return Ok(()) };
+    let Some(child) = rollouts::get(&mut *tx, tenant, child.id).await? else { return Ok(false) };
     // A person who cancelled the way back decided for this device too.
     if child.state == RolloutState::Cancelled {
-        return Ok(());
+        return Ok(false);
     }
     let stage = PendingStage { rollout: child.id, stage: 0, component: session.component.clone() };
     let chosen = Chosen { id: return_id, device: session.device_id, firmware };
     if update_sessions::exists(&mut *tx, tenant, child.id, session.device_id).await? {
-        return Ok(());
+        return Ok(false);
     }
     update_sessions::insert_pending(tx, tenant, &stage, &[chosen], now).await?;
     counters::add(tx, tenant, child.id, 0, SessionState::Pending, None, 1).await?;
@@ -39,5 +39,6 @@ pub(crate) async fn follow(
         let change = StateChange { from: RolloutState::Completed, to: RolloutState::Active, reason };
         rollouts::set_state(tx, tenant, child.id, &change, now).await?;
     }
-    Ok(())
+    changes::push_device(tx, tenant, session.device_id, now).await?;
+    Ok(true)
 }

@@ -43,6 +43,24 @@ impl Dialect {
         self.pick("", "FOR SHARE")
     }
 
+    /// An expression for the number of this transaction among those that write `changes`. On `SQLite` transactions
+    /// that write follow each other, so counting on is enough; the last row must stay for that.
+    pub const fn commit_number(self) -> &'static str {
+        self.pick(
+            "(SELECT COALESCE(MAX(seq), 0) + 1 FROM changes)",
+            "CAST(CAST(pg_current_xact_id() AS TEXT) AS BIGINT)",
+        )
+    }
+
+    /// An expression for a horizon: every transaction whose [`Dialect::commit_number`] is below has ended, and what it
+    /// wrote can be seen by the next statement. The order of commits is not the order of numbers on `PostgreSQL`.
+    pub const fn commit_horizon(self) -> &'static str {
+        self.pick(
+            "(SELECT COALESCE(MAX(seq), 0) + 1 FROM changes)",
+            "CAST(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS TEXT) AS BIGINT)",
+        )
+    }
+
     /// Selects whether the table named `$1` exists, as a truth value.
     pub(crate) const fn table_exists(self) -> &'static str {
         self.pick(

@@ -93,7 +93,7 @@ async fn open_node(folder: &Folder, url: &str, listener: tokio::net::TcpListener
     let presign_keys = PresignKeys::parse(PRESIGN_KEY).map_err(|error| RunError::Setting(error.to_string()))?;
     let settings = Settings { poll_interval: Duration::from_millis(300), presign_keys, ..Settings::default() };
     // The devices of the demo ask several times a second.
-    let http = HttpConfig { check_per_minute: 0, ..HttpConfig::default() };
+    let http = HttpConfig { check_per_minute: 0, report_per_minute: 0, ..HttpConfig::default() };
     Node::open(&backends, settings, http, None, listener).await
 }
 

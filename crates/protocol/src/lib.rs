@@ -17,6 +17,9 @@ pub use report::{Directive, Failure, ReportReply, StatusReport, ValidationOutcom
 pub const REGISTER_PATH: &str = "/api/v1/devices/register";
 /// Where a device asks for work; the credential is its device token, as for all that follow.
 pub const CHECK_PATH: &str = "/api/v1/updates/check";
+/// The header of an answer to a check that says how long to wait before the next one, in milliseconds. The body says
+/// the same where there is one; an answer 304 has none.
+pub const POLL_INTERVAL_HEADER: &str = "drover-poll-interval-ms";
 /// Where a device reports how an update is going.
 pub const STATUS_PATH: &str = "/api/v1/status";
 /// Where a device reports how an update ended after its self-test.

@@ -19,6 +19,8 @@ pub struct HttpConfig {
     pub cors_origins: Vec<String>,
     /// Update checks per device and minute; 0 lifts the limit.
     pub check_per_minute: u32,
+    /// Heartbeats and reports per device and minute; 0 lifts the limit.
+    pub report_per_minute: u32,
     /// Requests without a valid credential, and logins, per address and minute; 0 lifts the limit.
     pub stranger_per_minute: u32,
     /// Whether the proxy in front writes the client's address as the last one of `X-Forwarded-For`. Without it all
@@ -45,6 +47,7 @@ impl Default for HttpConfig {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             cors_origins: Vec::new(),
             check_per_minute: 10,
+            report_per_minute: 120,
             stranger_per_minute: 100,
             trust_forwarded_for: false,
             max_connections: 10_000,

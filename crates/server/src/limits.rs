@@ -26,6 +26,7 @@ const FORGET_EVERY: Duration = Duration::from_mins(1);
 /// The limits of one server.
 pub(crate) struct Limits {
     check: Option<Limiter<DeviceId>>,
+    report: Option<Limiter<DeviceId>>,
     strangers: Option<Limiter<IpAddr>>,
     /// See [`HttpConfig::trust_forwarded_for`].
     pub(crate) trust_forwarded_for: bool,
@@ -34,10 +35,9 @@ pub(crate) struct Limits {
 impl Limits {
     pub(crate) fn new(config: &HttpConfig) -> Self {
         Self {
-            check: NonZeroU32::new(config.check_per_minute)
-                .map(|per_minute| Limiter::new(per_minute, DefaultClock::default())),
-            strangers: NonZeroU32::new(config.stranger_per_minute)
-                .map(|per_minute| Limiter::new(per_minute, DefaultClock::default())),
+            check: limiter(config.check_per_minute),
+            report: limiter(config.report_per_minute),
+            strangers: limiter(config.stranger_per_minute),
             trust_forwarded_for: config.trust_forwarded_for,
         }
     }
@@ -47,6 +47,14 @@ impl Limits {
         match (&self.check, &caller.actor) {
             (Some(limiter), Actor::Device { id, .. }) => limiter.count(id, "update checks of this device").map(Some),
             _ => Ok(None),
+        }
+    }
+
+    /// Counts a heartbeat or a report.
+    pub(crate) fn count_report(&self, caller: &Caller) -> Result<()> {
+        match (&self.report, &caller.actor) {
+            (Some(limiter), Actor::Device { id, .. }) => limiter.count(id, "reports of this device").map(drop),
+            _ => Ok(()),
         }
     }
 
@@ -66,15 +74,19 @@ impl Limits {
     }
 
     fn forget(&self) {
-        if let Some(check) = &self.check {
-            check.accounts.retain_recent();
-            check.accounts.shrink_to_fit();
+        // Devices that call are as many as are registered, and each is forgotten soon after.
+        for devices in [&self.check, &self.report].into_iter().flatten() {
+            devices.forget();
         }
         if let Some(strangers) = &self.strangers {
-            strangers.accounts.retain_recent();
-            strangers.accounts.shrink_to_fit();
+            strangers.forget();
         }
     }
+}
+
+/// Zero lifts the limit.
+fn limiter<K: Hash + Eq + Clone>(per_minute: u32) -> Option<Limiter<K>> {
+    NonZeroU32::new(per_minute).map(|per_minute| Limiter::new(per_minute, DefaultClock::default()))
 }
 
 /// An IPv6 client owns a /64 and changes its address in it at will, so the network is what is counted.
@@ -105,6 +117,12 @@ impl<K: Hash + Eq + Clone, C: Clock + Clone> Limiter<K, C> {
     fn new(per_minute: NonZeroU32, clock: C) -> Self {
         let accounts = RateLimiter::dashmap_with_clock(Quota::per_minute(per_minute), clock.clone()).with_middleware();
         Self { per_minute: per_minute.get(), accounts, clock }
+    }
+
+    /// Forgets accounts that are full again.
+    fn forget(&self) {
+        self.accounts.retain_recent();
+        self.accounts.shrink_to_fit();
     }
 
     fn count(&self, key: &K, what: &str) -> Result<Standing> {

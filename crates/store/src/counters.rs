@@ -11,6 +11,9 @@ statements! {
            DO UPDATE SET sessions = rollout_counters.sessions + excluded.sessions";
     OF_ROLLOUT = "SELECT stage, state, failure_class, sessions FROM rollout_counters \
                   WHERE tenant_id = $1 AND rollout_id = $2 ORDER BY stage, state, failure_class";
+    // Of all tenants: a node serves the installation; each row says whose it is.
+    OPEN = "SELECT DISTINCT tenant_id, rollout_id FROM rollout_counters WHERE sessions > 0 AND state IN \
+            ('pending', 'offered', 'downloading', 'downloaded', 'installing', 'rebooting', 'validating')";
 }
 
 /// How many sessions of a stage are in one state.
@@ -24,6 +27,20 @@ pub struct CounterRow {
     pub failure_class: String,
     /// How many.
     pub sessions: i64,
+}
+
+/// A rollout with sessions that have not ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::FromRow)]
+pub struct OpenRow {
+    /// Whose it is.
+    pub tenant_id: TenantId,
+    /// The rollout.
+    pub rollout_id: RolloutId,
+}
+
+/// Every rollout of the installation with sessions that have not ended.
+pub async fn open(conn: impl Into<Conn<'_>>) -> Result<Vec<OpenRow>> {
+    run!(conn, |c| sqlx::query_as(OPEN).fetch_all(c).await)
 }
 
 /// Adds `sessions` (may be negative) to a counter.

@@ -175,6 +175,26 @@ pub async fn seen(
     run!(tx, |c| sqlx::query(SEEN).bind(tenant).bind(id).bind(now).bind(agent_version).execute(c).await.map(drop))
 }
 
+/// Notes signs of life of many devices, at most some thousand. A later one that is noted already stands.
+pub async fn seen_at(tx: &mut Tx, tenant: TenantId, sightings: &[(DeviceId, Timestamp)]) -> Result<()> {
+    if sightings.is_empty() {
+        return Ok(());
+    }
+    run!(tx, |c| {
+        // Both databases name the columns of VALUES in this way.
+        let mut query = sqlx::QueryBuilder::new("UPDATE devices SET last_seen_at = v.column2 FROM (");
+        query.push_values(sightings, |mut row, (device, at)| {
+            row.push_bind(*device).push_bind(*at);
+        });
+        query.push(") AS v WHERE devices.tenant_id = ").push_bind(tenant);
+        query.push(
+            " AND devices.id = v.column1 AND (devices.last_seen_at IS NULL OR devices.last_seen_at < v.column2)",
+        );
+        // Its text depends on the number of rows: kept, such statements would push the others out.
+        query.build().persistent(false).execute(c).await.map(drop)
+    })
+}
+
 /// Holds a device still until the transaction ends and returns the token that it registered with.
 pub async fn lock(tx: &mut Tx, tenant: TenantId, id: DeviceId) -> Result<Option<EnrolmentTokenId>> {
     let sql = format!("{LOCK} {}", tx.dialect().for_update());

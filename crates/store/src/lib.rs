@@ -10,6 +10,7 @@ pub mod api_keys;
 pub mod archive;
 pub mod artifacts;
 pub mod audit;
+pub mod changes;
 pub mod content;
 pub mod counters;
 pub mod dependencies;

@@ -3,6 +3,7 @@
 mod access;
 mod audit;
 mod catalogue;
+mod changes;
 mod content;
 mod devices;
 mod fixture;

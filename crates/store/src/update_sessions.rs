@@ -79,6 +79,9 @@ statements! {
     NEXT_DUE = "SELECT MIN(next_action_at) FROM update_sessions WHERE tenant_id = $1 AND rollout_id = $2";
     WAITING = "SELECT id, device_id, stage, state, next_action_at FROM update_sessions \
                WHERE tenant_id = $1 AND rollout_id = $2 AND state IN ('pending', 'offered') ORDER BY id LIMIT $3";
+    // One state at a time: so the index is the order, however many there are.
+    DEVICES_OF = "SELECT id, device_id FROM update_sessions WHERE tenant_id = $1 AND rollout_id = $2 AND state = $3 \
+                  AND id > $4 ORDER BY id LIMIT $5";
     OFFER = "UPDATE update_sessions SET state = 'offered', from_version = $3, from_firmware_id = $4, \
              next_action_at = $5, started_at = $6, updated_at = $6 \
              WHERE tenant_id = $1 AND id = $2 AND state = 'pending'";
@@ -364,6 +367,34 @@ pub async fn waiting(
     limit: i64,
 ) -> Result<Vec<SessionRef>> {
     run!(conn, |c| sqlx::query_as(WAITING).bind(tenant).bind(rollout).bind(limit).fetch_all(c).await)
+}
+
+/// A session and its device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::FromRow)]
+pub struct DeviceRef {
+    /// The session.
+    pub id: UpdateSessionId,
+    /// The device.
+    pub device_id: DeviceId,
+}
+
+/// Up to `limit` sessions of a rollout in one state, oldest first, from behind `after`.
+pub async fn devices_of(
+    conn: impl Into<Conn<'_>>,
+    tenant: TenantId,
+    rollout: RolloutId,
+    state: SessionState,
+    after: UpdateSessionId,
+    limit: i64,
+) -> Result<Vec<DeviceRef>> {
+    run!(conn, |c| sqlx::query_as(DEVICES_OF)
+        .bind(tenant)
+        .bind(rollout)
+        .bind(state)
+        .bind(after)
+        .bind(limit)
+        .fetch_all(c)
+        .await)
 }
 
 /// The version that a running update takes a device to.

@@ -7,6 +7,7 @@
 #![expect(clippy::missing_panics_doc, reason = "a test that cannot go on ends by a panic: all of this does")]
 
 mod answer;
+pub mod checks;
 mod clock;
 mod device;
 mod options;
@@ -23,6 +24,6 @@ pub use drover_sim::Fleet as TestFleet;
 pub use options::ServerOptions;
 pub use profile::Profile;
 pub use release::{Release, ReleaseBuilder, private_key};
-pub use server::TestServer;
+pub use server::{Node, TestServer};
 pub use tenant::OtherTenant;
 pub use wait::{DEADLINE, eventually};

@@ -23,7 +23,8 @@ pub struct ServerOptions {
 impl ServerOptions {
     /// The defaults.
     pub fn new(profile: Profile) -> Self {
-        let http = HttpConfig { check_per_minute: 0, stranger_per_minute: 0, ..HttpConfig::default() };
+        let free = HttpConfig { check_per_minute: 0, report_per_minute: 0, ..HttpConfig::default() };
+        let http = HttpConfig { stranger_per_minute: 0, ..free };
         Self { profile, clock: Arc::new(SystemClock), settings: Settings::default(), http }
     }
 

@@ -47,6 +47,27 @@ impl Drop for TestServer {
     }
 }
 
+/// One more process, as it were, beside a [`TestServer`].
+pub struct Node {
+    runtime: Option<Runtime>,
+    address: SocketAddr,
+}
+
+impl Node {
+    /// Its address, without a slash at the end.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
 /// Opens the application and serves it.
 async fn serve(options: ServerOptions, backends: Backends, listener: TcpListener) -> Option<FirstStart> {
     let (settings, clock) = (options.settings, options.clock);
@@ -133,6 +154,17 @@ impl TestServer {
         let count: Result<i64, sqlx::Error> =
             async { run!(self.db.db(), |c| sqlx::query_scalar(sql).fetch_one(c).await) }.await;
         count.expect("the table can be counted")
+    }
+
+    /// Starts another node on the same database and objects. It ends when it is dropped.
+    pub async fn another_node(&self) -> Node {
+        let runtime = new_runtime();
+        let address = SocketAddr::from(([127, 0, 0, 1], 0));
+        let listener = runtime.spawn(TcpListener::bind(address)).await.expect("it runs").expect("a port is free");
+        let address = listener.local_addr().expect("the listener has an address");
+        let started = runtime.spawn(serve(self.options.clone(), self.backends.clone(), listener)).await;
+        assert!(started.expect("the node starts").is_none(), "what the first node made is there");
+        Node { runtime: Some(runtime), address }
     }
 
     /// Its address, without a slash at the end.
@@ -238,7 +270,7 @@ impl TestServer {
 }
 
 /// Follows no redirects, and trusts no certificates: reading those of the system takes longer than most tests.
-fn network_client() -> reqwest::Client {
+pub(crate) fn network_client() -> reqwest::Client {
     let builder = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy();
     builder.tls_certs_only([]).timeout(DEADLINE).build().expect("a network client can be made")
 }

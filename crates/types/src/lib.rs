@@ -38,7 +38,8 @@ pub use id::{
 pub use key::KeyAlgorithm;
 pub use permission::{Permission, Permissions, Role};
 pub use state::{
-    BreachAction, DeviceStatus, FirmwareState, RolloutKind, RolloutState, SessionState, StageState, UpdateStatus,
+    BreachAction, ChangeKind, DeviceStatus, FirmwareState, RolloutKind, RolloutState, SessionState, StageState,
+    UpdateStatus,
 };
 pub use text_enum::UnknownText;
 pub use time::{InvalidTimestamp, Timestamp};

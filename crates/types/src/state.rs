@@ -27,6 +27,16 @@ text_enum! {
 }
 
 text_enum! {
+    /// What changed, for the nodes that keep it in memory.
+    ChangeKind, "kind of change" {
+        /// A device: its tokens may be void, it may have something to do.
+        Device = "device",
+        /// A rollout: its waiting devices may have something to do.
+        Rollout = "rollout",
+    }
+}
+
+text_enum! {
     /// Why a rollout exists.
     RolloutKind, "rollout kind" {
         /// It takes devices to a firmware.

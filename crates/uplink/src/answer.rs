@@ -1,7 +1,9 @@
 //! What an answer without success means: a word of the server, or of something that stands in between.
 
+use std::time::Duration;
+
 use reqwest::StatusCode;
-use reqwest::header::HeaderValue;
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use serde::Deserialize;
 
 use crate::CallError;
@@ -27,20 +29,26 @@ struct Problem {
 pub(crate) fn failed(
     path: &'static str,
     status: StatusCode,
-    content_type: Option<&HeaderValue>,
+    headers: &HeaderMap,
     body: &[u8],
 ) -> CallError {
     let problem = serde_json::from_slice::<Problem>(body).ok();
     let is_ours = problem.as_ref().is_some_and(|problem| problem.type_uri.starts_with(OUR_PROBLEMS));
     let message = message(problem, body);
     let asks_for_patience = matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT);
-    if !is_ours || !is_problem(content_type) || !status.is_client_error() || asks_for_patience {
-        return CallError::Unavailable { path, status: status.as_u16(), message };
+    if !is_ours || !is_problem(headers.get(CONTENT_TYPE)) || !status.is_client_error() || asks_for_patience {
+        return CallError::Unavailable { path, status: status.as_u16(), message, retry_after: retry_after(headers) };
     }
     match status {
         StatusCode::UNAUTHORIZED => CallError::Unauthenticated { path, message },
         _ => CallError::Refused { path, status: status.as_u16(), message },
     }
+}
+
+/// In seconds only: a device's clock may be years off.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let seconds = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
+    Some(Duration::from_secs(seconds))
 }
 
 fn is_problem(content_type: Option<&HeaderValue>) -> bool {

@@ -1,5 +1,7 @@
 //! Why a call to the server did not work.
 
+use std::time::Duration;
+
 /// A call to the server failed.
 #[derive(Debug, thiserror::Error)]
 pub enum CallError {
@@ -22,6 +24,8 @@ pub enum CallError {
         status: u16,
         /// What the server says.
         message: String,
+        /// How long the server asks to be left alone.
+        retry_after: Option<Duration>,
     },
     /// The server says that the credential is not valid (any more).
     #[error("call {path}: the server does not accept this credential: {message}; enrol the device again")]
@@ -52,6 +56,14 @@ pub enum CallError {
 }
 
 impl CallError {
+    /// How long the server asks to be left alone; none when it does not say.
+    pub const fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Unavailable { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
+
     /// The same call may work later without anybody doing anything.
     pub const fn is_temporary(&self) -> bool {
         matches!(self, Self::Transport { .. } | Self::Unavailable { .. })

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use drover_protocol::{
-    CHECK_PATH, CheckReply, HEARTBEAT_PATH, Heartbeat, HeartbeatReply, REGISTER_PATH, RegisterReply, RegisterRequest,
-    ReportReply, STATUS_PATH, StatusReport, VALIDATION_PATH, ValidationReport,
+    CHECK_PATH, CheckReply, HEARTBEAT_PATH, Heartbeat, HeartbeatReply, POLL_INTERVAL_HEADER, REGISTER_PATH,
+    RegisterReply, RegisterRequest, ReportReply, STATUS_PATH, StatusReport, VALIDATION_PATH, ValidationReport,
 };
-use reqwest::header::CONTENT_TYPE;
-use reqwest::{Method, RequestBuilder, Response, Url};
+use reqwest::header::{ETAG, HeaderMap, HeaderValue, IF_NONE_MATCH};
+use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -48,7 +48,27 @@ impl Client {
 
     /// Asks for work.
     pub async fn check(&self) -> Result<CheckReply, CallError> {
-        self.call(CHECK_PATH, self.request(Method::GET, CHECK_PATH)).await
+        Ok(self.check_since(None).await?.0)
+    }
+
+    /// Asks for work, with what the last check gave when it held no offer: as long as that holds, the server only says
+    /// so. With the reply comes what to ask with next.
+    pub async fn check_since(&self, last: Option<&Nothing>) -> Result<(CheckReply, Option<Nothing>), CallError> {
+        let mut request = self.request(Method::GET, CHECK_PATH);
+        if let Some(last) = last {
+            request = request.header(IF_NONE_MATCH, last.tag.clone());
+        }
+        let Raw { status, headers, body } = send(CHECK_PATH, request).await?;
+        let reply = match last {
+            Some(last) if status == StatusCode::NOT_MODIFIED => {
+                CheckReply { offer: None, poll_interval_ms: poll_interval_ms(&headers).unwrap_or(last.poll_interval_ms) }
+            }
+            _ => read(CHECK_PATH, status, &headers, &body)?,
+        };
+        // An offer's addresses are new each time: there is nothing to compare.
+        let tag = headers.get(ETAG).filter(|_| reply.offer.is_none());
+        let nothing = tag.map(|tag| Nothing { tag: tag.clone(), poll_interval_ms: reply.poll_interval_ms });
+        Ok((reply, nothing))
     }
 
     /// Reports how an update is going.
@@ -78,16 +98,45 @@ impl Client {
     }
 
     async fn call<R: DeserializeOwned>(&self, path: &'static str, request: RequestBuilder) -> Result<R, CallError> {
-        let response = request.send().await.map_err(|source| transport(path, source))?;
-        let status = response.status();
-        let content_type = response.headers().get(CONTENT_TYPE).cloned();
-        let body = read_body(path, response).await?;
-        if status.is_success() {
-            return serde_json::from_slice(&body)
-                .map_err(|error| CallError::Unreadable { path, what: error.to_string() });
-        }
-        Err(failed(path, status, content_type.as_ref(), &body))
+        let Raw { status, headers, body } = send(path, request).await?;
+        read(path, status, &headers, &body)
     }
+}
+
+/// An answer to a check that held no offer.
+#[derive(Debug, Clone)]
+pub struct Nothing {
+    tag: HeaderValue,
+    poll_interval_ms: u64,
+}
+
+/// An answer as it came.
+struct Raw {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Vec<u8>,
+}
+
+async fn send(path: &'static str, request: RequestBuilder) -> Result<Raw, CallError> {
+    let response = request.send().await.map_err(|source| transport(path, source))?;
+    let (status, headers) = (response.status(), response.headers().clone());
+    Ok(Raw { status, headers, body: read_body(path, response).await? })
+}
+
+fn read<R: DeserializeOwned>(
+    path: &'static str,
+    status: StatusCode,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Result<R, CallError> {
+    if status.is_success() {
+        return serde_json::from_slice(body).map_err(|error| CallError::Unreadable { path, what: error.to_string() });
+    }
+    Err(failed(path, status, headers, body))
+}
+
+fn poll_interval_ms(headers: &HeaderMap) -> Option<u64> {
+    headers.get(POLL_INTERVAL_HEADER)?.to_str().ok()?.parse().ok()
 }
 
 fn transport(path: &'static str, source: reqwest::Error) -> CallError {

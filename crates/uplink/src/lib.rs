@@ -14,7 +14,7 @@ mod queue;
 
 pub use address::{AddressError, server_address};
 pub use call_error::CallError;
-pub use client::Client;
+pub use client::{Client, Nothing};
 pub use download::{Download, DownloadError, MinRate, download, download_at_least};
 pub use network::{DeviceTime, Network, NetworkError, http_client};
 pub use queue::{MAX_QUEUED_REPORTS, QueueError, Report, ReportQueue};

@@ -39,6 +39,45 @@ async fn the_token_goes_to_the_server_and_its_path_may_have_a_prefix() {
 }
 
 #[tokio::test]
+async fn what_holds_still_is_not_sent_again() {
+    async fn check(headers: HeaderMap) -> Response {
+        match headers.get(header::IF_NONE_MATCH).map(|tag| tag.to_str().expect("text")) {
+            None => ([(header::ETAG, "W/\"none\"")], r#"{"poll_interval_ms": 5}"#).into_response(),
+            Some("W/\"none\"") => {
+                (StatusCode::NOT_MODIFIED, [("drover-poll-interval-ms", "7"), ("etag", "W/\"later\"")]).into_response()
+            }
+            // Something in between took the header away.
+            Some("W/\"later\"") => StatusCode::NOT_MODIFIED.into_response(),
+            other => panic!("{other:?}"),
+        }
+    }
+    let client = client(&serve(axum::Router::new().route(CHECK_PATH, get(check))).await);
+    let (reply, first) = client.check_since(None).await.expect("a reply");
+    assert!(reply.offer.is_none() && reply.poll_interval_ms == 5);
+    let (reply, second) = client.check_since(first.as_ref()).await.expect("a reply");
+    assert!(reply.offer.is_none() && reply.poll_interval_ms == 7);
+    let (reply, third) = client.check_since(second.as_ref()).await.expect("a reply");
+    assert!(reply.offer.is_none() && reply.poll_interval_ms == 7, "what was said last holds");
+    assert!(third.is_none(), "an answer without a tag is not compared with");
+}
+
+#[tokio::test]
+async fn an_answer_that_nobody_asked_for_is_none() {
+    let error = check_against(StatusCode::NOT_MODIFIED, "text/plain", "").await;
+    assert!(matches!(error, CallError::Unavailable { status: 304, .. }) && error.is_temporary(), "{error}");
+}
+
+#[tokio::test]
+async fn the_server_says_how_long_to_leave_it_alone() {
+    for (value, seconds) in [("7", Some(7)), ("Wed, 21 Oct 2026 07:28:00 GMT", None)] {
+        let answer = move || async move { (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, value)]) };
+        let address = serve(axum::Router::new().route(CHECK_PATH, get(answer))).await;
+        let error = client(&address).check().await.expect_err("no reply");
+        assert_eq!(error.retry_after(), seconds.map(std::time::Duration::from_secs));
+    }
+}
+
+#[tokio::test]
 async fn the_problem_of_the_server_is_told() {
     let problem = r#"{"type": "urn:drover:problem:conflict", "title": "No", "detail": "the rollout is\npaused"}"#;
     for content_type in [PROBLEM, "Application/Problem+JSON; charset=utf-8"] {

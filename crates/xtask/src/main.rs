@@ -44,6 +44,12 @@ enum Chore {
 enum Bench {
     /// Size of the binaries, memory of the idle server and the idle agent
     Footprint,
+    /// Update checks of 500 000 devices on SQLite and PostgreSQL; `-- --help` lists the options
+    Checks {
+        /// Handed to the benchmark: `--devices`, `--seconds`, `--connections`, `--sqlite-only`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        options: Vec<String>,
+    },
     /// A stage of a whole fleet opens, then devices report; `-- --help` lists the options
     Rollout {
         /// Handed to the benchmark: `--devices`, `--database`, `--reports-per-s`, `--seconds`
@@ -58,6 +64,7 @@ fn main() -> ExitCode {
         Chore::Openapi { check } => openapi::run(check),
         Chore::Bench { what: Bench::Footprint } => footprint::run(),
         Chore::Bench { what: Bench::Rollout { options } } => bench::run("rollout", &options),
+        Chore::Bench { what: Bench::Checks { options } } => bench::run("checks", &options),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use drover_store::{idempotency, logins, tenants, unused_content};
+use drover_store::{changes, idempotency, logins, tenants, unused_content};
 use drover_types::{TenantId, Timestamp};
 use tokio_util::sync::CancellationToken;
 
@@ -17,6 +17,9 @@ const IDEMPOTENCY_TTL: Duration = Duration::from_hours(24);
 
 /// How long content without a name is kept: an upload that is under way may give it a new one.
 const UNUSED_CONTENT_TTL: Duration = Duration::from_hours(24);
+
+/// How long changes are kept for nodes that have not read them.
+const CHANGES_TTL: Duration = Duration::from_hours(1);
 
 /// Content removed per tenant and round.
 const CONTENT_MAX: i64 = 1_000;
@@ -38,6 +41,9 @@ pub(super) async fn run(app: Arc<App>, stop: CancellationToken) {
 
 pub(super) async fn round(app: &App, stop: &CancellationToken) -> Result<()> {
     let now = app.now();
+    app.writer
+        .write(move |tx| Box::pin(async move { Ok::<_, Error>(changes::trim(tx, now.minus(CHANGES_TTL)).await?) }))
+        .await?;
     for tenant in tenants::all(&app.db, TENANTS_MAX).await? {
         let tenant = tenant.tenant_id;
         app.writer

@@ -4,7 +4,7 @@ use drover_db::{Lease, Tx};
 use drover_store::stages::{self, Cursor, StageRow, StateChange};
 use drover_store::targets::{self, Range, Target};
 use drover_store::update_sessions::{self, Chosen, INSERT_ROWS_MAX, PendingStage};
-use drover_store::{counters, firmware, rollouts};
+use drover_store::{changes, counters, firmware, rollouts};
 use drover_types::{
     DEVICE_BUCKETS, DeviceId, FirmwareId, RolloutKind, SessionState, StageState, TenantId, Timestamp, UpdateSessionId,
 };
@@ -44,9 +44,12 @@ async fn target(app: &App, view: &View) -> Result<Target> {
     Ok(rollout_target(view.tenant, view.row.id, firmware, &groups))
 }
 
-/// Chooses the next batch of devices; makes the stage running when no more are to be chosen.
+/// Chooses the next batch of devices, or makes the stage running when no more are to be chosen.
 pub(super) async fn fill(app: &App, lease: &Lease, view: &View, stage: &StageRow) -> Result<()> {
     let remaining = stage.remaining.unwrap_or(0);
+    if remaining == 0 {
+        return release(app, lease, view, stage).await;
+    }
     let limit = usize::try_from(remaining).unwrap_or(BATCH).min(BATCH);
     let now = view.now;
     let ids = (0..limit).map(|_| UpdateSessionId::generate(now, app.entropy())).collect();
@@ -64,6 +67,26 @@ pub(super) async fn fill(app: &App, lease: &Lease, view: &View, stage: &StageRow
         now,
     };
     app.writer.write(move |tx| Box::pin(async move { batch.run(tx).await })).await
+}
+
+/// From here on its devices are told; a step of its own, as every node has to hear of it.
+async fn release(app: &App, lease: &Lease, view: &View, stage: &StageRow) -> Result<()> {
+    let (lease, tenant, rollout, epoch) = (lease.clone(), view.tenant, view.row.id, view.row.epoch);
+    let (position, now) = (stage.position, view.now);
+    let _news = app.feed.announce();
+    app.writer
+        .write(move |tx| {
+            Box::pin(async move {
+                hold(tx, &lease).await?;
+                if rollouts::lock(tx, tenant, rollout).await? != Some(epoch) {
+                    return Ok(());
+                }
+                let change = StateChange { from: StageState::Opening, to: StageState::Running, soak_until: None };
+                stages::set_state(tx, tenant, rollout, position, change, now).await?;
+                Ok::<_, Error>(changes::push_rollout(tx, tenant, rollout, now).await?)
+            })
+        })
+        .await
 }
 
 struct Batch {
@@ -94,7 +117,7 @@ impl Batch {
         if rollouts::lock(tx, tenant, rollout).await? != Some(self.epoch) {
             return Ok(());
         }
-        let picked = if self.limit == 0 { Picked { devices: Vec::new(), next: None } } else { self.pick(tx).await? };
+        let picked = self.pick(tx).await?;
         let chosen: Vec<Chosen> = self
             .ids
             .iter()
@@ -114,10 +137,6 @@ impl Batch {
         let cursor = Cursor { remaining, bucket, device };
         if !stages::advance(tx, tenant, rollout, position, self.remaining, cursor).await? {
             return Err(Error::conflict("stage_moved", "another driver opened this stage further"));
-        }
-        if remaining == 0 {
-            let change = StateChange { from: StageState::Opening, to: StageState::Running, soak_until: None };
-            stages::set_state(tx, tenant, rollout, position, change, self.now).await?;
         }
         Ok(())
     }

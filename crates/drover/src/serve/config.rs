@@ -70,6 +70,9 @@ pub(crate) struct ServeArgs {
     /// Update checks per device and minute; 0 lifts the limit
     #[arg(long, env = "DROVER_CHECK_PER_MINUTE", value_name = "N")]
     check_per_minute: Option<u32>,
+    /// Heartbeats and reports per device and minute; 0 lifts the limit
+    #[arg(long, env = "DROVER_REPORT_PER_MINUTE", value_name = "N")]
+    report_per_minute: Option<u32>,
     /// Requests without a valid credential per address and minute; 0 lifts the limit
     #[arg(long, env = "DROVER_STRANGER_PER_MINUTE", value_name = "N")]
     stranger_per_minute: Option<u32>,
@@ -111,6 +114,7 @@ struct FileConfig {
     migrate: Option<bool>,
     poll_interval_ms: Option<u64>,
     check_per_minute: Option<u32>,
+    report_per_minute: Option<u32>,
     stranger_per_minute: Option<u32>,
     archive_after_days: Option<u64>,
     cors_origins: Option<Vec<String>>,
@@ -157,6 +161,7 @@ pub(crate) fn load(args: ServeArgs) -> Result<ServeConfig, RunError> {
         listen: args.listen.or(file.listen).unwrap_or(defaults.listen),
         cors_origins: args.cors_origins.or(file.cors_origins).unwrap_or_default(),
         check_per_minute: args.check_per_minute.or(file.check_per_minute).unwrap_or(defaults.check_per_minute),
+        report_per_minute: args.report_per_minute.or(file.report_per_minute).unwrap_or(defaults.report_per_minute),
         stranger_per_minute: args
             .stranger_per_minute
             .or(file.stranger_per_minute)

@@ -1,6 +1,7 @@
 //! The main job with the real programs: `drover serve`, `drover-agent` and the command line, killed on purpose.
 
 mod agent;
+mod bench;
 mod fleet;
 mod moved;
 mod operator;
@@ -49,6 +50,11 @@ async fn of_two_servers_one_is_killed_in_mid_stage_ten_times() {
 #[tokio::test]
 async fn source_000s_curl_works_word_for_word() {
     story::presign_with_curl().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_benchmark_of_update_checks_measures_what_it_says() {
+    bench::checks().await;
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::extract::{Json, Path};
+use crate::limits::Limits;
 use crate::problem::Result;
 use crate::responses::WriteProblems;
 use crate::state::Server;
@@ -24,9 +25,11 @@ pub(crate) fn routes() -> OpenApiRouter<Server> {
     responses((status = 200, body = HeartbeatReply), WriteProblems))]
 async fn heartbeat(
     State(app): State<Arc<App>>,
+    State(limits): State<Arc<Limits>>,
     caller: Caller,
     Json(body): Json<Heartbeat>,
 ) -> Result<Reply<HeartbeatReply>> {
+    limits.count_report(&caller)?;
     Ok(Reply(app.heartbeat(&caller, body).await?))
 }
 
@@ -35,6 +38,7 @@ async fn heartbeat(
     request_body = Heartbeat, responses((status = 200, body = HeartbeatReply), WriteProblems))]
 async fn device_status(
     State(app): State<Arc<App>>,
+    State(limits): State<Arc<Limits>>,
     caller: Caller,
     Path(id): Path<DeviceId>,
     Json(body): Json<Heartbeat>,
@@ -45,5 +49,6 @@ async fn device_status(
         // Other devices are not visible to a device.
         return Err(Error::not_found("device", id).into());
     }
+    limits.count_report(&caller)?;
     Ok(Reply(app.heartbeat(&caller, body).await?))
 }

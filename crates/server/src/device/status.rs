@@ -10,6 +10,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::extract::Json;
+use crate::limits::Limits;
 use crate::problem::Result;
 use crate::responses::WriteProblems;
 use crate::state::Server;
@@ -23,8 +24,10 @@ pub(crate) fn routes() -> OpenApiRouter<Server> {
     responses((status = 200, body = ReportReply), WriteProblems))]
 async fn status_report(
     State(app): State<Arc<App>>,
+    State(limits): State<Arc<Limits>>,
     caller: Caller,
     Json(body): Json<StatusReport>,
 ) -> Result<Reply<ReportReply>> {
+    limits.count_report(&caller)?;
     Ok(Reply(app.status_report(&caller, body).await?))
 }

@@ -55,7 +55,7 @@ fn accounts_that_are_full_again_are_forgotten() {
 fn device(number: u128) -> Caller {
     let time = Timestamp::from_micros(0);
     let tenant = TenantId::generate(time, 0);
-    let actor = Actor::Device { id: DeviceId::generate(time, number), device_type: "truck".into(), last_seen_at: None };
+    let actor = Actor::Device { id: DeviceId::generate(time, number), is_new: false };
     Caller { home: tenant, tenant, actor, rights: Rights::default(), origin: Origin::default() }
 }
 

@@ -46,6 +46,22 @@ on_both! {
         assert_eq!(ids(acme, Filter { group: Some(group), ..robots }, 9).await, [one]);
     }
 
+    async fn signs_of_life_of_many_are_written_at_once(test: TestDb) {
+        let acme = acme(&test).await;
+        let other = Scope::new(acme.db, 2, "other").await;
+        let [early, late, never] = [acme.device(10, 0).await, acme.device(11, 0).await, acme.device(12, 0).await];
+        let stranger = other.device(13, 0).await;
+        commit!(acme.db, |tx| devices::seen(tx, acme.tenant, late, None, at(100)));
+        let rows = [(early, at(50)), (late, at(50)), (stranger, at(50)), (DeviceId(uuid(99)), at(50))];
+        commit!(acme.db, |tx| devices::seen_at(tx, acme.tenant, &rows));
+        commit!(acme.db, |tx| devices::seen_at(tx, acme.tenant, &[]));
+        let mut seen = Vec::new();
+        for (scope, device) in [(acme, early), (acme, late), (acme, never), (other, stranger)] {
+            seen.push(devices::get(scope.db, scope.tenant, device).await.unwrap().unwrap().last_seen_at);
+        }
+        assert_eq!(seen, [Some(at(50)), Some(at(100)), None, None], "nothing goes back, and tenants are apart");
+    }
+
     async fn a_device_changes(test: TestDb) {
         let acme = acme(&test).await;
         let id = acme.device(10, 0).await;

@@ -9,12 +9,15 @@ use drover_types::SessionState;
 use super::catalogue::Catalogue;
 use super::fixture::migrated;
 
-/// Tables of the installation: the tenants themselves, the duties of processes, the history of the schema.
-const WITHOUT_TENANT: [&str; 4] = ["tenants", "tenant_tree", "leases", "schema_migrations"];
+/// Tables of the installation: the tenants themselves, the duties of processes, what nodes have to hear of (also
+/// of tenants that are gone), the history of the schema.
+const WITHOUT_TENANT: [&str; 5] = ["tenants", "tenant_tree", "leases", "changes", "schema_migrations"];
 /// A grant of a user may hold in a tenant below his own.
 const SCOPE: &str = "scope_tenant_id";
-/// The driver looks for what is due in the whole installation; the tree of tenants; who owns a tenant.
-const INDEXES_WITHOUT_TENANT: [&str; 3] = ["rollouts_by_next_tick", "tenant_tree_by_descendant", "grants_by_scope"];
+/// The driver looks for what is due, and every node for what changed, in the whole installation; the tree of tenants;
+/// who owns a tenant.
+const INDEXES_WITHOUT_TENANT: [&str; 4] =
+    ["rollouts_by_next_tick", "changes_by_seq", "tenant_tree_by_descendant", "grants_by_scope"];
 
 #[tokio::test]
 async fn both_databases_have_one_schema() {

@@ -218,6 +218,37 @@ on_both! {
         assert_eq!(ids(&page), newest_first[2..]);
     }
 
+    async fn devices_of_open_sessions_in_pages(test: TestDb) {
+        let acme = acme(&test).await;
+        let (rollout, new, _) = with_rollout(acme).await;
+        let mut pending = Vec::new();
+        for n in 0..4 {
+            let device = acme.device(10 + n, 0).await;
+            pending.push((acme.pending(300 + n, rollout, device, new.id).await, device));
+        }
+        assert!(acme.offer(pending[1].0, None, at(90)).await);
+        let page = async |state, after: Option<UpdateSessionId>, limit| {
+            let after = after.unwrap_or(UpdateSessionId(uuid::Uuid::nil()));
+            let rows = sessions::devices_of(acme.db, acme.tenant, rollout, state, after, limit).await.unwrap();
+            rows.into_iter().map(|row| (row.id, row.device_id)).collect::<Vec<_>>()
+        };
+        assert_eq!(page(SessionState::Pending, None, 2).await, [pending[0], pending[2]]);
+        assert_eq!(page(SessionState::Pending, Some(pending[2].0), 2).await, [pending[3]]);
+        assert_eq!(page(SessionState::Offered, None, 2).await, [pending[1]]);
+        let add = async |state, sessions| {
+            commit!(acme.db, |tx| crate::counters::add(tx, acme.tenant, rollout, 0, state, None, sessions));
+        };
+        let open = async || crate::counters::open(acme.db).await.unwrap();
+        add(SessionState::Succeeded, 1).await;
+        assert!(open().await.is_empty());
+        add(SessionState::Pending, 2).await;
+        add(SessionState::Offered, 1).await;
+        assert_eq!(open().await.iter().map(|row| (row.tenant_id, row.rollout_id)).collect::<Vec<_>>(), [(acme.tenant, rollout)]);
+        add(SessionState::Pending, -2).await;
+        add(SessionState::Offered, -1).await;
+        assert!(open().await.is_empty());
+    }
+
     async fn the_driver_sees_what_is_due_and_what_waits(test: TestDb) {
         let acme = acme(&test).await;
         let (rollout, new, _) = with_rollout(acme).await;

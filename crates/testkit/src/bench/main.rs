@@ -1,6 +1,7 @@
 //! Benchmarks against the real `drover serve`, with fleets that no test would wait for. `cargo xtask bench` builds what
 //! they need, starts the servers of the cluster profile, and runs them.
 
+mod checks;
 mod fleet;
 mod place;
 mod rollout;
@@ -11,6 +12,8 @@ use clap::Parser;
 #[derive(Parser)]
 #[command(name = "drover-bench", about = "Benchmarks of Drover: use cargo xtask bench")]
 enum Bench {
+    /// Update checks: with nothing to do, with some offers, while a stage opens
+    Checks(checks::Options),
     /// Open a stage of a whole fleet, then take its reports
     Rollout(rollout::Options),
 }
@@ -18,6 +21,7 @@ enum Bench {
 fn main() {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime can be made");
     match Bench::parse() {
+        Bench::Checks(options) => runtime.block_on(checks::run(&options)),
         Bench::Rollout(options) => runtime.block_on(rollout::run(&options)),
     }
 }

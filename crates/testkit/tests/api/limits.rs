@@ -24,8 +24,34 @@ on_the_local_profile! {
         let seconds: u64 = refused.header("retry-after").parse().expect("it says when to come back");
         assert!((1..=6).contains(&seconds), "{seconds}");
         assert_eq!(check(&other.token).await.status, 200, "others are not held back");
-        // Reports are never held back.
+        // Reports have an account of their own.
         one.heartbeat(Vec::new()).await;
+    }
+
+    async fn each_device_has_its_own_reports(profile: Profile) {
+        let mut options = ServerOptions::new(profile);
+        options.http.report_per_minute = 3;
+        let server = options.start().await;
+        let [one, other] = [server.device("A", None).await, server.device("B", None).await];
+        let own_path = format!("/api/v1/devices/{}/status", one.id);
+        let post = |path: &str, token: &str| {
+            answer(server.request(Method::POST, path).bearer_auth(token).json(&json!({ "components": [] })))
+        };
+        for path in ["/api/v1/heartbeat", &own_path, "/api/v1/heartbeat"] {
+            assert_eq!(post(path, &one.token).await.status, 200);
+        }
+        post("/api/v1/heartbeat", &one.token).await.problem(429, "rate_limited");
+        let session_id = "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b";
+        let validation = json!({ "session_id": session_id, "outcome": "succeeded", "component": "main" });
+        for (path, body) in [
+            ("/api/v1/status", json!({ "session_id": session_id, "state": "downloading", "progress": 1 })),
+            ("/api/v1/validation", validation),
+        ] {
+            let request = server.request(Method::POST, path).bearer_auth(&one.token).json(&body);
+            answer(request).await.problem(429, "rate_limited");
+        }
+        assert_eq!(post("/api/v1/heartbeat", &other.token).await.status, 200, "others are not held back");
+        assert!(one.check().await.is_none(), "checks have an account of their own");
     }
 
     async fn strangers_are_counted_by_address(profile: Profile) {

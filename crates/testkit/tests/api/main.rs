@@ -8,6 +8,8 @@ mod archive;
 mod artifacts;
 mod auth;
 mod backup;
+mod change_feed;
+mod checks;
 mod device_attributes;
 mod devices;
 mod enrolment_tokens;

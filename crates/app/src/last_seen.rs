@@ -1,0 +1,68 @@
+//! When devices were last heard of: kept in live state, written in batches.
+//!
+//! It is not a promise: a node that is killed loses what it heard in the last minute. An orderly end loses nothing.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use drover_bus::Sighting;
+use drover_store::devices;
+use drover_types::{DeviceId, TenantId, Timestamp};
+
+use crate::{App, Error, Result};
+
+/// How long a sighting waits: a device that calls every few seconds is written once in this time.
+const WRITE_AFTER: Duration = Duration::from_mins(1);
+
+/// Rows per transaction: few enough that those who wait for the writer do not notice.
+const BATCH: usize = 1_000;
+
+impl App {
+    /// Writes down the sightings that have waited for long enough.
+    pub(crate) async fn write_due_sightings(&self) {
+        self.write_sightings(self.now().minus(WRITE_AFTER)).await;
+    }
+
+    /// Writes down everything that is known.
+    pub(crate) async fn write_all_sightings(&self) {
+        self.write_sightings(Timestamp::from_micros(i64::MAX)).await;
+    }
+
+    async fn write_sightings(&self, before: Timestamp) {
+        loop {
+            let batch = self.hot.take(before, BATCH).await;
+            if batch.is_empty() {
+                return;
+            }
+            if let Err(error) = self.write_batch(&batch).await {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(error, "failed to note when devices were last heard of; trying again");
+                for sighting in batch {
+                    self.hot.seen(sighting);
+                }
+                return;
+            }
+        }
+    }
+
+    async fn write_batch(&self, batch: &[Sighting]) -> Result<()> {
+        let mut by_tenant: BTreeMap<TenantId, Vec<(DeviceId, Timestamp)>> = BTreeMap::new();
+        for sighting in batch {
+            by_tenant.entry(sighting.tenant).or_default().push((sighting.device, sighting.at));
+        }
+        for rows in by_tenant.values_mut() {
+            // Two nodes that write the same devices lock them in one order.
+            rows.sort_unstable();
+        }
+        self.writer
+            .write(move |tx| {
+                Box::pin(async move {
+                    for (tenant, rows) in &by_tenant {
+                        devices::seen_at(tx, *tenant, rows).await?;
+                    }
+                    Ok::<_, Error>(())
+                })
+            })
+            .await
+    }
+}

@@ -1,0 +1,35 @@
+//! Reads what changed, so that what this node keeps in memory stays right.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::App;
+
+/// How often this node looks when nobody pokes it: how late it hears of what other nodes changed.
+const INTERVAL: Duration = Duration::from_millis(500);
+
+pub(super) async fn run(app: Arc<App>, stop: CancellationToken) {
+    let mut failed = false;
+    while !stop.is_cancelled() {
+        let looked = tokio::select! {
+            () = stop.cancelled() => return,
+            looked = app.look_at_changes() => looked,
+        };
+        match looked {
+            Ok(()) if failed => tracing::info!("changes can be read again"),
+            Err(ref error) if !failed => {
+                let error = error as &dyn std::error::Error;
+                tracing::warn!(error, "failed to read what changed; this node soon offers nothing; trying again");
+            }
+            Ok(()) | Err(_) => {}
+        }
+        failed = looked.is_err();
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = app.feed.poke.notified(), if !failed => {}
+            () = tokio::time::sleep(INTERVAL) => {}
+        }
+    }
+}

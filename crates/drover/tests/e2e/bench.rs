@@ -1,0 +1,27 @@
+//! The benchmark of update checks with few devices: it works, and its figures are of what it says.
+
+use std::time::Duration;
+
+use drover_testkit::Profile;
+use drover_testkit::checks::{ChecksOptions, Measured, bench_checks};
+
+pub(crate) async fn checks() {
+    let options = ChecksOptions {
+        drover: env!("CARGO_BIN_EXE_drover").into(),
+        profile: Profile::Local,
+        devices: 2_000,
+        time: Duration::from_secs(1),
+        connections: 4,
+    };
+    let mut rows: Vec<Measured> = Vec::new();
+    bench_checks(&options, |row| rows.push(row.clone())).await;
+    let [cold, nothing, offers, opening] = &rows[..] else { panic!("four scenarios: {rows:?}") };
+    for row in &rows {
+        assert!(row.failures == 0 && row.checks > 0 && row.checks_per_cpu_s() > 0.0, "{row:?}");
+        assert!(row.p50_ms > 0.0 && row.p50_ms <= row.p99_ms && row.usage.resident_kib > 0, "{row:?}");
+    }
+    assert!(cold.checks >= 2_000, "each device called: {cold:?}");
+    assert_eq!((cold.offers, nothing.offers), (0, 0));
+    assert!(offers.offers > 0 && offers.offers <= offers.checks / 50, "{offers:?}");
+    assert!(opening.scenario.contains("stage of 400 devices"), "{opening:?}");
+}
