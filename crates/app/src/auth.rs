@@ -61,7 +61,11 @@ impl App {
             && let Some(known) = self.feed.tokens.get(tenant, id)
         {
             let is_right = credential.matches(known.secret_sha256);
-            return if is_right { Ok(Actor::Device { id: known.device, is_new: false }) } else { Err(unauthenticated()) };
+            return if is_right {
+                Ok(Actor::Device { id: known.device, is_new: false })
+            } else {
+                Err(unauthenticated())
+            };
         }
         let turn = self.feed.tokens.turn();
         let token = device_tokens::get(&self.db, tenant, id).await?.ok_or_else(unauthenticated)?;

@@ -151,7 +151,6 @@ fn cannot_hear() -> Error {
     Error::new(ErrorKind::Unavailable, "changes_unknown", detail)
 }
 
-
 #[cfg(test)]
 mod tests {
     use super::*;

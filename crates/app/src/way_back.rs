@@ -1,9 +1,9 @@
 //! Devices that come back late.
 
 use drover_db::Tx;
-use drover_store::{changes, counters};
 use drover_store::rollouts::{self, RolloutRow, StateChange};
 use drover_store::update_sessions::{self, Chosen, PendingStage, UpdateSessionRow};
+use drover_store::{changes, counters};
 use drover_types::{RolloutState, SessionState, TenantId, Timestamp, UpdateSessionId};
 
 use crate::Result;

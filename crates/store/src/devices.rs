@@ -187,9 +187,8 @@ pub async fn seen_at(tx: &mut Tx, tenant: TenantId, sightings: &[(DeviceId, Time
             row.push_bind(*device).push_bind(*at);
         });
         query.push(") AS v WHERE devices.tenant_id = ").push_bind(tenant);
-        query.push(
-            " AND devices.id = v.column1 AND (devices.last_seen_at IS NULL OR devices.last_seen_at < v.column2)",
-        );
+        query
+            .push(" AND devices.id = v.column1 AND (devices.last_seen_at IS NULL OR devices.last_seen_at < v.column2)");
         // Its text depends on the number of rows: kept, such statements would push the others out.
         query.build().persistent(false).execute(c).await.map(drop)
     })

@@ -26,12 +26,7 @@ struct Problem {
 
 /// Sorts an answer without success. Only a problem document of a Drover server is a refusal: the login page of a
 /// network, a proxy that does not know the path or a firewall must not make the device throw a report away.
-pub(crate) fn failed(
-    path: &'static str,
-    status: StatusCode,
-    headers: &HeaderMap,
-    body: &[u8],
-) -> CallError {
+pub(crate) fn failed(path: &'static str, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> CallError {
     let problem = serde_json::from_slice::<Problem>(body).ok();
     let is_ours = problem.as_ref().is_some_and(|problem| problem.type_uri.starts_with(OUR_PROBLEMS));
     let message = message(problem, body);

@@ -60,9 +60,10 @@ impl Client {
         }
         let Raw { status, headers, body } = send(CHECK_PATH, request).await?;
         let reply = match last {
-            Some(last) if status == StatusCode::NOT_MODIFIED => {
-                CheckReply { offer: None, poll_interval_ms: poll_interval_ms(&headers).unwrap_or(last.poll_interval_ms) }
-            }
+            Some(last) if status == StatusCode::NOT_MODIFIED => CheckReply {
+                offer: None,
+                poll_interval_ms: poll_interval_ms(&headers).unwrap_or(last.poll_interval_ms),
+            },
             _ => read(CHECK_PATH, status, &headers, &body)?,
         };
         // An offer's addresses are new each time: there is nothing to compare.

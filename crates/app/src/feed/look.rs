@@ -43,8 +43,7 @@ impl Position {
         // Before anything is read: what commits after this has a number from here on, or is read below all the same.
         let horizon = changes::horizon(&app.db).await?;
         let is_old = |then: Timestamp| then > now || now.since(then) > BEGIN_ANEW_AFTER;
-        let is_lost =
-            self.looked_at.is_none_or(is_old) || app.feed.work.is_full() && self.began_at.is_none_or(is_old);
+        let is_lost = self.looked_at.is_none_or(is_old) || app.feed.work.is_full() && self.began_at.is_none_or(is_old);
         if is_lost {
             self.looked_at = None;
             self.seen.clear();

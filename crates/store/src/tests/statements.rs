@@ -127,8 +127,14 @@ fn no_statement_bypasses_the_list() {
         }
         let locking = text.matches(".dialect()").count();
         let module = path.file_stem().expect("a file has a name").to_string_lossy().into_owned();
-        let listed = LOCKING.iter().chain(&WITH_FRAGMENT).filter(|name| name.contains(&format!("::{module}::"))).count();
-        assert_eq!(locking, listed, "{}: list statements with a dialect's fragment in LOCKING or WITH_FRAGMENT", path.display());
+        let listed =
+            LOCKING.iter().chain(&WITH_FRAGMENT).filter(|name| name.contains(&format!("::{module}::"))).count();
+        assert_eq!(
+            locking,
+            listed,
+            "{}: list statements with a dialect's fragment in LOCKING or WITH_FRAGMENT",
+            path.display()
+        );
     }
 }
 

@@ -29,7 +29,9 @@ pub(crate) struct Options {
 pub(crate) async fn run(options: &Options) {
     let Options { program, devices, seconds, connections, sqlite_only } = options;
     println!("\n{devices} registered devices, {connections} connections, load from a process of its own\n");
-    println!("| database | scenario | checks/s | per server CPU-second | p50 | p99 | server CPU | RSS | offers | failed |");
+    println!(
+        "| database | scenario | checks/s | per server CPU-second | p50 | p99 | server CPU | RSS | offers | failed |"
+    );
     println!("|---|---|---|---|---|---|---|---|---|---|");
     let profiles = if *sqlite_only { vec![Profile::Local] } else { vec![Profile::Local, Profile::Cluster] };
     for profile in profiles {

@@ -164,7 +164,7 @@ impl<'o> Bench<'o> {
     }
 
     async fn with_some_offers(&self) -> Measured {
-        let group = GroupWrite { name: "one percent".to_owned(), description: String::new() };
+        let group = GroupWrite { name: "one percent".to_owned(), description: String::new(), parent_id: None };
         let group = self.admin.create_group(&group).await.expect("the group is created").id;
         self.fleet.group(self.db.db(), group, 100).await;
         let rollout = self.rollout(&[100], vec![group], None).await;

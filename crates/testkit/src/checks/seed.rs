@@ -59,7 +59,8 @@ impl Fleet {
         for from in (0..self.devices).step_by(BATCH as usize) {
             let to = (from + BATCH).min(self.devices);
             let fleet = *self;
-            let written: Result<()> = db.write(move |tx| Box::pin(async move { fleet.write(tx, from, to).await })).await;
+            let written: Result<()> =
+                db.write(move |tx| Box::pin(async move { fleet.write(tx, from, to).await })).await;
             written.expect("devices are written");
         }
     }
