@@ -17,6 +17,7 @@ mod problem;
 mod release_keys;
 mod rollouts;
 mod update_sessions;
+mod uploads;
 
 pub use api_keys::{ApiKey, ApiKeyCreate, ApiKeyCreated};
 pub use auth::{CallerView, LoginReply, LoginRequest};
@@ -37,3 +38,4 @@ pub use rollouts::{
     StageCreate, StageMetrics,
 };
 pub use update_sessions::{UpdateSession, UpdateSessionFilter};
+pub use uploads::{PartDone, PartUrl, PartUrls, PartUrlsRequest, Upload, UploadCreate, UploadFilter, UploadPart};

@@ -2,9 +2,12 @@
 
 use drover_api::ArtifactView;
 use drover_blob::{ByteStream, ExpectedContent, ObjectKey, PutError};
+use drover_db::Tx;
+use drover_store::artifacts::{self, ArtifactRow};
+use drover_store::firmware::FirmwareRow;
 use drover_store::objects::{self, ObjectRow};
-use drover_store::{artifacts, unused_content};
-use drover_types::{FirmwareId, Permission, Sha256Digest, TenantId};
+use drover_store::unused_content;
+use drover_types::{FirmwareId, Permission, Sha256Digest, TenantId, Timestamp};
 
 use crate::firmware::{artifact_view, storage_path};
 use crate::{App, Caller, Error, Result};
@@ -23,8 +26,7 @@ impl App {
         let firmware = self.firmware_row(tenant, id).await?;
         let rows = artifacts::of_firmware(&self.db, tenant, id).await?;
         let row = rows.into_iter().find(|row| row.name == name).ok_or_else(|| Error::not_found("artifact", name))?;
-        let key = ObjectKey::content(tenant, row.sha256);
-        if row.uploaded_at.is_some() && self.blobs.head(&key).await.is_ok() {
+        if row.uploaded_at.is_some() && self.has_content(tenant, row.sha256).await {
             return Ok(artifact_view(row));
         }
         let size_bytes = u64::try_from(row.size_bytes).unwrap_or(0);
@@ -32,34 +34,32 @@ impl App {
             let detail = format!("the manifest says {size_bytes} bytes, the upload announces {announced}");
             return Err(Error::unprocessable("size_mismatch", detail));
         }
+        self.expect_content(tenant, row.sha256).await?;
         let expected = ExpectedContent { size_bytes, sha256: row.sha256 };
         let stored = self.blobs.put(tenant, Some(&expected), self.settings.upload_max_bytes, body).await;
         stored.map_err(refused_upload)?;
 
         let now = self.now();
-        let object = ObjectRow {
-            name: format!("{}/{}", storage_path(&firmware), row.name),
-            size_bytes: row.size_bytes,
-            sha256: row.sha256,
-            created_at: now,
-        };
-        let artifact = row.name.clone();
+        let artifact = row.clone();
+        self.writer
+            .write(move |tx| Box::pin(async move { name_artifact(tx, tenant, &firmware, &artifact, now).await }))
+            .await?;
+        Ok(artifact_view(ArtifactRow { uploaded_at: Some(now), ..row }))
+    }
+
+    /// Whether content is there.
+    pub(crate) async fn has_content(&self, tenant: TenantId, sha256: Sha256Digest) -> bool {
+        self.blobs.head(&ObjectKey::content(tenant, sha256)).await.is_ok()
+    }
+
+    /// Notes that content is about to come: when a server is killed before it has its name, it goes again.
+    async fn expect_content(&self, tenant: TenantId, sha256: Sha256Digest) -> Result<()> {
+        let now = self.now();
         self.writer
             .write(move |tx| {
-                Box::pin(async move {
-                    artifacts::set_uploaded(tx, tenant, id, &artifact, now).await?;
-                    unused_content::forget(tx, tenant, object.sha256).await?;
-                    if !objects::insert(tx, tenant, &object, Some(id)).await? {
-                        let there = objects::get(&mut *tx, tenant, &object.name).await?;
-                        if there.is_none_or(|there| there.sha256 != object.sha256) {
-                            return Err(crate::objects::name_taken(&object.name));
-                        }
-                    }
-                    Ok(())
-                })
+                Box::pin(async move { Ok::<_, Error>(unused_content::note(tx, tenant, sha256, now).await?) })
             })
-            .await?;
-        Ok(artifact_view(artifacts::ArtifactRow { uploaded_at: Some(now), ..row }))
+            .await
     }
 
     /// Removes content that no artifact and no name stands for any more. Only for content that lost its last name long
@@ -75,12 +75,39 @@ impl App {
     }
 }
 
+/// Notes that the bytes of an artifact are there, and names them for presigned addresses.
+pub(crate) async fn name_artifact(
+    tx: &mut Tx,
+    tenant: TenantId,
+    firmware: &FirmwareRow,
+    artifact: &ArtifactRow,
+    now: Timestamp,
+) -> Result<()> {
+    artifacts::set_uploaded(tx, tenant, firmware.id, &artifact.name, now).await?;
+    unused_content::forget(tx, tenant, artifact.sha256).await?;
+    let object = ObjectRow {
+        name: format!("{}/{}", storage_path(firmware), artifact.name),
+        size_bytes: artifact.size_bytes,
+        sha256: artifact.sha256,
+        created_at: now,
+    };
+    if objects::insert(tx, tenant, &object, Some(firmware.id)).await? {
+        return Ok(());
+    }
+    let there = objects::get(&mut *tx, tenant, &object.name).await?;
+    if there.is_some_and(|there| there.sha256 == object.sha256) {
+        return Ok(());
+    }
+    Err(crate::objects::name_taken(&object.name))
+}
+
 /// What the sender of a refused upload is told.
 pub(crate) fn refused_upload(error: PutError) -> Error {
     let code = match &error {
         PutError::TooLarge { .. } => "too_large",
         PutError::SizeMismatch { .. } => "size_mismatch",
         PutError::DigestMismatch { .. } => "digest_mismatch",
+        PutError::PartChanged { .. } | PutError::PartsRefused { .. } => "parts_refused",
         PutError::Truncated { .. } => "truncated",
         PutError::NoSpace { .. } | PutError::DiskFull { .. } => "no_space",
         _ => "store_unavailable",

@@ -115,9 +115,24 @@ pub async fn compose(
     };
     let blobs = drover_blob::open(&backends.blobs, options)?;
     let writer = Writer::start(db.clone());
-    let (passwords, metrics, poke) = (PasswordHasher::default(), Metrics::default(), Notify::new());
+    let (passwords, metrics) = (PasswordHasher::default(), Metrics::default());
+    let (poke, poke_uploads) = (Notify::new(), Notify::new());
     let (feed, hot) = (Feed::default(), Arc::new(MemoryHotState::default()));
-    Ok(Arc::new(App { db, writer, blobs, url_key, clock, random, settings, passwords, metrics, feed, hot, poke }))
+    Ok(Arc::new(App {
+        db,
+        writer,
+        blobs,
+        url_key,
+        clock,
+        random,
+        settings,
+        passwords,
+        metrics,
+        feed,
+        hot,
+        poke,
+        poke_uploads,
+    }))
 }
 
 /// Brings the schema up to date and says how many steps that took.

@@ -85,6 +85,8 @@ pub struct App {
     pub(crate) hot: Arc<dyn HotState>,
     /// A lossy poke: the rollout driver has something to look at.
     pub(crate) poke: Notify,
+    /// The same for uploads that were completed.
+    pub(crate) poke_uploads: Notify,
 }
 
 impl App {

@@ -43,6 +43,9 @@ mod rollouts;
 pub mod tasks;
 mod transitions;
 mod update_sessions;
+mod upload_end;
+mod upload_parts;
+mod uploads;
 mod validate;
 mod way_back;
 

@@ -7,6 +7,7 @@ mod housekeeping;
 mod last_seen;
 mod rollout_driver;
 mod stage_opening;
+mod upload_driver;
 
 use std::sync::Arc;
 
@@ -28,6 +29,7 @@ pub fn start(app: &Arc<App>, stop: &CancellationToken) -> TaskTracker {
     tasks.spawn(rollout_driver::run(Arc::clone(app), stop.clone()));
     tasks.spawn(audit_sequencer::run(Arc::clone(app), stop.clone()));
     tasks.spawn(housekeeping::run(Arc::clone(app), stop.clone()));
+    tasks.spawn(upload_driver::run(Arc::clone(app), stop.clone()));
     tasks.close();
     tasks
 }

@@ -95,8 +95,8 @@ pub enum OpenError {
 /// - `s3://bucket[/prefix]?endpoint=URL&public_endpoint=URL&region=R&virtual_hosted=BOOL`: a bucket that exists.
 ///   Without `endpoint` it is Amazon's own; `public_endpoint` is what presigned URLs name instead of `endpoint`;
 ///   `region` is `us-east-1` by default; names go into the path (`virtual_hosted=false`) when there is an endpoint.
-///   Nothing is sent yet: [`BlobStore::check`] tells whether it answers. A server that is killed in an upload leaves
-///   an unfinished multipart upload or an object under `tmp/`: give the bucket lifecycle rules for both.
+///   Nothing is sent yet: [`BlobStore::check`] tells whether it answers. What a server that is killed in an upload
+///   leaves is removed by [`crate::StagingStore::sweep`].
 ///
 /// Credentials in the URL are refused: it would show up in logs.
 pub fn open(url: &str, options: OpenOptions) -> Result<Arc<dyn BlobStore>, OpenError> {

@@ -54,6 +54,9 @@ pub trait StagingStore: Send + Sync {
         body: ByteStream,
     ) -> Result<StagedPart, PutError>;
 
+    /// Whether [`Self::part_url`] gives URLs.
+    fn has_part_urls(&self) -> bool;
+
     /// A URL to which whoever holds it may PUT part `number`, of any length, and whose answer carries the part's tag as
     /// `ETag`. None when parts can only come through [`Self::put_part`]. `ttl` as in
     /// [`crate::BlobStore::presign`].

@@ -12,10 +12,12 @@ mod groups;
 mod json;
 mod objects;
 mod pages;
+mod parts;
 mod rollouts;
 mod server_url;
 mod transfer;
 mod upload;
+mod uploads;
 
 use std::sync::Arc;
 use std::time::Duration;

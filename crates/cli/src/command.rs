@@ -14,6 +14,7 @@ use crate::commands::key::KeyCommand;
 use crate::commands::object::ObjectCommand;
 use crate::commands::presign::PresignArgs;
 use crate::commands::rollout::RolloutCommand;
+use crate::commands::upload::UploadCommand;
 
 /// The operator's commands.
 #[derive(Debug, Subcommand)]
@@ -49,6 +50,9 @@ pub enum Command {
     /// Objects with names of your own choice
     #[command(subcommand)]
     Object(ObjectCommand),
+    /// Uploads in parts that are under way, or ended in the last 30 days
+    #[command(subcommand)]
+    Upload(UploadCommand),
     /// Get a time-limited address of an object
     #[command(after_help = "Example:\n  drover presign firmware/v1/hello.bin --expires-in 10m")]
     Presign(PresignArgs),

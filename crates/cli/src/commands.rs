@@ -16,3 +16,4 @@ pub(crate) mod rollout;
 mod rollout_args;
 mod rollout_watch;
 mod update_sessions;
+pub(crate) mod upload;

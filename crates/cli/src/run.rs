@@ -70,6 +70,7 @@ async fn dispatch(command: Command, context: &mut Context<'_>) -> Result<(), Cli
         Command::ApiKey(command) => commands::api_key::run(command, context).await,
         Command::EnrolmentToken(command) => commands::enrolment_token::run(command, context).await,
         Command::Object(command) => commands::object::run(command, context).await,
+        Command::Upload(command) => commands::upload::run(command, context).await,
         Command::Presign(args) => commands::presign::run(args, context).await,
     }
 }

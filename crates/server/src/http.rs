@@ -14,6 +14,7 @@ mod objects;
 mod presign;
 mod release_keys;
 mod rollouts;
+mod uploads;
 
 pub(crate) use blobs::routes as blob_routes;
 use utoipa_axum::router::OpenApiRouter;
@@ -34,9 +35,10 @@ pub(crate) fn routes() -> OpenApiRouter<Server> {
         .merge(rollouts::routes())
         .merge(objects::routes())
         .merge(presign::routes())
+        .merge(uploads::routes())
 }
 
 /// Uploads.
 pub(crate) fn transfer_routes() -> OpenApiRouter<Server> {
-    OpenApiRouter::new().merge(artifacts::routes()).merge(objects::transfer_routes())
+    OpenApiRouter::new().merge(artifacts::routes()).merge(objects::transfer_routes()).merge(uploads::transfer_routes())
 }

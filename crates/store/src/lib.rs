@@ -38,6 +38,7 @@ pub mod targets;
 pub mod tenants;
 pub mod unused_content;
 pub mod update_sessions;
+pub mod uploads;
 pub mod users;
 
 pub use reach::{REACH_GROUPS_MAX, Reach};

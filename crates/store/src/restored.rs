@@ -15,6 +15,9 @@ statements! {
     PAUSE = "UPDATE rollouts SET state = 'paused', reason = $1, next_tick_at = $2 \
              WHERE state IN ('scheduled', 'active')";
     RAISE_LEASES = "UPDATE leases SET token = token + $1, expires_at = 0";
+    // Their parts are not in the backup: only what was named is.
+    ABORT_UPLOADS = "UPDATE uploads SET state = 'aborted', reason = $1, next_action_at = $2, updated_at = $2, \
+                     ended_at = $2 WHERE state IN ('open', 'verifying')";
     END_LOGINS = "UPDATE logins SET revoked_at = $1 WHERE revoked_at IS NULL";
 }
 
@@ -27,10 +30,12 @@ pub struct Restored {
     pub ended_logins: u64,
 }
 
-/// Makes offers, leases and logins from before the restore void, and pauses what was going on.
+/// Makes offers, leases and logins from before the restore void, pauses rollouts that were going on and gives uploads up
+/// that were.
 pub async fn settle(tx: &mut Tx, reason: &str, now: Timestamp) -> Result<Restored> {
     run!(&mut *tx, |c| sqlx::query(RAISE_EPOCHS).bind(EPOCH_STEP).execute(c).await.map(drop))?;
     let paused = run!(&mut *tx, |c| sqlx::query(PAUSE).bind(reason).bind(now).execute(c).await?.rows_affected());
+    run!(&mut *tx, |c| sqlx::query(ABORT_UPLOADS).bind(reason).bind(now).execute(c).await.map(drop))?;
     run!(&mut *tx, |c| sqlx::query(RAISE_LEASES).bind(EPOCH_STEP).execute(c).await.map(drop))?;
     let ended = run!(&mut *tx, |c| sqlx::query(END_LOGINS).bind(now).execute(c).await?.rows_affected());
     Ok(Restored { paused_rollouts: paused, ended_logins: ended })

@@ -19,3 +19,4 @@ mod stages;
 mod statements;
 mod targets;
 mod update_sessions;
+mod uploads;

@@ -223,6 +223,11 @@ impl TestServer {
         self.stranger().with_token(&self.admin_token)
     }
 
+    /// Logs the first user in once more: after a clock was moved by more than a login lasts.
+    pub async fn log_in_again(&mut self) {
+        self.admin_token = self.login("default").await;
+    }
+
     /// The first user's bearer token.
     pub fn admin_token(&self) -> &str {
         &self.admin_token

@@ -39,7 +39,7 @@ pub use key::KeyAlgorithm;
 pub use permission::{Permission, Permissions, Role};
 pub use state::{
     BreachAction, ChangeKind, DeviceStatus, FirmwareState, RolloutKind, RolloutState, SessionState, StageState,
-    UpdateStatus,
+    UpdateStatus, UploadKind, UploadState,
 };
 pub use text_enum::UnknownText;
 pub use time::{InvalidTimestamp, Timestamp};

@@ -37,6 +37,39 @@ text_enum! {
 }
 
 text_enum! {
+    /// What bytes that come in parts are for.
+    UploadKind, "upload kind" {
+        /// An artifact of a firmware.
+        Artifact = "artifact",
+        /// An object with a name of one's own choice.
+        Object = "object",
+    }
+}
+
+text_enum! {
+    /// The state of bytes that come in parts.
+    UploadState, "upload state" {
+        /// Parts may come.
+        Open = "open",
+        /// All parts are there; the whole is being read back.
+        Verifying = "verifying",
+        /// The whole is what was announced, and has its name.
+        Complete = "complete",
+        /// The whole is not what was announced; nothing of it is left.
+        Failed = "failed",
+        /// Given up; nothing of it is left.
+        Aborted = "aborted",
+    }
+}
+
+impl UploadState {
+    /// Nothing happens any more.
+    pub const fn is_final(self) -> bool {
+        matches!(self, Self::Complete | Self::Failed | Self::Aborted)
+    }
+}
+
+text_enum! {
     /// Why a rollout exists.
     RolloutKind, "rollout kind" {
         /// It takes devices to a firmware.

@@ -1,4 +1,5 @@
-//! Forgets what is over: ended logins, old idempotency keys, content without a name. Archives what ended long ago.
+//! Forgets what is over: ended logins, old idempotency keys, content without a name, what killed uploads left in the
+//! object store. Archives what ended long ago.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,6 +9,7 @@ use drover_types::{TenantId, Timestamp};
 use tokio_util::sync::CancellationToken;
 
 use super::archive;
+use crate::uploads::UPLOAD_TTL;
 use crate::{App, Error, Result};
 
 const INTERVAL: Duration = Duration::from_hours(1);
@@ -20,6 +22,9 @@ const UNUSED_CONTENT_TTL: Duration = Duration::from_hours(24);
 
 /// How long changes are kept for nodes that have not read them.
 const CHANGES_TTL: Duration = Duration::from_hours(1);
+
+/// What uploads leave in the object store when nobody knows them is older than any that is still known.
+const UPLOAD_LEFT_AFTER: Duration = UPLOAD_TTL.saturating_add(Duration::from_hours(24));
 
 /// Content removed per tenant and round.
 const CONTENT_MAX: i64 = 1_000;
@@ -58,11 +63,16 @@ pub(super) async fn round(app: &App, stop: &CancellationToken) -> Result<()> {
         remove_content(app, tenant, now.minus(UNUSED_CONTENT_TTL)).await?;
         archive::round(app, tenant, stop).await?;
     }
-    Ok(())
+    let swept = app.blobs.sweep(now.minus(UPLOAD_LEFT_AFTER)).await;
+    swept.map(drop).map_err(|error| Error::internal("clear away what uploads left", error))
 }
 
 async fn remove_content(app: &App, tenant: TenantId, before: Timestamp) -> Result<()> {
     for sha256 in unused_content::old(&app.db, tenant, before, CONTENT_MAX).await? {
+        // Since the list was made, an upload may have announced it.
+        if !unused_content::is_old(&app.db, tenant, sha256, before).await? {
+            continue;
+        }
         app.remove_unused_content(tenant, sha256).await?;
         app.writer
             .write(move |tx| Box::pin(async move { Ok::<_, Error>(unused_content::forget(tx, tenant, sha256).await?) }))

@@ -206,6 +206,7 @@ pub(super) async fn parts_go_to_urls(harness: &Harness) {
         let (start, end) = place(number);
         let ttl = Duration::from_mins(5);
         let url = harness.store.part_url(&upload, number, ttl, harness.clock.now()).await.expect("a URL");
+        assert_eq!(url.is_some(), harness.store.has_part_urls());
         let Some(url) = url else {
             unstage(harness, &upload).await;
             return;

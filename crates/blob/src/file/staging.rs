@@ -162,6 +162,10 @@ impl StagingStore for FileStore {
         Ok(StagedPart { number, size_bytes, sha256: Some(content.sha256), tag: String::new() })
     }
 
+    fn has_part_urls(&self) -> bool {
+        false
+    }
+
     async fn part_url(
         &self,
         _: &StagedUpload,

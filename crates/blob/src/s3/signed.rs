@@ -61,10 +61,10 @@ impl S3Store {
     }
 
     /// Multipart uploads to keys that begin with `prefix` that were neither completed nor aborted.
-    pub(super) async fn unfinished(&self, prefix: &Path) -> Result<Vec<Unfinished>, BoxError> {
+    pub(super) async fn unfinished(&self, prefix: &str) -> Result<Vec<Unfinished>, BoxError> {
         let (mut found, mut marker) = (Vec::new(), None);
         for _ in 0..PAGES_MAX {
-            let mut query = vec![("uploads", String::new()), ("prefix", prefix.to_string())];
+            let mut query = vec![("uploads", String::new()), ("prefix", prefix.to_owned())];
             if let Some((key, upload_id)) = marker.take() {
                 query.extend([("key-marker", key), ("upload-id-marker", upload_id)]);
             }

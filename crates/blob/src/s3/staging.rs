@@ -74,6 +74,18 @@ impl S3Store {
         Ok(StoredBlob { key, sha256: content.sha256, size_bytes: content.size_bytes, already_there })
     }
 
+    /// Whether we give objects such a name: others may use the bucket as well.
+    pub(super) fn is_ours(&self, key: &str) -> bool {
+        let name = if self.prefix.is_empty() { Some(key) } else { key.strip_prefix(&format!("{}/", self.prefix)) };
+        let Some(name) = name else { return false };
+        match name.split('/').collect::<Vec<_>>().as_slice() {
+            ["t", ..] => name.parse::<ObjectKey>().is_ok(),
+            ["tmp", token] => token.len() == 32 && token.bytes().all(|byte| byte.is_ascii_hexdigit()),
+            ["uploads", tenant, upload] => tenant.parse::<TenantId>().is_ok() && upload.parse::<UploadId>().is_ok(),
+            _ => false,
+        }
+    }
+
     /// Removes temporary objects and finished uploads that nobody published.
     async fn sweep_objects(&self, before: Timestamp) -> object_store::Result<u64> {
         let mut removed = 0;
@@ -82,7 +94,8 @@ impl S3Store {
             let mut found = ObjectStore::list(&self.client, Some(&folder));
             let mut looked_at = 0;
             while let Some(object) = found.try_next().await? {
-                if object.last_modified.timestamp_micros() < before.as_micros() {
+                let is_old = object.last_modified.timestamp_micros() < before.as_micros();
+                if is_old && self.is_ours(object.location.as_ref()) {
                     self.remove(&object.location).await?;
                     removed += 1;
                 }
@@ -131,6 +144,10 @@ impl StagingStore for S3Store {
         Ok(StagedPart { number, size_bytes, sha256: Some(content.sha256), tag })
     }
 
+    fn has_part_urls(&self) -> bool {
+        true
+    }
+
     async fn part_url(
         &self,
         upload: &StagedUpload,
@@ -164,7 +181,7 @@ impl StagingStore for S3Store {
     async fn unstage(&self, tenant: TenantId, id: UploadId) -> Result<(), ClearError> {
         let failed = |source: BoxError| ClearError { source };
         let path = self.staging_path(tenant, id);
-        for unfinished in self.unfinished(&path).await.map_err(failed)? {
+        for unfinished in self.unfinished(path.as_ref()).await.map_err(failed)? {
             if unfinished.key == path.as_ref() {
                 self.abort(&unfinished).await.map_err(|source| failed(source.into()))?;
             }
@@ -175,10 +192,14 @@ impl StagingStore for S3Store {
     async fn sweep(&self, before: Timestamp) -> Result<u64, ClearError> {
         let failed = |source: BoxError| ClearError { source };
         let mut removed = 0;
-        for unfinished in self.unfinished(&self.below_prefix("")).await.map_err(failed)? {
-            if unfinished.started_at().is_some_and(|started_at| started_at < before) {
-                self.abort(&unfinished).await.map_err(|source| failed(source.into()))?;
-                removed += 1;
+        for folder in ["t", "tmp", "uploads"] {
+            let folder = format!("{}/", self.below_prefix(folder));
+            for unfinished in self.unfinished(&folder).await.map_err(failed)? {
+                let is_old = unfinished.started_at().is_some_and(|started_at| started_at < before);
+                if is_old && self.is_ours(&unfinished.key) {
+                    self.abort(&unfinished).await.map_err(|source| failed(source.into()))?;
+                    removed += 1;
+                }
             }
         }
         Ok(removed + self.sweep_objects(before).await.map_err(|source| failed(source.into()))?)

@@ -2,20 +2,42 @@ use super::*;
 use crate::conformance::Content;
 use crate::location::Location;
 
-/// Stands for an object beyond what S3 copies in one request: the limit is set low, the way is the same.
-#[tokio::test]
-async fn an_object_too_long_to_be_copied_passes_through() {
+fn store(prefix: String) -> S3Store {
     let url = std::env::var("DROVER_TEST_S3");
     let url = url.expect("DROVER_TEST_S3 names no S3 server: start one: scripts/s3-server.sh, or `make test`");
     let Ok(Location::S3(mut location)) = url.parse() else { panic!("DROVER_TEST_S3 is no s3:// URL") };
-    location.prefix = format!("copy-{}", random::token().expect("randomness"));
+    location.prefix = prefix;
     let read = |name| std::env::var(name).expect("credentials of the S3 server");
     let credentials = S3Credentials {
         access_key_id: read("AWS_ACCESS_KEY_ID"),
         secret_access_key: read("AWS_SECRET_ACCESS_KEY"),
         session_token: None,
     };
-    let mut store = S3Store::new(&location, &credentials).expect("a store");
+    S3Store::new(&location, &credentials).expect("a store")
+}
+
+#[test]
+fn only_our_own_names_are_swept() {
+    let id = uuid::Uuid::from_u128(1);
+    let token = random::token().expect("randomness");
+    let content = ObjectKey::content(TenantId(id), drover_types::Sha256Digest::from_bytes([1; 32]));
+    for prefix in ["", "a/b"] {
+        let store = store(prefix.to_owned());
+        let key = |name: &str| store.below_prefix(name).to_string();
+        for ours in [format!("tmp/{token}"), format!("uploads/{id}/{id}"), content.to_string()] {
+            assert!(store.is_ours(&key(&ours)), "{ours}");
+            assert!(!store.is_ours(&format!("other/{}", key(&ours))), "{ours}");
+        }
+        for theirs in ["tmp/report.pdf", "uploads/2026/photo.jpg", "uploads/x", "t/x", "tmp", "backup/tmp"] {
+            assert!(!store.is_ours(&key(theirs)), "{theirs}");
+        }
+    }
+}
+
+/// Stands for an object beyond what S3 copies in one request: the limit is set low, the way is the same.
+#[tokio::test]
+async fn an_object_too_long_to_be_copied_passes_through() {
+    let mut store = store(format!("copy-{}", random::token().expect("randomness")));
     store.copy_limit_bytes = 1024;
 
     let content = Content { seed: 6, size_bytes: 17 * 1024 * 1024 + 3 };

@@ -2,10 +2,12 @@
 
 use std::path::Path;
 
-use drover_api::{ArtifactView, Firmware, FirmwareCreate, FirmwareFilter, Page};
-use drover_types::{FirmwareId, Sha256Digest};
+use drover_api::{ArtifactView, Firmware, FirmwareCreate, FirmwareFilter, Page, UploadCreate};
+use drover_trust::ManifestArtifact;
+use drover_types::{FirmwareId, Sha256Digest, UploadKind};
 
 use super::json::decode;
+use super::parts::WHOLE_MAX_BYTES;
 use super::{Client, ClientError, Progress};
 
 impl Client {
@@ -39,6 +41,28 @@ impl Client {
     ) -> Result<ArtifactView, ClientError> {
         let url = self.api_url(&["firmware", &id.to_string(), "artifacts", name]);
         decode(&self.upload(url, file, progress).await?)
+    }
+
+    /// Sends an artifact of a signed manifest: a long one in parts, going on where an earlier try broke off.
+    pub async fn send_artifact(
+        &self,
+        id: FirmwareId,
+        artifact: &ManifestArtifact,
+        file: &Path,
+        progress: Progress,
+    ) -> Result<(), ClientError> {
+        if artifact.size_bytes <= WHOLE_MAX_BYTES {
+            return self.upload_artifact(id, &artifact.name, file, progress).await.map(drop);
+        }
+        let what = UploadCreate {
+            kind: UploadKind::Artifact,
+            firmware_id: Some(id),
+            name: artifact.name.clone(),
+            size_bytes: artifact.size_bytes,
+            sha256: artifact.sha256,
+            part_size_bytes: None,
+        };
+        self.upload_in_parts(&what, file, progress).await.map(drop)
     }
 
     /// Makes a complete firmware available to rollouts.

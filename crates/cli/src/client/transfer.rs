@@ -25,6 +25,30 @@ impl Progress {
     }
 }
 
+/// Counts a transfer that several attempts are parts of.
+#[derive(Clone)]
+pub(crate) struct Total {
+    done_bytes: Arc<AtomicU64>,
+    progress: Progress,
+}
+
+impl Total {
+    pub(crate) fn new(progress: Progress) -> Self {
+        Self { done_bytes: Arc::default(), progress }
+    }
+
+    pub(crate) fn add(&self, bytes: u64) {
+        let done = self.done_bytes.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes);
+        (self.progress.0)(done);
+    }
+
+    /// An attempt failed: what it sent does not count.
+    pub(crate) fn take_back(&self, bytes: u64) {
+        let done = self.done_bytes.fetch_sub(bytes, Ordering::Relaxed).saturating_sub(bytes);
+        (self.progress.0)(done);
+    }
+}
+
 /// Counts one attempt of a transfer.
 #[derive(Clone)]
 pub(crate) struct Meter {

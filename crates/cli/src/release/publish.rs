@@ -95,7 +95,7 @@ pub async fn publish(
             continue;
         }
         let path = release.artifact_path(artifact);
-        client.upload_artifact(firmware.id, &artifact.name, &path, upload_progress(artifact)).await?;
+        client.send_artifact(firmware.id, artifact, &path, upload_progress(artifact)).await?;
     }
     on_event(PublishEvent::Publishing);
     Ok(client.publish_firmware(firmware.id).await?)

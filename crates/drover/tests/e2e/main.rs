@@ -8,6 +8,7 @@ mod operator;
 mod pair;
 mod server;
 mod story;
+mod upload;
 mod wait;
 
 use server::Profile;
@@ -45,6 +46,16 @@ async fn a_backup_is_restored_under_another_name_and_runs_a_rollout_cluster() {
 #[tokio::test]
 async fn of_two_servers_one_is_killed_in_mid_stage_ten_times() {
     pair::killed_ten_times().await;
+}
+
+#[tokio::test]
+async fn an_upload_killed_in_the_middle_sends_only_what_is_missing_local() {
+    upload::killed_in_the_middle(Profile::Local).await;
+}
+
+#[tokio::test]
+async fn an_upload_killed_in_the_middle_sends_only_what_is_missing_cluster() {
+    upload::killed_in_the_middle(Profile::Cluster).await;
 }
 
 #[tokio::test]

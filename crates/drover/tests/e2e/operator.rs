@@ -59,6 +59,12 @@ impl Operator {
         page["items"].as_array().cloned().unwrap_or_else(|| panic!("{page}"))
     }
 
+    /// Starts a command, to be killed.
+    pub(crate) fn start(&self, arguments: &[&str]) -> std::process::Child {
+        let mut command = drover(&self.folder);
+        command.args(arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("drover starts")
+    }
+
     /// Packs, signs and publishes `content` as firmware for robots.
     pub(crate) fn publish(&self, content: &Path, version: &str, counter: &str) {
         let out = self.path(&format!("release-{version}"));

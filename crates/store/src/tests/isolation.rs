@@ -3,14 +3,16 @@
 use drover_db::on_both;
 use drover_types::{
     ApiKeyId, AttributeValue, ComponentName, DeviceId, DeviceStatus, FirmwareId, GroupId, RolloutId, RolloutState,
-    SessionState, StageState, UpdateSessionId,
+    SessionState, StageState, UpdateSessionId, UploadId, UploadState,
 };
 
 use super::fixture::{Scope, acme, at, commit, digest, offer_from, uuid};
+use super::uploads::new_upload;
 use crate::api_keys::ApiKeyRow;
 use crate::objects::ObjectRow;
 use crate::rollouts::{self, StateChange};
 use crate::targets::Target;
+use crate::uploads::{self, PartRow};
 use crate::{
     Reach, api_keys, counters, device_attributes, device_components, device_tags, devices, firmware, groups, objects,
     offers, stages, targets, update_sessions,
@@ -21,6 +23,7 @@ const GROUP: u16 = 20;
 const ROLLOUT: u16 = 30;
 const SESSION: u16 = 40;
 const KEY: u16 = 50;
+const UPLOAD: u16 = 60;
 const FIRMWARE: u8 = 12;
 
 /// The same rows, with the same ids, in every tenant.
@@ -54,6 +57,9 @@ async fn fill(scope: Scope<'_>) {
         revoked_at: None,
     };
     commit!(scope.db, |tx| api_keys::insert(tx, scope.tenant, &key));
+    commit!(scope.db, |tx| uploads::insert(tx, scope.tenant, &new_upload(UPLOAD), at(5)));
+    let part = PartRow { number: 1, size_bytes: 5, sha256: None, tag: "a".to_owned(), uploaded_at: at(6) };
+    assert!(commit!(scope.db, |tx| uploads::put_part(tx, scope.tenant, UploadId(uuid(UPLOAD)), &part)));
 }
 
 fn target(scope: Scope<'_>) -> Target {
@@ -93,6 +99,10 @@ async fn view(scope: Scope<'_>) -> String {
         format!("{:?}", offers::candidates(db, tenant, device).await.unwrap()),
         format!("{:?}", targets::count(db, &target(scope)).await.unwrap()),
         format!("{:?}", api_keys::page(db, tenant, None, 99).await.unwrap()),
+        format!("{:?}", uploads::page(db, tenant, &uploads::Filter::default(), 99).await.unwrap()),
+        format!("{:?}", uploads::get(db, tenant, UploadId(uuid(UPLOAD))).await.unwrap()),
+        format!("{:?}", uploads::parts(db, tenant, UploadId(uuid(UPLOAD))).await.unwrap()),
+        format!("{:?}", uploads::unfinished(db, tenant).await.unwrap()),
     ];
     tables.join("\n")
 }
@@ -121,6 +131,14 @@ async fn upset(scope: Scope<'_>) {
     assert!(commit!(db, |tx| firmware::publish(tx, tenant, FirmwareId(uuid(FIRMWARE.into())), at(75))));
     assert!(commit!(db, |tx| api_keys::revoke(tx, tenant, ApiKeyId(uuid(KEY)), at(76))));
     assert!(commit!(db, |tx| devices::delete(tx, tenant, device)));
+    let upload = UploadId(uuid(UPLOAD));
+    assert!(commit!(db, |tx| uploads::set_token(tx, tenant, upload, "token")));
+    assert!(commit!(db, |tx| uploads::postpone(tx, tenant, upload, UploadState::Open, at(77), Some("x"))));
+    let due = uploads::DueRow { tenant_id: tenant, id: upload, next_action_at: at(77) };
+    assert!(commit!(db, |tx| uploads::claim(tx, due, at(78))));
+    let change = uploads::StateChange { from: UploadState::Open, to: UploadState::Aborted, reason: None };
+    assert!(commit!(db, |tx| uploads::set_state(tx, tenant, upload, &change, at(79))));
+    commit!(db, |tx| uploads::delete(tx, tenant, upload));
 }
 
 on_both! {

@@ -14,10 +14,15 @@ use super::fixture::migrated;
 const WITHOUT_TENANT: [&str; 5] = ["tenants", "tenant_tree", "leases", "changes", "schema_migrations"];
 /// A grant of a user may hold in a tenant below his own.
 const SCOPE: &str = "scope_tenant_id";
-/// The driver looks for what is due, and every node for what changed, in the whole installation; the tree of tenants;
+/// Nodes look for what is due and for what changed in the whole installation; the tree of tenants;
 /// who owns a tenant.
-const INDEXES_WITHOUT_TENANT: [&str; 4] =
-    ["rollouts_by_next_tick", "changes_by_seq", "tenant_tree_by_descendant", "grants_by_scope"];
+const INDEXES_WITHOUT_TENANT: [&str; 5] = [
+    "rollouts_by_next_tick",
+    "uploads_by_next_action",
+    "changes_by_seq",
+    "tenant_tree_by_descendant",
+    "grants_by_scope",
+];
 
 #[tokio::test]
 async fn both_databases_have_one_schema() {

@@ -50,6 +50,7 @@ const MODULES: &[(&str, &[Statement])] = modules![
     tenants,
     unused_content,
     update_sessions,
+    uploads,
     users,
 ];
 
@@ -65,6 +66,7 @@ const WITHOUT_TENANT: &[(&str, &str)] = &[
     ("drover_store::content::NAMED", "a backup is of the installation; each row says whose it is"),
     ("drover_store::restored::RAISE_EPOCHS", "the installation was restored as a whole"),
     ("drover_store::restored::PAUSE", "the installation was restored as a whole"),
+    ("drover_store::restored::ABORT_UPLOADS", "the installation was restored as a whole"),
     ("drover_store::restored::RAISE_LEASES", "the installation was restored as a whole"),
     ("drover_store::restored::END_LOGINS", "the installation was restored as a whole"),
     ("drover_store::audit::UNNUMBERED", "the sequencer serves the installation; each row says whose it is"),
@@ -89,6 +91,7 @@ const WITHOUT_TENANT: &[(&str, &str)] = &[
     ("drover_store::changes::FROM", "a node serves the installation; each row says whose it is"),
     ("drover_store::changes::TRIM", "what is old is forgotten for all"),
     ("drover_store::counters::OPEN", "a node serves the installation; each row says whose it is"),
+    ("drover_store::uploads::DUE", "every node serves the installation; each row says whose it is"),
 ];
 
 fn statements() -> impl Iterator<Item = Statement> {

@@ -31,3 +31,4 @@ mod second_thoughts;
 mod tenants;
 mod timing;
 mod update_sessions;
+mod uploads;

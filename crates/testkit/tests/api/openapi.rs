@@ -23,7 +23,8 @@ impl Operation {
             .replace("{device_id}", id)
             .replace("{name}", "x")
             .replace("{key}", "x")
-            .replace("{tag}", "x");
+            .replace("{tag}", "x")
+            .replace("{number}", "1");
         let request = server.request(self.method.clone(), &path);
         match fair_body(self) {
             Some(body) => request.json(&body),
@@ -48,6 +49,9 @@ pub(crate) fn fair_body(operation: &Operation) -> Option<Value> {
         "rollout_create" => json!({ "name": "x", "firmware_id": id, "stages": [{ "percentage": 100 }] }),
         "status_report" => json!({ "session_id": id, "state": "downloading" }),
         "validation_report" => json!({ "session_id": id, "outcome": "succeeded" }),
+        "upload_create" => json!({ "kind": "object", "name": "x", "size_bytes": 1, "sha256": "0".repeat(64) }),
+        "upload_part_urls" => json!({ "numbers": [1] }),
+        "upload_part_done" => json!({ "etag": "x" }),
         "presign" => json!({ "object_key": "x" }),
         _ => return None,
     })

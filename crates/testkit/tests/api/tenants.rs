@@ -24,6 +24,7 @@ on_both_profiles! {
         let enrolment = admin.create_enrolment_token(&enrolment).await.unwrap();
         let release_key = admin.release_keys(1).await.unwrap().items.remove(0);
         let device = scene.devices[0].id;
+        let upload = crate::uploads::begin(server, server.admin_token(), "part/1.bin").await;
         let ids = [
             ("/devices/", device.to_string()),
             ("/groups/", group.id.to_string()),
@@ -31,6 +32,7 @@ on_both_profiles! {
             ("/rollouts/", rollout.id.to_string()),
             ("/api-keys/", api_key.api_key.id.to_string()),
             ("/enrolment-tokens/", enrolment.enrolment_token.id.to_string()),
+            ("/uploads/", upload.id.to_string()),
             ("/release-keys/", release_key.id.to_string()),
         ];
         let other = server.add_tenant("other").await;
@@ -42,7 +44,7 @@ on_both_profiles! {
             }
             let (_, id) = ids.iter().find(|(part, _)| operation.path.contains(part)).expect("an id for each noun");
             let path = operation.path.replace("{id}", id).replace("{device_id}", &device.to_string());
-            let path = path.replace("{name}", "app.bin");
+            let path = path.replace("{name}", "app.bin").replace("{number}", "1");
             let request = server.request(operation.method.clone(), &path).bearer_auth(&other.token);
             let request = match crate::openapi::fair_body(&operation) {
                 Some(body) => request.json(&body),
@@ -63,11 +65,12 @@ on_both_profiles! {
     async fn lists_hold_only_what_is_ones_own(profile: Profile) {
         let scene = Scene::new(profile, 2).await;
         scene.roll_out(&[100], |_| ()).await;
+        crate::uploads::begin(&scene.server, scene.server.admin_token(), "part/1.bin").await;
         stored(&scene.server, scene.server.admin_token(), "firmware/a.bin", "ours").await;
         let other = scene.server.add_tenant("other").await;
         assert_eq!(other.admin.whoami().await.unwrap().tenant_id, other.id);
         for list in
-            ["devices", "groups", "firmware", "rollouts", "api-keys", "enrolment-tokens", "release-keys", "objects"]
+            ["devices", "groups", "firmware", "rollouts", "api-keys", "enrolment-tokens", "release-keys", "objects", "uploads"]
         {
             let request = scene.server.request(Method::GET, &format!("/api/v1/{list}")).bearer_auth(&other.token);
             let page: serde_json::Value = answer(request).await.json();
