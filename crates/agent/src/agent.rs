@@ -22,7 +22,7 @@ use crate::context::Context;
 use crate::effect::{Effect, EffectObserver};
 use crate::error::AgentError;
 use crate::failure::with_causes;
-use crate::identity::{self, Identity};
+use crate::identity::{self, Identity, IdentityError};
 use crate::journal;
 use crate::layout::Layout;
 use crate::reporter::{ReportError, Reporter};
@@ -59,7 +59,8 @@ pub struct Parts {
 pub struct Agent {
     context: Context,
     identity: Option<Identity>,
-    keys: Vec<PublicKey>,
+    /// None when they cannot be read.
+    keys: Option<Vec<PublicKey>>,
     components: Vec<Component>,
     poll_interval: Duration,
     next_heartbeat: Option<Timestamp>,
@@ -80,8 +81,9 @@ impl Agent {
         config.data_dir = config.data_dir.canonicalize().map_err(failed)?;
         let layout = Layout::new(&config.data_dir);
         let lock = lock(&layout)?;
-        let identity = Identity::load(&layout)?;
-        let keys = identity::release_keys(&config, &layout)?;
+        // A damaged file of these must not keep an update that is under way from its end: every round tells of it.
+        let identity = told(Identity::load(&layout)).flatten();
+        let keys = told(identity::release_keys(&config, &layout));
         let reporter = Reporter::new(ReportQueue::open(&layout.reports())?);
         let components = open_components(&config, &layout)?;
         let (state, _) = watch::channel(AgentState { enrolled: identity.is_some(), ..AgentState::default() });
@@ -107,6 +109,17 @@ impl Agent {
         agent.context.keep_ballast();
         agent.publish(|_| {});
         Ok(agent)
+    }
+
+    /// Refuses a device that is new and has no way to get an identity: nothing would ever happen. One that runs something
+    /// goes on, whatever became of its identity.
+    pub fn require_purpose(&self) -> Result<(), AgentError> {
+        let is_blank = |one: &Component| one.update.is_none() && running(&one.paths).0.is_none();
+        let is_unknown = self.identity.is_none() && matches!(Identity::load(&self.context.layout), Ok(None));
+        if is_unknown && self.components.iter().all(is_blank) {
+            self.context.config.read_enrolment_token()?.ok_or(AgentError::NotEnrolled)?;
+        }
+        Ok(())
     }
 
     /// Watches what the agent is doing.
@@ -160,8 +173,18 @@ impl Agent {
     }
 
     async fn round(&mut self) -> Result<Duration, AgentError> {
+        if self.identity.is_none() {
+            // What is on the disk needs no server to come to its end.
+            let went = self.go_on(None).await;
+            if went.is_stopped {
+                return Ok(Duration::ZERO);
+            }
+            if let Some(error) = went.error {
+                tracing::warn!(error = %with_causes(&error), "failed to finish what is under way");
+            }
+        }
         let client = self.ensure_enrolled().await?;
-        let went = self.go_on(&client).await;
+        let went = self.go_on(Some(&client)).await;
         if went.is_stopped {
             return Ok(Duration::ZERO);
         }
@@ -191,6 +214,10 @@ impl Agent {
         if !is_time {
             return Ok(self.poll_wait());
         }
+        // Without its keys the device could only reject what it is offered.
+        if self.keys.is_none() {
+            self.keys = Some(identity::release_keys(&self.context.config, &self.context.layout)?);
+        }
         let (reply, nothing) = client.check_since(self.nothing.as_ref()).await?;
         self.nothing = nothing;
         self.poll_interval = Duration::from_millis(reply.poll_interval_ms);
@@ -199,7 +226,7 @@ impl Agent {
         // What ended here is not begun again because the server has not heard of its end yet.
         if let Some(offer) = reply.offer.filter(|offer| !self.context.reporter.knows_end_of(offer.session_id)) {
             self.take(offer)?;
-            let went = self.go_on(client).await;
+            let went = self.go_on(Some(client)).await;
             if let Some(error) = went.error {
                 return Err(error);
             }
@@ -214,7 +241,7 @@ impl Agent {
     }
 
     /// Works on every component.
-    async fn go_on(&mut self, client: &Client) -> Went {
+    async fn go_on(&mut self, client: Option<&Client>) -> Went {
         let mut went = Went::default();
         for component in &mut self.components {
             let mut worker = Worker { context: &self.context, client, component, cancel: &self.cancel };
@@ -254,11 +281,25 @@ impl Agent {
 
     async fn ensure_enrolled(&mut self) -> Result<Client, AgentError> {
         if self.identity.is_none() {
+            // It may be damaged, or mended since: then it is not to be replaced.
+            self.take_identity()?;
+        }
+        if self.identity.is_none() {
             let token = self.context.config.read_enrolment_token()?.ok_or(AgentError::NotEnrolled)?;
             self.enrol(&token).await?;
         }
         let token = self.identity.as_ref().map(|identity| identity.token.as_str()).ok_or(AgentError::NotEnrolled)?;
         Ok(Client::new(&self.context.network, &self.context.config.server, token)?)
+    }
+
+    /// Reads the identity, and speaks to the server as it says from then on.
+    fn take_identity(&mut self) -> Result<(), AgentError> {
+        let Some(identity) = Identity::load(&self.context.layout)? else { return Ok(()) };
+        let Context { config, network, time, .. } = &self.context;
+        self.context.network = network.with_pins(&config.server, &identity.server_pins, time)?;
+        self.identity = Some(identity);
+        self.publish(|state| state.enrolled = true);
+        Ok(())
     }
 
     /// Registers the device with an enrolment token and keeps the identity that it gets; pins the server's release
@@ -280,9 +321,10 @@ impl Agent {
             .effect(Effect::PinKeys, || identity::pin_keys(&context.config, &context.layout, &reply.release_keys))?;
         let identity = Identity::new(&reply, server_pin);
         context.effect(Effect::WriteIdentity, || identity.store(&context.layout))?;
-        self.keys = identity::release_keys(&context.config, &context.layout)?;
+        let keys = identity::release_keys(&context.config, &context.layout)?;
         self.poll_interval = Duration::from_millis(reply.poll_interval_ms);
-        tracing::info!(device = %identity.device_id, release_keys = self.keys.len(), ?server_pin, "enrolled");
+        tracing::info!(device = %identity.device_id, release_keys = keys.len(), ?server_pin, "enrolled");
+        self.keys = Some(keys);
         self.context.network = network;
         self.identity = Some(identity);
         self.publish(|state| state.enrolled = true);
@@ -343,6 +385,14 @@ impl Agent {
     }
 }
 
+/// What could be read; what could not is told.
+fn told<T>(read: Result<T, IdentityError>) -> Option<T> {
+    read.inspect_err(|error| {
+        tracing::error!(%error, "the device cannot take part in its fleet; what is under way is finished");
+    })
+    .ok()
+}
+
 /// How work on all components went.
 #[derive(Default)]
 struct Went {
@@ -388,6 +438,7 @@ fn open_components(config: &Config, layout: &Layout) -> Result<Vec<Component>, A
             update,
             tries: Tries::default(),
             stuck: BTreeSet::new(),
+            next_activation: None,
         })
     };
     config.components.iter().map(open).collect()

@@ -32,6 +32,9 @@ pub struct Update {
     /// How often the agent was told to stop while it tried the new version.
     #[serde(default)]
     pub stops: u32,
+    /// How often activating what came back was tried. A try that was cut off counts.
+    #[serde(default)]
+    pub reactivations: u32,
     /// The end is in the report queue.
     pub reported: bool,
     /// When the offer was accepted.
@@ -190,6 +193,7 @@ mod tests {
             step: Step::RollingBack { cause },
             attempt: 2,
             stops: 0,
+            reactivations: 1,
             reported: false,
             accepted_at: Timestamp::from_micros(4),
         }
@@ -228,9 +232,12 @@ mod tests {
     #[test]
     fn a_journal_of_an_earlier_agent_is_read() {
         let mut value = serde_json::to_value(update()).expect("serialisable");
-        value.as_object_mut().and_then(|fields| fields.remove("stops")).expect("it is a field");
+        let fields = value.as_object_mut().expect("an object");
+        for later in ["stops", "reactivations"] {
+            fields.remove(later).expect("it is a field");
+        }
         let sha256 = checksum(&value).expect("serialisable");
         let bytes = serde_json::to_vec(&Envelope { format: FORMAT, sha256, update: value }).expect("fine");
-        assert_eq!(parse(&bytes), Ok(update()));
+        assert_eq!(parse(&bytes), Ok(Update { reactivations: 0, ..update() }));
     }
 }

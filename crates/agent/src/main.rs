@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
-use drover_agent::{Agent, AgentError, Config, NoObserver, Parts, Secret, check_release_keys, read_status};
+use drover_agent::{Agent, Config, NoObserver, Parts, Secret, check_release_keys, read_status};
 use drover_types::SystemClock;
 use drover_uplink::http_client;
 use tokio::signal::unix::{SignalKind, signal};
@@ -78,11 +78,8 @@ async fn execute(arguments: Arguments) -> Result<(), AnyError> {
 }
 
 async fn run(config: Config) -> Result<(), AnyError> {
-    let mut agent = open(config.clone())?;
-    // The token may be gone once it was used.
-    if !agent.is_enrolled() && config.read_enrolment_token()?.is_none() {
-        return Err(AgentError::NotEnrolled.into());
-    }
+    let mut agent = open(config)?;
+    agent.require_purpose()?;
     let cancel = CancellationToken::new();
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;

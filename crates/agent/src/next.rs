@@ -17,6 +17,10 @@ pub const MAX_ATTEMPTS: u32 = 3;
 /// what stops it.
 pub const MAX_STOPS: u32 = 10;
 
+/// What came back is activated so many times in a row. If it never starts, the update ends and is reported all the same,
+/// and from then on it is tried now and then.
+pub const MAX_REACTIVATIONS: u32 = 5;
+
 /// What is on the disk of one component.
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -29,7 +33,7 @@ pub struct World {
     pub old: Option<Sha256Digest>,
     /// Something that the agent did not make is in the place of `CURRENT`.
     pub foreign_current: bool,
-    /// What runs has to be activated, though no update is under way.
+    /// What runs has to be activated, though no update is under way, and it is time to try.
     pub owes_activation: bool,
     /// Slots that are whole.
     pub slots: BTreeSet<Sha256Digest>,
@@ -176,7 +180,7 @@ fn test(update: &Update, world: &World) -> Action {
 
 fn roll_back(update: &Update, world: &World) -> Action {
     if world.current.is_some_and(|current| current != update.release && world.slots.contains(&current)) {
-        return Action::Reactivate;
+        return reactivate(update, world);
     }
     match first_whole([update.previous, world.old], update.release, world) {
         Some(way_back) => Action::PointCurrent(way_back),
@@ -185,7 +189,21 @@ fn roll_back(update: &Update, world: &World) -> Action {
             Action::RemoveCurrent
         }
         // The way back is lost with the disk it was on: a doubtful version is better than none.
-        None => Action::Reactivate,
+        None => reactivate(update, world),
+    }
+}
+
+/// What came back must not stand still because it did not start at the first try: the application would be gone until
+/// somebody comes. Nor may it keep the server from hearing how the update ended.
+fn reactivate(update: &Update, world: &World) -> Action {
+    match &update.step {
+        Step::RollingBack { .. } if update.reactivations < MAX_REACTIVATIONS => Action::Reactivate,
+        Step::RollingBack { .. } if !world.owes_activation => Action::OweActivation,
+        Step::RollingBack { cause } => {
+            let cause = cause.clone();
+            Action::Record(Step::Ended { outcome: Outcome::RolledBack { cause } })
+        }
+        _ => Action::Idle,
     }
 }
 
@@ -240,6 +258,11 @@ pub fn conclude(update: &Update, ending: Ending) -> Update {
 /// The journal before a test: the try counts from its beginning.
 pub fn begin_test(update: &Update) -> Update {
     Update { attempt: update.attempt + 1, ..update.clone() }
+}
+
+/// The journal before what came back is activated: the try counts from its beginning.
+pub fn begin_reactivation(update: &Update) -> Update {
+    Update { reactivations: update.reactivations.saturating_add(1), ..update.clone() }
 }
 
 /// The journal after the agent was told to stop in a test that began with `update`: this try was not cut off.

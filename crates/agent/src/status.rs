@@ -12,14 +12,18 @@ use crate::worker::{running, state_of};
 /// A few lines for a person: who the device is, which keys it trusts, what each component runs and becomes.
 pub fn read_status(config: &Config) -> Result<String, AgentError> {
     let layout = Layout::new(&config.data_dir);
-    let mut lines = vec![match Identity::load(&layout)? {
-        Some(identity) => format!("device     {} (tenant {})", identity.device_id, identity.tenant_id),
-        None => "device     not enrolled".to_owned(),
+    let mut lines = vec![match Identity::load(&layout) {
+        Ok(Some(identity)) => format!("device     {} (tenant {})", identity.device_id, identity.tenant_id),
+        Ok(None) => "device     not enrolled".to_owned(),
+        Err(error) => format!("device     unknown: failed to {error}"),
     }];
     lines.push(format!("server     {}", config.server));
-    match release_keys(config, &layout)? {
-        keys if keys.is_empty() => lines.push("keys       none: every offer is rejected".to_owned()),
-        keys => lines.extend(keys.iter().map(|key| format!("key        {} {}", key.algorithm(), key.fingerprint()))),
+    match release_keys(config, &layout) {
+        Err(error) => lines.push(format!("keys       unknown: failed to {error}")),
+        Ok(keys) if keys.is_empty() => lines.push("keys       none: every offer is rejected".to_owned()),
+        Ok(keys) => {
+            lines.extend(keys.iter().map(|key| format!("key        {} {}", key.algorithm(), key.fingerprint())))
+        }
     }
     for name in config.components.keys() {
         let paths = layout.component(name);

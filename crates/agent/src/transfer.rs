@@ -168,7 +168,8 @@ impl Worker<'_> {
                 failure: None,
                 device_time: Some(self.context.clock.now()),
             };
-            match self.client.status(&report).await {
+            let Some(client) = self.client else { continue };
+            match client.status(&report).await {
                 Ok(reply) if reply.directive == Directive::Stop => return,
                 Ok(_) => told = progress,
                 Err(error) => tracing::debug!(%error, "the server does not hear of the progress"),
@@ -242,7 +243,8 @@ impl Worker<'_> {
         if self.component.tries.fresh_addresses >= MAX_FRESH_ADDRESSES {
             return self.conclude(update, Ending::Failed(expired));
         }
-        let offer = match self.client.check().await {
+        let Some(client) = self.client else { return Ok(Flow::Wait(self.component.tries.next_wait(self.context))) };
+        let offer = match client.check().await {
             Ok(reply) => reply.offer,
             Err(error) if error.is_temporary() => {
                 return Ok(Flow::Wait(self.component.tries.next_wait(self.context)));

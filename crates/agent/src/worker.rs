@@ -11,6 +11,7 @@ use drover_protocol::{Directive, Failure};
 use drover_trust::Manifest;
 use drover_types::{ComponentName, FailureClass, SessionState, Sha256Digest, Version};
 use drover_uplink::{CallError, Client, durable};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::admit;
@@ -22,13 +23,15 @@ use crate::error::AgentError;
 use crate::failure::{failure, with_causes};
 use crate::journal::{self, Outcome, Step, Update};
 use crate::layout::{ComponentPaths, Link};
-use crate::next::{Action, Ending, begin_test, conclude, next, stop_test};
+use crate::next::{Action, Ending, MAX_REACTIVATIONS, begin_reactivation, begin_test, conclude, next, stop_test};
 use crate::reporter::ReportError;
 use crate::slot::{self, Release, SlotError};
 use crate::state::LastUpdate;
 use crate::transfer::Tries;
 use crate::world;
 
+/// Between two tries to activate what came back, no longer than this: the device stands without its application.
+const REACTIVATION_MAX_WAIT: Duration = Duration::from_secs(30);
 /// Telling the server how a trial goes must not hold the trial up for longer.
 const COURTESY_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -41,6 +44,8 @@ pub(crate) struct Component {
     pub(crate) tries: Tries,
     /// What could not be removed; it is not tried again before the next update.
     pub(crate) stuck: BTreeSet<PathBuf>,
+    /// When what runs, and did not start, is to be activated again; at once when there is no time.
+    pub(crate) next_activation: Option<Instant>,
 }
 
 /// What comes after an action.
@@ -59,7 +64,9 @@ pub(crate) enum Flow {
 /// Works on one component.
 pub(crate) struct Worker<'a> {
     pub(crate) context: &'a Context,
-    pub(crate) client: &'a Client,
+    /// None while the device cannot speak to its server, as its identity is missing or damaged. What is on the disk is
+    /// brought to its end all the same.
+    pub(crate) client: Option<&'a Client>,
     pub(crate) component: &'a mut Component,
     pub(crate) cancel: &'a CancellationToken,
 }
@@ -75,8 +82,9 @@ impl Worker<'_> {
                 return Ok(Flow::Stopped);
             }
             let paths = &self.component.paths;
-            let world = world::observe(paths, self.component.update.as_ref(), &self.component.stuck)
+            let mut world = world::observe(paths, self.component.update.as_ref(), &self.component.stuck)
                 .map_err(|source| AgentError::io(paths.root(), source))?;
+            world.owes_activation &= self.component.next_activation.is_none_or(|due| due <= Instant::now());
             let action = next(self.component.update.as_ref(), &world);
             let flow = match self.component.update.clone() {
                 Some(update) => self.perform(action, &update).await?,
@@ -92,6 +100,10 @@ impl Worker<'_> {
     async fn perform(&mut self, action: Action, update: &Update) -> Result<Flow, AgentError> {
         match action {
             Action::Record(step) => self.record(Update { step, ..update.clone() }),
+            // Only the server can let these go on.
+            Action::Download | Action::Confirm if self.client.is_none() => {
+                Ok(Flow::Wait(self.component.tries.next_wait(self.context)))
+            }
             // Boxed: the state of all of them together would take much of a thread's stack.
             Action::CheckSlot => Box::pin(self.check_slot(update)).await,
             Action::Download => Box::pin(self.download(update)).await,
@@ -123,6 +135,7 @@ impl Worker<'_> {
                 let path = paths.reactivate();
                 let note = || self.context.with_room(|| durable::replace_file(&path, b"", 0o600));
                 self.context.effect(Effect::WriteJournal, note).map_err(failed)?;
+                self.component.next_activation = None;
             }
             Action::CleanUp => {
                 for path in world::litter(paths, &self.component.stuck).map_err(failed)? {
@@ -250,7 +263,10 @@ impl Worker<'_> {
             tracing::debug!(%error, "the server hears of the trial later");
         }
         match self.try_out(&begun).await {
-            Ok(()) => self.conclude(&begun, Ending::Passed),
+            Ok(()) => {
+                self.forget_activation();
+                self.conclude(&begun, Ending::Passed)
+            }
             // Told to stop: this try was not cut off, so it does not count as one.
             Err(None) => self.record(stop_test(update)).map(|_| Flow::Stopped),
             Err(Some(cause)) => self.conclude(&begun, Ending::Refuted(cause)),
@@ -258,38 +274,57 @@ impl Worker<'_> {
     }
 
     async fn reactivate(&mut self, update: &Update) -> Result<Flow, AgentError> {
-        let mut cause = match &update.step {
-            Step::RollingBack { cause } => cause.clone(),
-            _ => return Ok(Flow::Go),
-        };
-        match self.activate_current().await {
-            Ok(()) => {}
-            Err(None) => return Ok(Flow::Stopped),
-            Err(Some(second)) => {
-                let message = format!("{}; going back: {}", cause.message, second.message);
-                cause = failure(cause.class, &cause.code, &message);
+        let Step::RollingBack { cause } = &update.step else { return Ok(Flow::Go) };
+        let begun = begin_reactivation(update);
+        self.record(begun.clone())?;
+        let second = match self.activate_current().await {
+            Ok(()) => {
+                self.forget_activation();
+                return self.conclude(&begun, Ending::Reactivated);
             }
+            // Told to stop: this try was not cut off, so it does not count as one.
+            Err(None) => return self.record(update.clone()).map(|_| Flow::Stopped),
+            Err(Some(second)) => second,
+        };
+        let tries = begun.reactivations;
+        let Failure { code, message, .. } = &second;
+        tracing::error!(component = %self.component.name, tries, %code, %message, "what came back does not start");
+        if tries < MAX_REACTIVATIONS {
+            let wait = self.context.backoff().delay(tries - 1, self.context.random());
+            return Ok(Flow::Wait(wait.min(REACTIVATION_MAX_WAIT)));
         }
-        let update = Update { step: Step::RollingBack { cause }, ..update.clone() };
-        self.conclude(&update, Ending::Reactivated)
+        let message = format!("{}; going back: tried {tries} times: {message}; trying on", cause.message);
+        let cause = failure(cause.class, &cause.code, &message);
+        self.record(Update { step: Step::RollingBack { cause }, ..begun })
     }
 
-    /// Activates what came back without a journal. There is no other way from here, so that it fails is only told.
+    /// Activates what came back, for as long as it takes: there is no other way from here, but a new update.
     async fn activate_as_noted(&mut self) -> Result<Flow, AgentError> {
         match self.activate_current().await {
-            Ok(()) => {}
+            Ok(()) => self.forget_activation(),
             Err(None) => return Ok(Flow::Stopped),
             Err(Some(Failure { code, message, .. })) => {
-                tracing::warn!(component = %self.component.name, %code, %message, "what came back does not start");
+                let wait = Duration::from_millis(self.context.config.retry_max_ms);
+                tracing::error!(component = %self.component.name, %code, %message, next_try_ms = wait.as_millis(),
+                    "what came back does not start");
+                self.component.next_activation = Some(Instant::now() + wait);
             }
         }
+        Ok(Flow::Go)
+    }
+
+    /// What runs was activated: no debt is left.
+    fn forget_activation(&mut self) {
+        self.component.next_activation = None;
         let path = self.component.paths.reactivate();
+        if path.symlink_metadata().is_err() {
+            return;
+        }
         if let Err(error) = self.context.effect(Effect::RemoveJournal, || durable::remove_file(&path)) {
             // Otherwise the application would be started again and again.
             tracing::warn!(%error, path = %path.display(), "it cannot be removed and stays for now");
             self.component.stuck.insert(path);
         }
-        Ok(Flow::Go)
     }
 
     fn forget(&mut self, update: &Update) -> Result<Flow, AgentError> {

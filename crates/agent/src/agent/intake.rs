@@ -50,6 +50,7 @@ impl Agent {
                     step: Step::Downloading,
                     attempt: 0,
                     stops: 0,
+                    reactivations: 0,
                     reported: false,
                     accepted_at: self.context.clock.now(),
                     offer,
@@ -96,7 +97,7 @@ impl Agent {
             running(&component.paths).0
         };
         let rules = Rules {
-            keys: &self.keys,
+            keys: self.keys.as_deref().unwrap_or_default(),
             device_type: &self.context.config.device_type,
             is_known: index.is_some(),
             running: running_release.as_ref(),

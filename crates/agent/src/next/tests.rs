@@ -69,6 +69,7 @@ fn offer(previous: Option<Sha256Digest>) -> Update {
         step: Step::Downloading,
         attempt: 0,
         stops: 0,
+        reactivations: 0,
         reported: false,
         accepted_at: Timestamp::from_micros(0),
     }
@@ -121,11 +122,20 @@ fn outcomes(device: &Device, action: &Action) -> Vec<Device> {
             let refuted = begun.with_ending(Ending::Refuted(some_failure()));
             let mut stopped = device.clone();
             stopped.update = device.update.as_ref().map(stop_test);
-            vec![begun.with_ending(Ending::Passed), refuted, begun, stopped]
+            // What passed was activated: no debt is left.
+            let passed = begun.with_world(|world| world.owes_activation = false).with_ending(Ending::Passed);
+            vec![passed, refuted, begun, stopped]
         }
-        Action::Reactivate => vec![device.with_ending(Ending::Reactivated)],
+        Action::Reactivate => {
+            let mut begun = device.clone();
+            begun.update = device.update.as_ref().map(begin_reactivation);
+            let started = begun.with_world(|world| world.owes_activation = false).with_ending(Ending::Reactivated);
+            // Begun and no more: it was cut off, or the command failed.
+            vec![started, begun]
+        }
         Action::OweActivation => vec![device.with_world(|world| world.owes_activation = true)],
-        Action::Activate => vec![device.with_world(|world| world.owes_activation = false)],
+        // Or it does not start, and it is tried again later.
+        Action::Activate => vec![device.with_world(|world| world.owes_activation = false), device.clone()],
         Action::Report => {
             let mut queued = device.clone();
             queued.reports.insert(format!("{:?}", device.update.as_ref().map(|update| &update.step)));
@@ -171,6 +181,8 @@ fn starts() -> Vec<Device> {
         start(&[RUNNING, OLDER], Some(RUNNING), Some(OLDER)),
         // Back to what OLD still holds.
         start(&[RUNNING, NEWER], Some(RUNNING), Some(NEWER)),
+        // What runs came back and never started.
+        start(&[RUNNING], Some(RUNNING), None).with_world(|world| world.owes_activation = true),
     ]
 }
 
@@ -191,7 +203,9 @@ fn a_device_runs_the_old_or_the_new_release_at_every_moment() {
 fn every_way_ends_clean_and_reported_once() {
     for start in starts() {
         let graph = explore(start);
-        let is_end = |(device, _): &&(Device, Vec<String>)| device.update.is_none() && !device.world.litter;
+        let is_end = |(device, _): &&(Device, Vec<String>)| {
+            device.update.is_none() && !device.world.litter && !device.world.owes_activation
+        };
         let ends: Vec<_> = graph.values().filter(is_end).collect();
         assert!(!ends.is_empty());
         for (device, after) in &ends {
@@ -317,6 +331,41 @@ fn an_agent_that_is_always_cut_off_while_it_tests_goes_back() {
     }
     let Action::Record(Step::RollingBack { cause }) = next(Some(&update), &world) else { panic!("it goes on") };
     assert_eq!(cause.code, "interrupted");
+}
+
+#[test]
+fn what_does_not_start_is_tried_some_times_then_reported_then_tried_on() {
+    let cause = some_failure();
+    let step = Step::RollingBack { cause: cause.clone() };
+    let mut device = start(&[NEWER, RUNNING], Some(RUNNING), None);
+    device.update = device.update.map(|update| Update { step, ..update });
+    for _ in 0..MAX_REACTIVATIONS {
+        assert_eq!(next(device.update.as_ref(), &device.world), Action::Reactivate);
+        device.update = device.update.as_ref().map(begin_reactivation);
+    }
+    // The debt is written down before the end is: otherwise a cut between the two would forget it.
+    assert_eq!(next(device.update.as_ref(), &device.world), Action::OweActivation);
+    device.world.owes_activation = true;
+    let end = Step::Ended { outcome: Outcome::RolledBack { cause } };
+    assert_eq!(next(device.update.as_ref(), &device.world), Action::Record(end.clone()));
+    device.update = device.update.map(|update| Update { step: end, ..update });
+    while device.update.is_some() {
+        let action = next(device.update.as_ref(), &device.world);
+        device = outcomes(&device, &action).into_iter().next().expect("it goes on to its end");
+    }
+    assert_eq!(device.reports.len(), 1);
+    assert_eq!(next(None, &device.world), Action::Activate);
+}
+
+#[test]
+fn a_new_version_that_runs_pays_the_debt() {
+    let owing = start(&[RUNNING], Some(RUNNING), None).with_world(|world| world.owes_activation = true);
+    for (device, _) in explore(owing).values() {
+        let succeeded = Step::Ended { outcome: Outcome::Succeeded };
+        if device.update.as_ref().is_some_and(|update| update.step == succeeded) {
+            assert!(!device.world.owes_activation, "{device:?}");
+        }
+    }
 }
 
 #[test]

@@ -83,7 +83,8 @@ impl Worker<'_> {
     }
 
     pub(crate) async fn flush(&self, update: &Update) -> Result<Option<Directive>, ReportError> {
-        self.context.reporter.flush(self.client, Some(update.session_id), &*self.context.observer).await
+        let Some(client) = self.client else { return Ok(None) };
+        self.context.reporter.flush(client, Some(update.session_id), &*self.context.observer).await
     }
 
     /// Tells whoever watches.

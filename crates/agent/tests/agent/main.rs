@@ -3,7 +3,9 @@
 mod accidents;
 mod attacks;
 mod daemon;
+mod damaged;
 mod kill_everywhere;
 mod standing;
 mod support;
 mod updates;
+mod way_back;
