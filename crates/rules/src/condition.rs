@@ -12,6 +12,7 @@ use crate::field::Field;
 use crate::limits;
 use crate::parse;
 use crate::program::{Program, Slots};
+use crate::rsql;
 use crate::sql::{self, ReadsTelemetry, SqlCondition};
 
 /// A condition on a device, typed and within the [limits](crate::limits). See the [crate's page](crate) for what the
@@ -26,7 +27,25 @@ impl Condition {
     /// Reads a condition written in CEL. Takes milliseconds, not more for the largest texts and the worst ones.
     pub fn parse(text: &str) -> Result<Self, ConditionError> {
         let syntax = parse::parse(text)?;
-        let expr = check::check(&syntax)?;
+        Self::bounded(text, check::check(&syntax)?)
+    }
+
+    /// Reads a condition written in RSQL, the language of hawkBit's filters; [`Condition::text`] is its translation.
+    ///
+    /// Fields are `name`, `type`, `version`, `status`, `tag`, `group`, `lastseen`, `createdat`, `attribute.x`, `component.x`
+    /// and `telemetry.x`; a star may stand at the ends of text; a value takes the type of its field. Upper and lower case
+    /// differ.
+    pub fn parse_rsql(text: &str) -> Result<Self, ConditionError> {
+        let condition = Self::bounded(text, rsql::parse(text)?)?;
+        // What is stored is the translation: it must be readable again.
+        match Self::parse(&condition.text) {
+            Ok(again) if again == condition => Ok(condition),
+            _ => Err(ConditionError::new(text, 0..text.len(), "this is too long for a condition: split it")),
+        }
+    }
+
+    /// The condition, when it and its text are within the limits.
+    fn bounded(text: &str, expr: Expr) -> Result<Self, ConditionError> {
         let nodes = expr.nodes();
         if nodes > limits::NODES {
             let message = format!("a condition has at most {} parts, this one has {nodes}: split it", limits::NODES);

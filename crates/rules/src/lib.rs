@@ -66,6 +66,7 @@ mod literal;
 mod parse;
 mod path;
 mod program;
+mod rsql;
 mod sql;
 mod text;
 

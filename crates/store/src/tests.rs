@@ -4,6 +4,7 @@ mod access;
 mod audit;
 mod catalogue;
 mod changes;
+mod conditions;
 mod content;
 mod devices;
 mod fixture;
