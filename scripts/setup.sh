@@ -56,6 +56,7 @@ look_for_test_packages() {
     has pg_ctl || compgen -G '/usr/lib/postgresql/*/bin/pg_ctl' >/dev/null || need postgresql
     python3 -c 'import venv, ensurepip' 2>/dev/null || need python3-venv
     has curl || need curl
+    has openssl || need openssl
     has file || need file
 }
 

@@ -16,11 +16,11 @@ mod parts;
 mod rollouts;
 mod server_url;
 mod transfer;
+mod trust;
 mod upload;
 mod uploads;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use uuid::Uuid;
 
@@ -28,8 +28,8 @@ pub use attempt::RetryPolicy;
 pub use error::ClientError;
 pub use server_url::{InvalidServerUrl, ServerUrl};
 pub use transfer::Progress;
-
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+pub use trust::ServerTrust;
+pub(crate) use trust::is_untrusted;
 
 type Random = Arc<dyn Fn() -> u128 + Send + Sync>;
 
@@ -39,7 +39,10 @@ type Random = Arc<dyn Fn() -> u128 + Send + Sync>;
 /// of times, after failures of the connection and after 503 where that cannot do a thing twice.
 #[derive(Clone)]
 pub struct Client {
+    /// For the server.
     http: reqwest::Client,
+    /// For where the server points, such as an object store.
+    elsewhere: reqwest::Client,
     server: ServerUrl,
     token: Option<String>,
     random: Random,
@@ -52,15 +55,7 @@ impl Client {
     #[expect(clippy::disallowed_methods, reason = "the default source of idempotency keys; `with_random` replaces it")]
     pub fn new(http: reqwest::Client, server: ServerUrl) -> Self {
         let random: Random = Arc::new(|| Uuid::new_v4().as_u128());
-        Self { http, server, token: None, random, retry: RetryPolicy::default() }
-    }
-
-    /// The network client to use: with time-outs, and without following redirects.
-    pub fn http() -> Result<reqwest::Client, ClientError> {
-        let builder = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none());
-        let builder =
-            builder.connect_timeout(CONNECT_TIMEOUT).user_agent(concat!("drover/", env!("CARGO_PKG_VERSION")));
-        builder.build().map_err(ClientError::Setup)
+        Self { elsewhere: http.clone(), http, server, token: None, random, retry: RetryPolicy::default() }
     }
 
     /// With a bearer token: of a login, or an API key.

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use drover_trust::ServerPin;
 
 use crate::commands::api_key::ApiKeyCommand;
 use crate::commands::auth::LoginArgs;
@@ -70,6 +71,12 @@ pub struct GlobalArgs {
     /// Address of the server; the profile's when not given, or else `drover serve` on this machine
     #[arg(long, help_heading = FOR_ALL, global = true, env = "DROVER_SERVER", value_name = "URL")]
     pub server: Option<String>,
+    /// Key that the server has to prove (`sha256/…`, it prints it at its start); the profile's when not given
+    #[arg(long, help_heading = FOR_ALL, global = true, value_name = "PIN", env = "DROVER_PIN", conflicts_with = "ca")]
+    pub pin: Option<ServerPin>,
+    /// File with the certificates (PEM) of the authorities that may vouch for the server; the profile's when not given
+    #[arg(long, help_heading = FOR_ALL, global = true, value_name = "FILE", env = "DROVER_CA")]
+    pub ca: Option<PathBuf>,
     /// Token to use instead of the profile's; others on this machine can see it here: prefer --token-file
     #[arg(long, help_heading = FOR_ALL, global = true, value_name = "TOKEN")]
     #[arg(env = "DROVER_TOKEN", hide_env_values = true)]

@@ -1,5 +1,6 @@
 //! One file per noun: its arguments, and what they do.
 
+pub(crate) mod acquaintance;
 pub(crate) mod api_key;
 pub(crate) mod auth;
 pub(crate) mod device;

@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use drover_trust::KeyError;
+use drover_trust::{KeyError, ServerPin};
 use drover_types::{ErrorKind, RolloutState};
 
-use crate::client::{ClientError, InvalidServerUrl};
+use crate::client::{ClientError, InvalidServerUrl, is_untrusted};
 use crate::profile::ProfileError;
 use crate::prompt::PromptError;
 use crate::release::{PackError, PublishError, ReleaseSignError, UnclearCounter};
@@ -69,6 +69,14 @@ pub enum CliError {
         /// The file.
         path: PathBuf,
     },
+    /// Nobody vouches for the server, and nobody is there to ask.
+    #[error("no authority that this machine knows vouches for {server}; it proves the key {pin}")]
+    UnknownServer {
+        /// Its address.
+        server: String,
+        /// Its key.
+        pin: ServerPin,
+    },
     /// The arguments do not go together.
     #[error("{what}")]
     Usage {
@@ -105,6 +113,7 @@ impl CliError {
             Self::Resolve(error) => Some(error.kind()),
             Self::Server(_)
             | Self::Usage { .. }
+            | Self::UnknownServer { .. }
             | Self::Counter(_)
             | Self::Prompt(PromptError::NeedsYes { .. } | PromptError::NeedsAnswer { .. }) => {
                 Some(ErrorKind::Malformed)
@@ -168,6 +177,16 @@ impl CliError {
             Self::NotCompleted { .. } => "`drover rollout failures` says which devices failed and why",
             Self::Client(ClientError::Body(_)) => {
                 "make sure that this is a Drover server, and no older than this program"
+            }
+            Self::UnknownServer { server, pin } => {
+                return Some(format!(
+                    "compare the key with what the server printed at its start, then\n  \
+                     `drover login --server {server} --pin {pin}`"
+                ));
+            }
+            Self::Client(ClientError::Unreachable { source, .. }) if is_untrusted(source) => {
+                "when the server has a new certificate of its own: `drover login --pin PIN` with what it prints at its \
+                 start; otherwise something else answers in its place: tell it nothing"
             }
             Self::Client(error) | Self::Publish(PublishError::Client(error)) => return next_of_kind(error.kind()?),
             _ => return None,

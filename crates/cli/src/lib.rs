@@ -15,7 +15,7 @@ pub mod release;
 mod resolve;
 mod run;
 
-pub use client::{Client, ClientError, InvalidServerUrl, Progress, RetryPolicy, ServerUrl};
+pub use client::{Client, ClientError, InvalidServerUrl, Progress, RetryPolicy, ServerTrust, ServerUrl};
 pub use command::{Command, GlobalArgs};
 pub use error::CliError;
 pub use output::Terminal;

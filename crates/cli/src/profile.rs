@@ -5,7 +5,10 @@ use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
+use drover_trust::ServerPin;
 use serde::{Deserialize, Serialize};
+
+use crate::client::ServerTrust;
 
 const FORMAT: u32 = 1;
 const MAX_FILE_BYTES: u64 = 1024 * 1024;
@@ -72,6 +75,32 @@ pub(crate) struct Profile {
     /// The token; it is sent to this server only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) token: Option<String>,
+    /// The key that the server has to prove.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) pin: Option<ServerPin>,
+    /// The authorities (PEM) that may vouch for the server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) ca: Option<String>,
+}
+
+impl Profile {
+    /// What is remembered of a server after a login.
+    pub(crate) fn new(server: String, token: String, trust: &ServerTrust) -> Self {
+        let (pin, ca) = match trust {
+            ServerTrust::System => (None, None),
+            ServerTrust::Pinned(pin) => (Some(*pin), None),
+            ServerTrust::Authorities(pem) => (None, Some(pem.clone())),
+        };
+        Self { server, token: Some(token), pin, ca }
+    }
+
+    pub(crate) fn trust(&self) -> ServerTrust {
+        match (self.pin, &self.ca) {
+            (Some(pin), _) => ServerTrust::Pinned(pin),
+            (None, Some(pem)) => ServerTrust::Authorities(pem.clone()),
+            (None, None) => ServerTrust::System,
+        }
+    }
 }
 
 /// The file of profiles.
@@ -158,11 +187,17 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("drover/cli.toml");
         let mut profiles = Profiles::load(Some(&path)).expect("no profiles yet");
-        profiles.set("lab", Profile { server: "http://127.0.0.1:1".to_owned(), token: Some("s3cret".to_owned()) });
+        let pin: ServerPin = format!("sha256/{}", "A".repeat(43)).parse().expect("a pin");
+        for (name, trust) in [("lab", ServerTrust::Pinned(pin)), ("field", ServerTrust::Authorities("pem".to_owned()))]
+        {
+            profiles.set(name, Profile::new("https://fleet.example".to_owned(), "s3cret".to_owned(), &trust));
+        }
         profiles.save().expect("saved");
         assert_eq!(std::fs::metadata(&path).expect("a file").mode() & 0o777, 0o600);
         let loaded = Profiles::load(Some(&path)).expect("profiles");
         assert_eq!(loaded.get("lab").and_then(|lab| lab.token.as_deref()), Some("s3cret"));
+        assert_eq!(loaded.get("lab").map(Profile::trust), Some(ServerTrust::Pinned(pin)));
+        assert_eq!(loaded.get("field").map(Profile::trust), Some(ServerTrust::Authorities("pem".to_owned())));
         assert!(loaded.get("default").is_none());
     }
 

@@ -4,17 +4,20 @@ use std::io::{BufRead as _, Read as _, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
-use crate::client::{Client, ServerUrl};
+use crate::client::{Client, ServerTrust, ServerUrl};
 use crate::command::{Command, GlobalArgs};
 use crate::output::{Output, Terminal};
-use crate::profile::Profiles;
+use crate::profile::{Profile, Profiles};
 use crate::{CliError, commands};
 
 const MAX_TOKEN_BYTES: u64 = 4096;
+const MAX_CA_BYTES: u64 = 1024 * 1024;
 
 /// What every command works with.
 pub(crate) struct Context<'a> {
     pub(crate) client: Client,
+    /// Who vouches for the server.
+    pub(crate) trust: ServerTrust,
     pub(crate) profiles: Profiles,
     pub(crate) profile: &'a str,
     pub(crate) out: Output<'a>,
@@ -35,9 +38,9 @@ pub async fn run(
     out: &mut (dyn Write + Send),
 ) -> Result<(), CliError> {
     let profiles = Profiles::load(global.config.as_deref())?;
-    let client = connect(global, &profiles)?;
+    let (client, trust) = connect(global, &profiles)?;
     let output = Output { writer: out, json: global.json, terminal };
-    let mut context = Context { client, profiles, profile: &global.profile, out: output };
+    let mut context = Context { client, trust, profiles, profile: &global.profile, out: output };
     dispatch(command, &mut context).await?;
     Ok(context.out.writer.flush()?)
 }
@@ -75,8 +78,8 @@ async fn dispatch(command: Command, context: &mut Context<'_>) -> Result<(), Cli
     }
 }
 
-/// A profile's token goes to the profile's server only, whatever `--server` says.
-fn connect(global: &GlobalArgs, profiles: &Profiles) -> Result<Client, CliError> {
+/// A profile's token goes to the profile's server only, whatever `--server` says; so does what is known of the server.
+fn connect(global: &GlobalArgs, profiles: &Profiles) -> Result<(Client, ServerTrust), CliError> {
     let profile = profiles.get(&global.profile);
     let home = profile.map(|profile| profile.server.parse::<ServerUrl>()).transpose()?;
     let server = match (&global.server, &home) {
@@ -85,17 +88,36 @@ fn connect(global: &GlobalArgs, profiles: &Profiles) -> Result<Client, CliError>
         (None, None) => ServerUrl::DEFAULT.parse()?,
     };
     let is_home = home.is_some_and(|home| home.origin() == server.origin());
-    let remembered = profile.and_then(|profile| profile.token.clone()).filter(|_| is_home);
+    let profile = profile.filter(|_| is_home);
+    let remembered = profile.and_then(|profile| profile.token.clone());
+    let trust = match (global.pin, &global.ca) {
+        (Some(pin), _) => ServerTrust::Pinned(pin),
+        (None, Some(file)) => ServerTrust::Authorities(authorities(file)?),
+        (None, None) => profile.map(Profile::trust).unwrap_or_default(),
+    };
     let token = match (&global.token_file, &global.token) {
         (Some(file), _) => Some(first_line(file)?),
         (None, Some(token)) => Some(token.clone()),
         (None, None) => remembered,
     };
     let client = Client::new(Client::http()?, server);
-    Ok(match token {
+    let client = if trust == ServerTrust::System { client } else { client.trusting(&trust)? };
+    let client = match token {
         Some(token) => client.with_token(token),
         None => client,
-    })
+    };
+    Ok((client, trust))
+}
+
+fn authorities(file: &Path) -> Result<String, CliError> {
+    let in_file = |source| CliError::File { path: file.to_owned(), source };
+    let handle = std::fs::File::open(file).map_err(in_file)?;
+    let mut pem = String::new();
+    handle.take(MAX_CA_BYTES).read_to_string(&mut pem).map_err(in_file)?;
+    if !pem.contains("BEGIN CERTIFICATE") {
+        return Err(CliError::Usage { what: format!("{} has no certificate in PEM", file.display()) });
+    }
+    Ok(pem)
 }
 
 fn first_line(file: &Path) -> Result<String, CliError> {

@@ -14,6 +14,7 @@ mod health;
 mod http;
 mod limits;
 mod openapi;
+mod pace;
 mod problem;
 mod request_id;
 mod responses;

@@ -15,6 +15,8 @@ use drover_app::ByteStream;
 use futures::{Stream, StreamExt as _, TryStreamExt as _};
 use tokio::time::{Instant, Sleep};
 
+use crate::pace::Pace;
+
 /// How long, and for how many bytes, a refused upload is still listened to.
 const LINGER: Duration = Duration::from_secs(5);
 const LINGER_BYTES: u64 = 256 * 1024 * 1024;
@@ -49,12 +51,13 @@ pub(crate) async fn guard_body(State(idle_timeout): State<Duration>, request: Re
         body: Some(body.into_data_stream()),
         idle_timeout,
         idle: Box::pin(tokio::time::sleep(idle_timeout)),
+        pace: Pace::begin(Instant::now()),
         client_sends: !waits_for_continue,
     };
     next.run(Request::from_parts(parts, Body::from_stream(guarded))).await
 }
 
-/// A body that ends with an error when nothing arrives for too long.
+/// A body that ends with an error when nothing, or next to nothing, arrives for too long.
 ///
 /// When it is dropped early, as the upload was refused, it is read on for a moment. Otherwise the connection would be
 /// reset under a client that is still sending, and the client would never see why it was refused.
@@ -63,6 +66,7 @@ struct GuardedBody {
     body: Option<BodyDataStream>,
     idle_timeout: Duration,
     idle: Pin<Box<Sleep>>,
+    pace: Pace,
     /// False while the client waits to be told to go on.
     client_sends: bool,
 }
@@ -76,8 +80,14 @@ impl Stream for GuardedBody {
         this.client_sends = true;
         match body.poll_next_unpin(cx) {
             Poll::Ready(Some(Ok(chunk))) => {
-                let deadline = Instant::now() + this.idle_timeout;
-                this.idle.as_mut().reset(deadline);
+                let now = Instant::now();
+                this.pace.count(chunk.len());
+                if this.pace.is_too_slow(now) {
+                    this.body = None;
+                    let text = "less than 64 KiB arrived in ten minutes";
+                    return Poll::Ready(Some(Err(io::Error::new(io::ErrorKind::TimedOut, text))));
+                }
+                this.idle.as_mut().reset(now + this.idle_timeout);
                 Poll::Ready(Some(Ok(chunk)))
             }
             Poll::Ready(Some(Err(error))) => {

@@ -50,6 +50,12 @@ enum Bench {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         options: Vec<String>,
     },
+    /// Connections held for nothing and guessed passwords, while somebody works; `-- --help` lists the options
+    Hostile {
+        /// Handed to the benchmark: `--clients`, `--connections`, `--guessers`, `--seconds`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        options: Vec<String>,
+    },
     /// A stage of a whole fleet opens, then devices report; `-- --help` lists the options
     Rollout {
         /// Handed to the benchmark: `--devices`, `--database`, `--reports-per-s`, `--seconds`
@@ -63,6 +69,7 @@ fn main() -> ExitCode {
         Chore::CheckArrows => arrows::check(),
         Chore::Openapi { check } => openapi::run(check),
         Chore::Bench { what: Bench::Footprint } => footprint::run(),
+        Chore::Bench { what: Bench::Hostile { options } } => bench::run("hostile", &options),
         Chore::Bench { what: Bench::Rollout { options } } => bench::run("rollout", &options),
         Chore::Bench { what: Bench::Checks { options } } => bench::run("checks", &options),
     };

@@ -8,7 +8,7 @@ use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use url::Url;
 
-use super::{Client, ClientError};
+use super::{Client, ClientError, is_untrusted};
 
 /// No single call, list pages included, takes longer.
 const CALL_TIMEOUT: Duration = Duration::from_mins(1);
@@ -133,6 +133,7 @@ pub(crate) fn unreachable(url: &Url, source: reqwest::Error) -> ClientError {
 
 pub(crate) fn may_repeat(error: &ClientError, repeat: Repeat) -> bool {
     match error {
+        ClientError::Unreachable { source, .. } if is_untrusted(source) => false,
         ClientError::Unreachable { source, .. } => repeat == Repeat::Idempotent || source.is_connect(),
         ClientError::Stalled { .. } => repeat == Repeat::Idempotent,
         ClientError::Problem(problem) => problem.status == 503,

@@ -92,7 +92,7 @@ impl Client {
     }
 
     async fn fetch(&self, url: &Url, with_token: bool) -> Result<Response, ClientError> {
-        let request = self.http.get(url.clone());
+        let request = self.http_for(url).get(url.clone());
         let request = if with_token { self.authorise(request) } else { request };
         let answer = tokio::time::timeout(STALL_TIMEOUT, request.send()).await;
         let answer = answer.map_err(|_| ClientError::Stalled { after: STALL_TIMEOUT })?;

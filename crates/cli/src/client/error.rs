@@ -14,6 +14,9 @@ pub enum ClientError {
     /// The network client could not be made.
     #[error("cannot set up the network client")]
     Setup(#[source] reqwest::Error),
+    /// TLS could not be set up.
+    #[error("cannot set up TLS")]
+    Tls(#[source] rustls::Error),
     /// No answer came.
     #[error("cannot reach {origin}")]
     Unreachable {

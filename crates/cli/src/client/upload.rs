@@ -39,7 +39,7 @@ impl Client {
         let meter = Meter::new(progress);
         let counted = meter.clone();
         let chunks = ReaderStream::with_capacity(handle, CHUNK_BYTES).inspect_ok(move |chunk| counted.add(chunk.len()));
-        let request = self.http.put(url.clone()).body(Body::wrap_stream(chunks));
+        let request = self.http_for(url).put(url.clone()).body(Body::wrap_stream(chunks));
         let request = request.header(CONTENT_LENGTH, size_bytes).header(CONTENT_TYPE, "application/octet-stream");
         let request = self.authorise(request);
         tokio::select! {

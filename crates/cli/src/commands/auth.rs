@@ -5,6 +5,7 @@ use drover_api::LoginRequest;
 use drover_types::ErrorKind;
 use serde::Serialize;
 
+use super::acquaintance;
 use crate::CliError;
 use crate::output::time;
 use crate::profile::Profile;
@@ -34,6 +35,7 @@ struct LoggedIn {
 }
 
 pub(crate) async fn login(args: LoginArgs, context: &mut Context<'_>) -> Result<(), CliError> {
+    acquaintance::make(context).await?;
     let has_terminal = context.out.terminal.input;
     let username = match args.username {
         Some(username) => username,
@@ -44,7 +46,7 @@ pub(crate) async fn login(args: LoginArgs, context: &mut Context<'_>) -> Result<
     let request = LoginRequest { tenant: args.tenant, username, password };
     let reply = context.client.login(&request).await?;
     let server = context.client.server().to_string();
-    context.profiles.set(context.profile, Profile { server: server.clone(), token: Some(reply.token) });
+    context.profiles.set(context.profile, Profile::new(server.clone(), reply.token, &context.trust));
     context.profiles.save()?;
     let text = format!("logged in to {server} until {}", time(Some(reply.expires_at)));
     if context.out.json {

@@ -44,6 +44,11 @@ impl Agent {
         std::fs::write(&path, config.replace(before, after)).expect("a configuration file");
     }
 
+    /// What it has written to its log.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.join("agent.log")).unwrap_or_default()
+    }
+
     /// Starts the program.
     pub(crate) fn run(&mut self) {
         let program = Path::new(env!("CARGO_BIN_EXE_drover")).with_file_name("drover-agent");

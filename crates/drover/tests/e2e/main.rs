@@ -3,11 +3,13 @@
 mod agent;
 mod bench;
 mod fleet;
+mod hostile;
 mod moved;
 mod operator;
 mod pair;
 mod server;
 mod story;
+mod tls;
 mod upload;
 mod wait;
 
@@ -71,6 +73,31 @@ async fn the_benchmark_of_update_checks_measures_what_it_says() {
 #[tokio::test]
 async fn a_lost_password_is_replaced() {
     story::password_reset().await;
+}
+
+#[tokio::test]
+async fn a_device_and_an_operator_know_their_server_and_refuse_another_in_its_place() {
+    tls::man_in_the_middle().await;
+}
+
+#[tokio::test]
+async fn a_certificate_is_replaced_while_a_device_downloads() {
+    tls::new_certificate().await;
+}
+
+#[tokio::test]
+async fn old_versions_and_ciphers_of_tls_are_refused() {
+    tls::old_tls().await;
+}
+
+#[tokio::test]
+async fn connections_held_for_nothing_keep_nobody_out_plain() {
+    hostile::plain().await;
+}
+
+#[tokio::test]
+async fn connections_held_for_nothing_keep_nobody_out_tls() {
+    hostile::tls().await;
 }
 
 #[test]

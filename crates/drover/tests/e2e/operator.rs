@@ -28,6 +28,7 @@ impl Operator {
     pub(crate) fn enter(folder: &Path, server: &Server) {
         let mut login = drover(folder);
         login.args(["login", "--server", &server.url, "--username", "admin", "--password-stdin"]);
+        login.args(server.pin.iter().flat_map(|pin| ["--pin", pin]));
         let mut process = login.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().expect("drover starts");
         let mut stdin = process.stdin.take().expect("it was piped");
         writeln!(stdin, "{}", server.password).expect("drover reads");

@@ -23,6 +23,8 @@ pub(crate) struct Server {
     pub(crate) url: String,
     pub(crate) password: String,
     pub(crate) enrolment_token: String,
+    /// The key that it proves; none when it needs none.
+    pub(crate) pin: Option<String>,
     /// A database of its own, gone with this; none when it is shared.
     database: Option<drover_db::testing::TestDb>,
 }
@@ -71,8 +73,14 @@ pub(crate) fn drover(folder: &Path) -> Command {
 impl Server {
     /// A new installation in `folder`.
     pub(crate) async fn start(profile: Profile, folder: &Path) -> Self {
-        let place = Place::new(profile, folder, "data").await;
-        let mut server = Self::run(folder, place).await;
+        Self::start_with(profile, folder, "127.0.0.1:0", &[]).await
+    }
+
+    /// A new installation at this address, with more arguments.
+    pub(crate) async fn start_with(profile: Profile, folder: &Path, listen: &str, more: &[&str]) -> Self {
+        let mut place = Place::new(profile, folder, "data").await;
+        place.arguments.extend(more.iter().map(|argument| (*argument).to_owned()));
+        let mut server = Self::run(folder, place, listen).await;
         let output = server.output();
         server.password = until("the first password", async || field(&output, "password  ")).await;
         server.enrolment_token = until("the enrolment token", async || token(&output)).await;
@@ -80,17 +88,18 @@ impl Server {
     }
 
     /// An installation that is there already; it has its password from before.
-    async fn run(folder: &Path, place: Place) -> Self {
+    async fn run(folder: &Path, place: Place, listen: &str) -> Self {
         let Place { mut arguments, database } = place;
-        arguments.extend(["--listen".to_owned(), "127.0.0.1:0".to_owned()]);
+        arguments.extend(["--listen".to_owned(), listen.to_owned()]);
         let (process, output) = spawn(folder, &arguments);
         let url = until("the server's address", async || field(&output, "serves ")).await;
         // The same address after a restart: devices have it in their configuration.
         if let Some(listen) = arguments.last_mut() {
-            url.trim_start_matches("http://").clone_into(listen);
+            url.split_once("://").expect("an address").1.clone_into(listen);
         }
+        let pin = field(&output, "pin       ");
         let (password, enrolment_token, folder) = (String::new(), String::new(), folder.to_owned());
-        Self { process, folder, arguments, url, password, enrolment_token, database }
+        Self { process, folder, arguments, url, password, enrolment_token, pin, database }
     }
 
     /// Another server on the same database and bucket, with a data folder of its own.
@@ -99,7 +108,7 @@ impl Server {
         // Without its address, which is the last.
         let mut arguments = first.arguments[..first.arguments.len() - 2].to_vec();
         folder.join("data").display().to_string().clone_into(&mut arguments[1]);
-        let mut beside = Self::run(folder, Place { arguments, database: None }).await;
+        let mut beside = Self::run(folder, Place { arguments, database: None }, "127.0.0.1:0").await;
         first.password.clone_into(&mut beside.password);
         first.enrolment_token.clone_into(&mut beside.enrolment_token);
         beside
@@ -126,7 +135,7 @@ impl Server {
         let output = drover(&self.folder).args(["restore", "--from"]).arg(file).args(&place.arguments).output();
         let output = output.expect("drover starts");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        let mut restored = Self::run(&self.folder, place).await;
+        let mut restored = Self::run(&self.folder, place, "127.0.0.1:0").await;
         self.password.clone_into(&mut restored.password);
         restored
     }
@@ -137,11 +146,36 @@ impl Server {
 
     /// `kill -9`, then a start on the same data.
     pub(crate) async fn kill_and_restart(&mut self) {
-        self.process.kill().expect("the server runs");
-        self.process.wait().expect("the server ended");
+        self.kill();
+        self.restart().await;
+    }
+
+    /// Starts it on the data that it left.
+    pub(crate) async fn restart(&mut self) {
         let (process, output) = spawn(&self.folder, &self.arguments);
         self.process = process;
         until("the restarted server's address", async || field(&output, "serves ")).await;
+    }
+
+    /// `kill -9`.
+    pub(crate) fn kill(&mut self) {
+        self.process.kill().expect("the server runs");
+        self.process.wait().expect("the server ended");
+    }
+
+    /// Host and port.
+    pub(crate) fn address(&self) -> &str {
+        self.arguments.last().expect("the address is the last one")
+    }
+
+    /// Its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// What it has written to its log.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.join("serve.err")).unwrap_or_default()
     }
 }
 

@@ -10,14 +10,11 @@ use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use tokio::time::Instant;
 
 use crate::config::HttpConfig;
+use crate::pace::Pace;
 
 /// How long a kept connection waits for its next request. Longer than the proxies that stand in front keep theirs
 /// (nginx 60 s), so that they close first and never send into a closing connection.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
-
-/// A client that takes less than this of an answer in a period has no use for it.
-const LEAST_SENT_BYTES: u64 = 64 * 1024;
-const LEAST_SENT_PERIOD: Duration = Duration::from_mins(10);
 
 /// How long each state of rest may last.
 #[derive(Debug, Clone, Copy)]
@@ -68,8 +65,8 @@ struct State {
     head_since: Option<Instant>,
     /// When the client last took a byte.
     written_at: Instant,
-    /// Since when the bytes are counted that the client takes, and how many there are.
-    sent: (Instant, u64),
+    /// How fast the client takes its answers.
+    sent: Pace,
 }
 
 impl State {
@@ -77,11 +74,8 @@ impl State {
         if self.handling > 0 {
             return None;
         }
-        if self.sending > 0 && now.saturating_duration_since(self.sent.0) >= LEAST_SENT_PERIOD {
-            if self.sent.1 < LEAST_SENT_BYTES {
-                return Some(Overdue::Stalled);
-            }
-            self.sent = (now, 0);
+        if self.sending > 0 && self.sent.is_too_slow(now) {
+            return Some(Overdue::Stalled);
         }
         let (since, limit, overdue) = match self.head_since {
             _ if self.sending > 0 => (self.written_at, patience.stalled, Overdue::Stalled),
@@ -103,7 +97,7 @@ impl Activity {
             idle_since: now,
             head_since: None,
             written_at: now,
-            sent: (now, 0),
+            sent: Pace::begin(now),
         };
         Self { patience, state: Mutex::new(state) }
     }
@@ -148,7 +142,8 @@ impl Activity {
     /// The client took bytes.
     pub(super) fn wrote(&self, bytes: usize) {
         let mut state = self.state();
-        (state.written_at, state.sent.1) = (Instant::now(), state.sent.1 + bytes as u64);
+        state.written_at = Instant::now();
+        state.sent.count(bytes);
     }
 
     /// The head of a request is whole.
@@ -173,7 +168,7 @@ impl Working {
             let mut state = activity.state();
             let now = Instant::now();
             if state.sending == 0 {
-                state.sent = (now, 0);
+                state.sent = Pace::begin(now);
             }
             (state.handling, state.sending, state.written_at) = (state.handling - 1, state.sending + 1, now);
         }

@@ -3,6 +3,7 @@
 
 mod checks;
 mod fleet;
+mod hostile;
 mod place;
 mod rollout;
 mod server;
@@ -14,6 +15,8 @@ use clap::Parser;
 enum Bench {
     /// Update checks: with nothing to do, with some offers, while a stage opens
     Checks(checks::Options),
+    /// Hold connections for nothing and guess passwords, while somebody works
+    Hostile(hostile::Options),
     /// Open a stage of a whole fleet, then take its reports
     Rollout(rollout::Options),
 }
@@ -22,6 +25,7 @@ fn main() {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime can be made");
     match Bench::parse() {
         Bench::Checks(options) => runtime.block_on(checks::run(&options)),
+        Bench::Hostile(options) => runtime.block_on(hostile::run(&options)),
         Bench::Rollout(options) => runtime.block_on(rollout::run(&options)),
     }
 }

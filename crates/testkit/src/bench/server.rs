@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use drover_api::LoginRequest;
-use drover_cli::{Client, ServerUrl};
+use drover_cli::{Client, ServerTrust, ServerUrl};
 use drover_testkit::eventually;
 use rustix::param::clock_ticks_per_second;
 
@@ -16,6 +16,8 @@ pub(crate) struct Server {
     /// Its address, without a slash at the end.
     pub(crate) url: String,
     password: String,
+    /// The key that it proves; none without TLS.
+    pin: Option<String>,
 }
 
 impl Drop for Server {
@@ -29,12 +31,18 @@ impl Drop for Server {
 impl Server {
     /// Starts `program` in an empty place; nobody is limited in how often they may call.
     pub(crate) async fn start(program: &PathBuf, place: &Place) -> Self {
+        Self::start_with(program, place, &[]).await
+    }
+
+    /// The same with more arguments.
+    pub(crate) async fn start_with(program: &PathBuf, place: &Place, more: &[&str]) -> Self {
         let (out, err) = (place.folder().join("serve.out"), place.folder().join("serve.err"));
         let process = Command::new(program)
             .args(["serve", "--listen", "127.0.0.1:0", "--check-per-minute", "0", "--stranger-per-minute", "0"])
             .arg("--data")
             .arg(place.folder().join("data"))
             .args(place.arguments())
+            .args(more)
             .env("RUST_LOG", "warn")
             .stdin(Stdio::null())
             .stdout(std::fs::File::create(&out).expect("a file for the output"))
@@ -53,16 +61,31 @@ impl Server {
             }
         };
         let (url, password) = (field("serves ").await, field("password  ").await);
-        Self { process, url, password }
+        let text = std::fs::read_to_string(&out).unwrap_or_default();
+        let pin = text.lines().find_map(|line| line.trim().strip_prefix("pin ")).map(|pin| pin.trim().to_owned());
+        Self { process, url, password, pin }
     }
 
     /// A client of the first user.
     pub(crate) async fn admin(&self) -> Client {
-        let url: ServerUrl = self.url.parse().expect("the server prints its address");
-        let stranger = Client::new(drover_uplink::http_client().expect("a network client"), url);
+        self.stranger().with_token(self.log_in().await)
+    }
+
+    /// A token of the first user.
+    pub(crate) async fn log_in(&self) -> String {
         let request = LoginRequest { tenant: None, username: "admin".to_owned(), password: self.password.clone() };
-        let token = stranger.login(&request).await.expect("the printed password fits").token;
-        stranger.with_token(token)
+        self.stranger().login(&request).await.expect("the printed password fits").token
+    }
+
+    /// What vouches for it.
+    pub(crate) fn trust(&self) -> ServerTrust {
+        let pin = self.pin.as_ref().map(|pin| pin.parse().expect("the server prints its pin"));
+        pin.map_or(ServerTrust::System, ServerTrust::Pinned)
+    }
+
+    fn stranger(&self) -> Client {
+        let url: ServerUrl = self.url.parse().expect("the server prints its address");
+        Client::new(Client::http_trusting(&self.trust()).expect("a network client"), url)
     }
 
     /// CPU seconds that it used so far, from `/proc/PID/stat`.

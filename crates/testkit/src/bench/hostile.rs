@@ -1,0 +1,244 @@
+//! Hostile clients against the real server, while a good one asks for something every few milliseconds.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use drover_cli::{Client, ServerTrust};
+use drover_trust::pinned_tls;
+use reqwest::Method;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustls::pki_types::ServerName;
+use rustls::time_provider::DefaultTimeProvider;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio_rustls::TlsConnector;
+
+use crate::place::{Database, Place};
+use crate::server::Server;
+
+/// How often the good client asks, each time on a new connection.
+const ASK_EVERY: Duration = Duration::from_millis(20);
+
+/// How often a slow client sends a byte.
+const DRIP_EVERY: Duration = Duration::from_secs(1);
+
+/// Connections that are being opened at once.
+const OPENING_MAX: usize = 100;
+
+/// Loopback addresses that the clients come from: one address gets half of the places at most.
+const ADDRESSES: u8 = 4;
+
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// The server's program
+    #[arg(long)]
+    program: PathBuf,
+    /// Clients with slow heads, and as many that say nothing
+    #[arg(long, default_value_t = 2_000)]
+    clients: usize,
+    /// Connections that have asked once and stay
+    #[arg(long, default_value_t = 10_000)]
+    connections: usize,
+    /// Clients that guess passwords
+    #[arg(long, default_value_t = 64)]
+    guessers: usize,
+    /// How long each attack lasts
+    #[arg(long, default_value_t = 20)]
+    seconds: u64,
+}
+
+pub(crate) async fn run(options: &Options) {
+    raise_open_files();
+    println!("| transport | attack | good requests | failed | p50 | p99 | slowest | server's VmRSS | CPU |");
+    println!("|---|---|---|---|---|---|---|---|---|");
+    for tls in [false, true] {
+        Bench::start(options, tls).await.run(options).await;
+    }
+}
+
+/// Both ends of ten thousand connections are files; the server raises its own limit.
+fn raise_open_files() {
+    let limit = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }).expect("it may be raised");
+}
+
+struct Bench {
+    server: Server,
+    target: Target,
+    token: String,
+    good_http: reqwest::Client,
+    _place: Place,
+}
+
+/// Where the attackers go.
+#[derive(Clone)]
+struct Target {
+    address: SocketAddr,
+    tls: Option<TlsConnector>,
+}
+
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+
+impl Target {
+    async fn tcp(&self, number: usize) -> std::io::Result<TcpStream> {
+        let socket = TcpSocket::new_v4()?;
+        let last = 2 + u8::try_from(number % usize::from(ADDRESSES)).unwrap_or_default();
+        socket.bind(SocketAddr::from((Ipv4Addr::new(127, 0, 0, last), 0)))?;
+        socket.connect(self.address).await
+    }
+
+    async fn connect(&self, number: usize) -> std::io::Result<Box<dyn Stream>> {
+        let stream = self.tcp(number).await?;
+        let Some(tls) = &self.tls else { return Ok(Box::new(stream)) };
+        let name = ServerName::from(self.address.ip());
+        Ok(Box::new(tls.connect(name, stream).await?))
+    }
+
+    /// One byte of a head at a time, for as long as the server bears it; then again.
+    async fn drip(self, number: usize) {
+        loop {
+            if let Ok(mut stream) = self.connect(number).await {
+                let head =
+                    b"GET /api/v1/devices HTTP/1.1\r\nhost: x\r\nx-slow: ".iter().chain(std::iter::repeat(&b'x'));
+                for byte in head {
+                    if stream.write_all(&[*byte]).await.is_err() || stream.flush().await.is_err() {
+                        break;
+                    }
+                    tokio::time::sleep(DRIP_EVERY).await;
+                }
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// Nothing, or with TLS half a greeting, for as long as the server bears it; then again.
+    async fn stay_silent(self, number: usize) {
+        loop {
+            if let Ok(mut stream) = self.tcp(number).await {
+                if self.tls.is_some() && number.is_multiple_of(2) {
+                    let _ = stream.write_all(&[0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3]).await;
+                }
+                let mut end = Vec::new();
+                let _ = stream.read_to_end(&mut end).await;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// A connection that has asked once and stays open.
+    async fn ask_and_stay(self, number: usize, opening: Arc<Semaphore>) -> std::io::Result<Box<dyn Stream>> {
+        let _opening = opening.acquire().await;
+        let mut stream = self.connect(number).await?;
+        stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n").await?;
+        stream.flush().await?;
+        let mut answer = [0; 1024];
+        let length = stream.read(&mut answer).await?;
+        if answer[..length].starts_with(b"HTTP/1.1 200") { Ok(stream) } else { Err(std::io::ErrorKind::Other.into()) }
+    }
+}
+
+impl Bench {
+    async fn start(options: &Options, tls: bool) -> Self {
+        let place = Place::new(Database::Sqlite).await;
+        let most = (options.connections).to_string();
+        let mode = if tls { "on" } else { "off" };
+        let arguments = ["--tls", mode, "--max-connections", &most, "--max-connections-per-address", "5000"];
+        let server = Server::start_with(&options.program, &place, &arguments).await;
+        let trust = server.trust();
+        let good_http = Client::http_trusting(&trust).expect("a network client");
+        let token = server.log_in().await;
+        let connector = match trust {
+            ServerTrust::Pinned(pin) => {
+                let config = pinned_tls(vec![pin], Arc::new(DefaultTimeProvider)).expect("TLS");
+                Some(TlsConnector::from(Arc::new(config)))
+            }
+            _ => None,
+        };
+        let address = server.url.split_once("://").expect("an address").1.parse().expect("an address");
+        let target = Target { address, tls: connector };
+        Self { server, target, token, good_http, _place: place }
+    }
+
+    async fn run(&self, options: &Options) {
+        self.measure("none", options).await;
+        self.under("slow heads", options, options.clients, |target, number| target.drip(number)).await;
+        self.under("silence, half a handshake", options, options.clients, |target, number| target.stay_silent(number))
+            .await;
+        self.under("wrong passwords", options, options.guessers, |_, number| self.guess(number)).await;
+        self.with_many_connections(options).await;
+        self.measure("none, afterwards", options).await;
+    }
+
+    async fn under<F>(&self, name: &str, options: &Options, count: usize, attack: impl Fn(Target, usize) -> F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let mut attackers = JoinSet::new();
+        for number in 0..count {
+            attackers.spawn(attack(self.target.clone(), number));
+        }
+        // The first seconds of an attack are like the others.
+        self.measure(&format!("{count} × {name}"), options).await;
+        attackers.shutdown().await;
+    }
+
+    fn guess(&self, number: usize) -> impl Future<Output = ()> + Send + 'static {
+        let (http, url) = (self.good_http.clone(), format!("{}/api/v1/auth/login", self.server.url));
+        async move {
+            let body = format!(r#"{{"username": "admin", "password": "guess {number}"}}"#);
+            loop {
+                let request = http.post(&url).header("content-type", "application/json").body(body.clone());
+                let _ = request.send().await;
+            }
+        }
+    }
+
+    async fn with_many_connections(&self, options: &Options) {
+        let opening = Arc::new(Semaphore::new(OPENING_MAX));
+        let mut opened = JoinSet::new();
+        for number in 0..options.connections {
+            opened.spawn(self.target.clone().ask_and_stay(number, Arc::clone(&opening)));
+        }
+        let held: Vec<_> = opened.join_all().await.into_iter().filter_map(Result::ok).collect();
+        self.measure(&format!("{} idle connections", held.len()), options).await;
+    }
+
+    /// What the good client sees while something goes on.
+    async fn measure(&self, name: &str, options: &Options) {
+        let until = Instant::now() + Duration::from_secs(options.seconds);
+        let (mut times, mut failed) = (Vec::new(), 0_u32);
+        let cpu_before = self.server.cpu_seconds();
+        let url = format!("{}/api/v1/devices?limit=1", self.server.url);
+        while Instant::now() < until {
+            let asked = Instant::now();
+            let request =
+                self.good_http.request(Method::GET, &url).bearer_auth(&self.token).header("connection", "close");
+            match request.send().await {
+                Ok(answer) if answer.status().is_success() => times.push(asked.elapsed()),
+                _ => failed += 1,
+            }
+            tokio::time::sleep(ASK_EVERY).await;
+        }
+        times.sort();
+        let at = |share: usize| times.get((times.len() * share / 100).min(times.len().saturating_sub(1)));
+        let ms = |time: Option<&Duration>| {
+            time.map_or("–".to_owned(), |time| format!("{:.1} ms", time.as_secs_f64() * 1e3))
+        };
+        let transport = if self.target.tls.is_some() { "TLS" } else { "plain" };
+        #[expect(clippy::cast_precision_loss, reason = "megabytes with one digit")]
+        let resident_mb = self.server.memory_kib("VmRSS") as f64 / 1024.0;
+        println!(
+            "| {transport} | {name} | {} | {failed} | {} | {} | {} | {resident_mb:.1} MB | {:.1} s |",
+            times.len(),
+            ms(at(50)),
+            ms(at(99)),
+            ms(times.last()),
+            self.server.cpu_seconds() - cpu_before,
+        );
+    }
+}
