@@ -10,7 +10,7 @@ CREATE TABLE update_sessions_archive (
     rollout_id UUID NOT NULL,
     stage BIGINT NOT NULL,
     device_id UUID NOT NULL,
-    component TEXT COLLATE "C" NOT NULL,
+    component TEXT NOT NULL,
     firmware_id UUID NOT NULL,
     from_version TEXT,
     from_firmware_id UUID,
