@@ -22,7 +22,7 @@ pub fn read_status(config: &Config) -> Result<String, AgentError> {
         Err(error) => lines.push(format!("keys       unknown: failed to {error}")),
         Ok(keys) if keys.is_empty() => lines.push("keys       none: every offer is rejected".to_owned()),
         Ok(keys) => {
-            lines.extend(keys.iter().map(|key| format!("key        {} {}", key.algorithm(), key.fingerprint())))
+            lines.extend(keys.iter().map(|key| format!("key        {} {}", key.algorithm(), key.fingerprint())));
         }
     }
     for name in config.components.keys() {

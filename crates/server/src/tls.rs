@@ -67,7 +67,7 @@ pub struct Tls {
 
 enum Source {
     Files { certificate: PathBuf, key: PathBuf },
-    OwnCa { ca: OwnCa, names: Vec<String> },
+    OwnCa { ca: Box<OwnCa>, names: Vec<String> },
 }
 
 /// The pair that new connections get.
@@ -99,7 +99,7 @@ impl Tls {
                 let ca = OwnCa::open(folder, now)?;
                 let pair = ca.current_or_new(&names, now)?;
                 let authority = (pin != PinChoice::None).then(|| ca.pin());
-                (Source::OwnCa { ca, names }, pair, authority)
+                (Source::OwnCa { ca: Box::new(ca), names }, pair, authority)
             }
         };
         let served = Arc::new(Served(ArcSwap::from_pointee(pair)));

@@ -132,7 +132,7 @@ pub async fn page(
             .bind(&filter.hardware_id)
             .bind(filter.group)
             .bind(limit);
-        reach.ids().into_iter().fold(query, |query, id| query.bind(id)).fetch_all(c).await
+        reach.ids().into_iter().fold(query, sqlx::query::QueryAs::bind).fetch_all(c).await
     })
 }
 

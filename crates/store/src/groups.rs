@@ -103,7 +103,7 @@ pub async fn page(
     let sql = reach.limit(PAGE);
     run!(conn, |c| {
         let query = sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(tenant).bind(after).bind(limit);
-        reach.ids().into_iter().fold(query, |query, id| query.bind(id)).fetch_all(c).await
+        reach.ids().into_iter().fold(query, sqlx::query::QueryAs::bind).fetch_all(c).await
     })
 }
 
@@ -175,7 +175,7 @@ pub async fn leave_all(tx: &mut Tx, tenant: TenantId, reach: &Reach, device: Dev
     let sql = reach.limit(LEAVE_ALL);
     run!(tx, |c| {
         let query = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(tenant).bind(device);
-        reach.ids().into_iter().fold(query, |query, id| query.bind(id)).execute(c).await.map(drop)
+        reach.ids().into_iter().fold(query, sqlx::query::Query::bind).execute(c).await.map(drop)
     })
 }
 

@@ -212,7 +212,7 @@ pub async fn page(
             .bind(filter.state)
             .bind(filter.parent)
             .bind(limit);
-        reach.ids().into_iter().fold(query, |query, id| query.bind(id)).fetch_all(c).await
+        reach.ids().into_iter().fold(query, sqlx::query::QueryAs::bind).fetch_all(c).await
     })
 }
 

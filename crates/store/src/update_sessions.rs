@@ -275,7 +275,7 @@ pub async fn of_rollout(
         let found: Vec<UpdateSessionRow> = run!(conn.reborrow(), |c| {
             let query =
                 sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(tenant).bind(rollout).bind(state).bind(after).bind(limit);
-            reach.ids().into_iter().fold(query, |query, id| query.bind(id)).fetch_all(c).await
+            reach.ids().into_iter().fold(query, sqlx::query::QueryAs::bind).fetch_all(c).await
         })?;
         rows.extend(found);
     }
@@ -297,7 +297,7 @@ pub async fn failures(
         let sql = reach.limit(sql);
         let found: Vec<UpdateSessionRow> = run!(conn.reborrow(), |c| {
             let query = sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(tenant).bind(rollout).bind(after).bind(limit);
-            reach.ids().into_iter().fold(query, |query, id| query.bind(id)).fetch_all(c).await
+            reach.ids().into_iter().fold(query, sqlx::query::QueryAs::bind).fetch_all(c).await
         })?;
         rows.extend(found);
     }

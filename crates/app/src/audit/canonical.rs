@@ -15,7 +15,7 @@ fn write(value: &Value, out: &mut String) {
     match value {
         Value::Null | Value::Bool(_) | Value::String(_) => out.push_str(&value.to_string()),
         Value::Number(number) => out.push_str(&number_text(number)),
-        Value::Array(items) => write_list(out, ['[', ']'], items, |item, out| write(item, out)),
+        Value::Array(items) => write_list(out, ['[', ']'], items, write),
         Value::Object(members) => {
             let mut members: Vec<(&String, &Value)> = members.iter().collect();
             members.sort_by(|(left, _), (right, _)| left.encode_utf16().cmp(right.encode_utf16()));

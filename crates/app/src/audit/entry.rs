@@ -24,6 +24,7 @@ pub(crate) struct Entry {
 
 impl Entry {
     /// Something was done to an object that has no state to show, such as a login.
+    #[expect(clippy::needless_pass_by_value, reason = "ids are small, and calls read better without the ampersand")]
     pub(crate) fn new(noun: &'static str, verb: &'static str, id: impl ToString) -> Self {
         Self { noun, verb, object_id: id.to_string(), before: None, after: None, details: Map::new() }
     }

@@ -135,7 +135,9 @@ mod tests {
         let mut bytes = BytesMut::from(HEAD);
         for row in rows {
             put_start(&mut bytes, row.len());
-            row.iter().for_each(|field| put_field(&mut bytes, field.as_deref()));
+            for field in row {
+                put_field(&mut bytes, field.as_deref());
+            }
         }
         bytes.extend_from_slice(END);
         bytes.to_vec()

@@ -141,7 +141,10 @@ pub(crate) fn refused_mixes() {
         let text = String::from_utf8_lossy(&output.stderr);
         assert!(!output.status.success() && text.contains("sqlite: with file:"), "{text}");
     }
-    let output = drover(folder.path()).args(["serve", "--listen", "0.0.0.0:0", "--data"]).arg(folder.path()).output();
+    let output = drover(folder.path())
+        .args(["serve", "--listen", "0.0.0.0:0", "--tls", "off", "--data"])
+        .arg(folder.path())
+        .output();
     let text = String::from_utf8_lossy(&output.expect("drover starts").stderr).into_owned();
     assert!(text.contains("plain HTTP is for loopback only"), "{text}");
 }

@@ -38,7 +38,9 @@ pub(super) fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, TlsError> {
 /// Refuses a secret that others can read.
 pub(super) fn require_private(path: &Path) -> Result<(), TlsError> {
     let mode = std::fs::metadata(path).map_err(TlsError::file("look at", path))?.mode();
-    if mode & 0o077 == 0 { Ok(()) } else { Err(TlsError::Exposed { path: path.to_owned() }) }
+    #[expect(clippy::verbose_bit_mask, reason = "rights are read in octal")]
+    let is_private = mode & 0o077 == 0;
+    if is_private { Ok(()) } else { Err(TlsError::Exposed { path: path.to_owned() }) }
 }
 
 /// Writes a file that must not be there yet. When another process was faster, its file stays.

@@ -166,9 +166,8 @@ impl Bench {
 
     async fn run(&self, options: &Options) {
         self.measure("none", options).await;
-        self.under("slow heads", options, options.clients, |target, number| target.drip(number)).await;
-        self.under("silence, half a handshake", options, options.clients, |target, number| target.stay_silent(number))
-            .await;
+        self.under("slow heads", options, options.clients, Target::drip).await;
+        self.under("silence, half a handshake", options, options.clients, Target::stay_silent).await;
         self.under("wrong passwords", options, options.guessers, |_, number| self.guess(number)).await;
         self.with_many_connections(options).await;
         self.measure("none, afterwards", options).await;
