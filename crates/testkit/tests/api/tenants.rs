@@ -44,7 +44,7 @@ on_both_profiles! {
             }
             let (_, id) = ids.iter().find(|(part, _)| operation.path.contains(part)).expect("an id for each noun");
             let path = operation.path.replace("{id}", id).replace("{device_id}", &device.to_string());
-            let path = path.replace("{name}", "app.bin").replace("{number}", "1");
+            let path = path.replace("{name}", "app.bin").replace("{number}", "1").replace("{tag}", "x");
             let request = server.request(operation.method.clone(), &path).bearer_auth(&other.token);
             let request = match crate::openapi::fair_body(&operation) {
                 Some(body) => request.json(&body),
