@@ -4,6 +4,7 @@
 //! fields: a field is acted upon or refused, never stored and ignored.
 
 mod api_keys;
+mod audit;
 mod auth;
 mod device_attributes;
 mod devices;
@@ -20,6 +21,7 @@ mod update_sessions;
 mod uploads;
 
 pub use api_keys::{ApiKey, ApiKeyCreate, ApiKeyCreated};
+pub use audit::{AuditActor, AuditEntry, AuditExportQuery, AuditFilter};
 pub use auth::{CallerView, LoginReply, LoginRequest};
 pub use device_attributes::{DeviceAttributes, DeviceAttributesChange};
 pub use devices::{ComponentView, Device, DeviceFilter, DeviceUpdate};

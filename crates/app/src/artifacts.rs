@@ -9,7 +9,8 @@ use drover_store::objects::{self, ObjectRow};
 use drover_store::unused_content;
 use drover_types::{FirmwareId, Permission, Sha256Digest, TenantId, Timestamp};
 
-use crate::firmware::{artifact_view, storage_path};
+use crate::audit::Entry;
+use crate::firmware::{artifact_view, locked, named, shown, storage_path};
 use crate::{App, Caller, Error, Result};
 
 impl App {
@@ -41,8 +42,17 @@ impl App {
 
         let now = self.now();
         let artifact = row.clone();
+        let mut audit = self.audit(caller, tenant);
         self.writer
-            .write(move |tx| Box::pin(async move { name_artifact(tx, tenant, &firmware, &artifact, now).await }))
+            .write(move |tx| {
+                Box::pin(async move {
+                    let before = locked(tx, tenant, id).await?;
+                    name_artifact(tx, tenant, &firmware, &artifact, now).await?;
+                    let after = shown(&mut *tx, tenant, id).await?;
+                    let entry = Entry::changed("firmware", "upload_artifact", id, &before, &after)?;
+                    audit.record(tx, named(entry, &after).with("artifact", artifact.name)).await
+                })
+            })
             .await?;
         Ok(artifact_view(ArtifactRow { uploaded_at: Some(now), ..row }))
     }

@@ -11,14 +11,21 @@
 mod canonical;
 mod entry;
 
+use std::sync::Arc;
+
+use drover_api::{AuditActor, AuditEntry, AuditExportQuery, AuditFilter, Page};
 use drover_db::Tx;
-use drover_store::audit::{self as rows, NewEntry};
-use drover_types::{ActorKind, AuditEntryId, TenantId, Timestamp};
+use drover_store::audit::{self as rows, EntryRow, NewEntry, Order};
+use drover_types::{ActorKind, AuditEntryId, Permission, TenantId, Timestamp};
 use uuid::Uuid;
 
 pub(crate) use entry::Entry;
 
-use crate::{Actor, App, Caller, Origin, Result};
+use crate::page::Paging;
+use crate::{Actor, App, Caller, Error, Origin, Result};
+
+/// Entries per query of an export: at most some megabytes.
+const EXPORT_PAGE_ROWS: u32 = 250;
 
 /// Writes the entries of one use case. Made outside of the transaction, moved into it.
 pub(crate) struct Audit {
@@ -106,4 +113,94 @@ impl Audit {
         }
         Ok(())
     }
+}
+
+impl App {
+    /// The tenant's entries, newest first.
+    pub async fn audit_list(&self, caller: &Caller, query: &AuditFilter) -> Result<Page<AuditEntry>> {
+        let tenant = caller.authorize_tenant(Permission::AuditRead)?;
+        let paging: Paging<i64> = Paging::new(query.limit, query.cursor.as_deref())?;
+        let filter = rows::Filter {
+            above: query.after_seq.map(column),
+            below: paging.after,
+            from: query.from,
+            to: query.to,
+            actor_id: query.actor_id,
+            actor_kind: query.actor_kind,
+            action: query.action.clone(),
+            object_kind: query.object_kind.clone(),
+            object_id: query.object_id.clone(),
+            request_id: query.request_id.clone(),
+        };
+        let mut found = rows::page(&self.db, tenant, &filter, Order::NewestFirst, paging.rows()).await?;
+        let next_cursor = paging.cut(&mut found, |row| row.seq);
+        Ok(Page { items: found.into_iter().map(view).collect::<Result<_>>()?, next_cursor })
+    }
+
+    /// All entries of the tenant behind `after_seq`, oldest first, up to the newest at the end of the export.
+    pub fn audit_export(app: &Arc<Self>, caller: &Caller, query: AuditExportQuery) -> Result<AuditExport> {
+        let tenant = caller.authorize_tenant(Permission::AuditRead)?;
+        Ok(AuditExport { app: Arc::clone(app), tenant, above: query.after_seq.map_or(0, column), is_done: false })
+    }
+}
+
+/// An export under way: one short query per page, so that it holds neither a connection nor a snapshot between them.
+pub struct AuditExport {
+    app: Arc<App>,
+    tenant: TenantId,
+    /// The number of the last entry that was given out.
+    above: i64,
+    is_done: bool,
+}
+
+impl AuditExport {
+    /// The next entries as lines of JSON; none at the end.
+    pub async fn next_lines(&mut self) -> Result<Option<String>> {
+        if self.is_done {
+            return Ok(None);
+        }
+        let filter = rows::Filter { above: Some(self.above), ..rows::Filter::default() };
+        let found = rows::page(&self.app.db, self.tenant, &filter, Order::OldestFirst, EXPORT_PAGE_ROWS.into()).await?;
+        self.is_done = found.len() < EXPORT_PAGE_ROWS as usize;
+        let Some(last) = found.last() else { return Ok(None) };
+        self.above = last.seq;
+        let mut lines = String::new();
+        for row in found {
+            let line = serde_json::to_string(&view(row)?);
+            lines.push_str(&line.map_err(|error| Error::internal("write an audit entry", error))?);
+            lines.push('\n');
+        }
+        Ok(Some(lines))
+    }
+}
+
+/// A number that no entry has yet finds nothing.
+fn column(seq: u64) -> i64 {
+    i64::try_from(seq).unwrap_or(i64::MAX)
+}
+
+fn view(row: EntryRow) -> Result<AuditEntry> {
+    let details =
+        serde_json::from_str(&row.details).map_err(|error| Error::internal("read a stored audit entry", error))?;
+    let has_person = matches!(row.actor_kind, ActorKind::User | ActorKind::ApiKey);
+    Ok(AuditEntry {
+        id: row.id,
+        seq: row.seq.unsigned_abs(),
+        at: row.at,
+        actor: AuditActor {
+            kind: row.actor_kind,
+            tenant_id: row.actor_tenant_id,
+            id: row.actor_id,
+            erased: has_person && row.person_entry_id.is_none(),
+            name: row.actor_name,
+            address: row.actor_address,
+        },
+        action: row.action,
+        object_kind: row.object_kind,
+        object_id: row.object_id,
+        request_id: row.request_id,
+        before_sha256: row.before_sha256,
+        after_sha256: row.after_sha256,
+        details,
+    })
 }

@@ -8,7 +8,9 @@ use drover_store::device_attributes::{self, AttributeRow};
 use drover_store::devices;
 use drover_types::{AttributeValue, DeviceId, Permission, TenantId, Timestamp};
 
-use crate::{App, Caller, Error, Result, validate};
+use crate::audit::Entry;
+use crate::devices::{locked, shown};
+use crate::{App, Caller, Error, Reach, Result, validate};
 
 /// Attributes that a device can have.
 const ATTRIBUTES_MAX: usize = 100;
@@ -58,14 +60,20 @@ impl App {
         let tenant = access.tenant;
         changes.check()?;
         let now = self.now();
+        let mut audit = self.audit(caller, tenant);
         self.writer
             .write(move |tx| {
                 Box::pin(async move {
                     access.check_device(&mut *tx, id).await?;
-                    if !devices::changed(tx, tenant, id, now).await? {
-                        return Err(Error::not_found("device", id));
-                    }
-                    changes.apply(tx, tenant, id, now).await
+                    let before = locked(tx, tenant, id).await?;
+                    devices::changed(tx, tenant, id, now).await?;
+                    changes.apply(tx, tenant, id, now).await?;
+                    let after = shown(&mut *tx, tenant, &Reach::Tenant, id).await?;
+                    // Names, not values: those are the operators' own.
+                    let set: Vec<&str> = changes.set.keys().map(String::as_str).collect();
+                    let entry = Entry::changed("device", "update_attributes", id, &before, &after)?;
+                    let entry = entry.with("hardware_id", after.hardware_id);
+                    audit.record(tx, entry.with("set", set).with("unset", changes.unset)).await
                 })
             })
             .await?;

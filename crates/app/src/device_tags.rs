@@ -3,7 +3,9 @@
 use drover_store::{device_tags, devices};
 use drover_types::{DeviceId, Permission};
 
-use crate::{App, Caller, Error, Result, validate};
+use crate::audit::Entry;
+use crate::devices::{locked, shown};
+use crate::{App, Caller, Error, Reach, Result, validate};
 
 /// Tags that can be on a device.
 const TAGS_MAX: i64 = 100;
@@ -15,18 +17,20 @@ impl App {
         let tenant = access.tenant;
         validate::tag("tag", &tag)?;
         let now = self.now();
+        let mut audit = self.audit(caller, tenant);
         self.writer
             .write(move |tx| {
                 Box::pin(async move {
                     access.check_device(&mut *tx, id).await?;
-                    if !devices::changed(tx, tenant, id, now).await? {
-                        return Err(Error::not_found("device", id));
-                    }
+                    let before = locked(tx, tenant, id).await?;
+                    devices::changed(tx, tenant, id, now).await?;
                     device_tags::add(tx, tenant, id, &tag).await?;
-                    if device_tags::count(tx, tenant, id).await? > TAGS_MAX {
+                    if device_tags::count(&mut *tx, tenant, id).await? > TAGS_MAX {
                         return Err(Error::field("tag", format!("a device has at most {TAGS_MAX} tags")));
                     }
-                    Ok(())
+                    let after = shown(&mut *tx, tenant, &Reach::Tenant, id).await?;
+                    let entry = Entry::changed("device", "add_tag", id, &before, &after)?;
+                    audit.record(tx, entry.with("hardware_id", after.hardware_id).with("tag", tag)).await
                 })
             })
             .await
@@ -37,17 +41,19 @@ impl App {
         let access = caller.authorize(Permission::DevicesWrite)?;
         let tenant = access.tenant;
         let now = self.now();
+        let mut audit = self.audit(caller, tenant);
         self.writer
             .write(move |tx| {
                 Box::pin(async move {
                     access.check_device(&mut *tx, id).await?;
-                    if !devices::changed(tx, tenant, id, now).await? {
-                        return Err(Error::not_found("device", id));
-                    }
+                    let before = locked(tx, tenant, id).await?;
+                    devices::changed(tx, tenant, id, now).await?;
                     if !device_tags::remove(tx, tenant, id, &tag).await? {
                         return Err(Error::not_found("tag on this device", tag));
                     }
-                    Ok(())
+                    let after = shown(&mut *tx, tenant, &Reach::Tenant, id).await?;
+                    let entry = Entry::changed("device", "remove_tag", id, &before, &after)?;
+                    audit.record(tx, entry.with("hardware_id", after.hardware_id).with("tag", tag)).await
                 })
             })
             .await

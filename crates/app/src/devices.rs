@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use drover_api::{ComponentView, Device, DeviceFilter, DeviceUpdate, Page, PageQuery, UpdateSession};
-use drover_db::Tx;
+use drover_db::{Conn, Tx};
 use drover_store::device_attributes::{self, AttributeRow};
 use drover_store::device_components::{self, DeviceComponentRow};
 use drover_store::device_tags::{self, TagRow};
@@ -12,6 +12,7 @@ use drover_store::groups::{self, MemberRow};
 use drover_store::update_sessions;
 use drover_types::{ComponentName, DeviceId, GroupId, Permission, TenantId, Version};
 
+use crate::audit::Entry;
 use crate::device_attributes::by_name;
 use crate::page::Paging;
 use crate::{Access, App, Caller, Error, Reach, Result, validate};
@@ -41,7 +42,8 @@ impl App {
         }
         let mut rows = devices::page(&self.db, tenant, &reach, &filter, paging.rows()).await?;
         let next_cursor = paging.cut(&mut rows, |row| row.id);
-        Ok(Page { items: self.device_views(tenant, &reach, rows).await?, next_cursor })
+        let items = shown_rows(&self.db, tenant, &reach, rows).await?;
+        Ok(Page { items: self.with_sightings(tenant, items).await, next_cursor })
     }
 
     /// One device.
@@ -52,39 +54,19 @@ impl App {
 
     async fn device(&self, access: &Access, id: DeviceId) -> Result<Device> {
         access.check_device(&self.db, id).await?;
-        let row = devices::get(&self.db, access.tenant, id).await?.ok_or_else(|| Error::not_found("device", id))?;
-        let mut views = self.device_views(access.tenant, &access.reach, vec![row]).await?;
-        views.pop().ok_or_else(|| Error::not_found("device", id))
+        let device = shown(&self.db, access.tenant, &access.reach, id).await?;
+        let mut heard = self.with_sightings(access.tenant, vec![device]).await;
+        heard.pop().ok_or_else(|| Error::not_found("device", id))
     }
 
-    /// Of the groups of the devices, those in reach.
-    async fn device_views(&self, tenant: TenantId, reach: &Reach, rows: Vec<DeviceRow>) -> Result<Vec<Device>> {
-        let ids: Vec<DeviceId> = rows.iter().map(|row| row.id).collect();
-        let components = device_components::of_devices(&self.db, tenant, &ids).await?;
-        let members = groups::of_devices(&self.db, tenant, reach, &ids).await?;
-        let mut targets = HashMap::new();
-        for target in update_sessions::targets_of_devices(&self.db, tenant, &ids).await? {
-            targets.entry(target.device_id).or_insert(target.version);
-        }
-        let mut attributes: HashMap<DeviceId, Vec<AttributeRow>> = HashMap::new();
-        for attribute in device_attributes::of_devices(&self.db, tenant, &ids).await? {
-            attributes.entry(attribute.device_id).or_default().push(attribute);
-        }
-        let tags = device_tags::of_devices(&self.db, tenant, &ids).await?;
+    /// Memory knows of later signs of life than the database.
+    async fn with_sightings(&self, tenant: TenantId, mut devices: Vec<Device>) -> Vec<Device> {
+        let ids: Vec<DeviceId> = devices.iter().map(|device| device.id).collect();
         let heard = self.hot.last_seen(tenant, &ids).await;
-        rows.into_iter()
-            .zip(heard)
-            .map(|(mut row, heard)| {
-                row.last_seen_at = row.last_seen_at.max(heard);
-                let target = targets.remove(&row.id);
-                let attributes = attributes.remove(&row.id).unwrap_or_default();
-                Ok(Device {
-                    attributes: by_name(attributes),
-                    tags: tags_of(row.id, &tags),
-                    ..view(row, &components, &members, target)?
-                })
-            })
-            .collect()
+        for (device, heard) in devices.iter_mut().zip(heard) {
+            device.last_seen = device.last_seen.max(heard);
+        }
+        devices
     }
 
     /// Changes what operators say about a device.
@@ -97,26 +79,27 @@ impl App {
             validate::at_most("group_ids", group_ids, GROUPS_MAX)?;
         }
         let (now, seen) = (self.now(), access.clone());
+        let mut audit = self.audit(caller, tenant);
         self.writer
             .write(move |tx| {
                 Box::pin(async move {
                     access.check_device(&mut *tx, id).await?;
-                    if devices::get(&mut *tx, tenant, id).await?.is_none() {
-                        return Err(Error::not_found("device", id));
-                    }
+                    let before = locked(tx, tenant, id).await?;
                     if let Some(metadata) = metadata {
                         devices::set_metadata(tx, tenant, id, &metadata, now).await?;
                     }
                     if let (Some(group_ids), Some(groups)) = (body.group_ids, groups) {
                         set_groups(tx, &groups, id, &group_ids).await?;
-                        if !access.reach.has_device(tx, tenant, id).await? {
+                        if !access.reach.has_device(&mut *tx, tenant, id).await? {
                             return Err(Error::field(
                                 "group_ids",
                                 "must keep the device in a group that you may change",
                             ));
                         }
                     }
-                    Ok(())
+                    let after = shown(&mut *tx, tenant, &Reach::Tenant, id).await?;
+                    let entry = Entry::changed("device", "update", id, &before, &after)?;
+                    audit.record(tx, entry.with("hardware_id", after.hardware_id)).await
                 })
             })
             .await?;
@@ -128,16 +111,19 @@ impl App {
         let access = caller.authorize(Permission::DevicesDelete)?;
         let now = self.now();
         let _news = self.feed.announce();
-        let deleted = self
-            .writer
+        let mut audit = self.audit(caller, access.tenant);
+        self.writer
             .write(move |tx| {
                 Box::pin(async move {
                     access.check_device(&mut *tx, id).await?;
-                    crate::transitions::delete_device(tx, access.tenant, id, now).await
+                    let tenant = access.tenant;
+                    let before = locked(tx, tenant, id).await?;
+                    crate::transitions::delete_device(tx, tenant, id, now).await?;
+                    let entry = Entry::deleted("device", id, &before)?;
+                    audit.record(tx, entry.with("hardware_id", before.hardware_id)).await
                 })
             })
-            .await?;
-        if deleted { Ok(()) } else { Err(Error::not_found("device", id)) }
+            .await
     }
 
     /// The updates of a device, newest first.
@@ -157,6 +143,57 @@ impl App {
         let rows = update_sessions::of_device(&self.db, tenant, id, paging.after, paging.rows()).await?;
         Ok(paging.page(rows, |row| row.id, crate::update_sessions::view))
     }
+}
+
+/// The device as the API shows it: of its groups, those in reach.
+pub(crate) async fn shown(
+    conn: impl Into<Conn<'_>>,
+    tenant: TenantId,
+    reach: &Reach,
+    id: DeviceId,
+) -> Result<Device> {
+    let mut conn = conn.into();
+    let row = devices::get(conn.reborrow(), tenant, id).await?.ok_or_else(|| Error::not_found("device", id))?;
+    let mut shown = shown_rows(conn, tenant, reach, vec![row]).await?;
+    shown.pop().ok_or_else(|| Error::not_found("device", id))
+}
+
+/// As the audit log has it: with all groups, and held still until the transaction ends.
+pub(crate) async fn locked(tx: &mut Tx, tenant: TenantId, id: DeviceId) -> Result<Device> {
+    devices::lock(tx, tenant, id).await?;
+    shown(tx, tenant, &Reach::Tenant, id).await
+}
+
+async fn shown_rows(
+    conn: impl Into<Conn<'_>>,
+    tenant: TenantId,
+    reach: &Reach,
+    rows: Vec<DeviceRow>,
+) -> Result<Vec<Device>> {
+    let mut conn = conn.into();
+    let ids: Vec<DeviceId> = rows.iter().map(|row| row.id).collect();
+    let components = device_components::of_devices(conn.reborrow(), tenant, &ids).await?;
+    let members = groups::of_devices(conn.reborrow(), tenant, reach, &ids).await?;
+    let mut targets = HashMap::new();
+    for target in update_sessions::targets_of_devices(conn.reborrow(), tenant, &ids).await? {
+        targets.entry(target.device_id).or_insert(target.version);
+    }
+    let mut attributes: HashMap<DeviceId, Vec<AttributeRow>> = HashMap::new();
+    for attribute in device_attributes::of_devices(conn.reborrow(), tenant, &ids).await? {
+        attributes.entry(attribute.device_id).or_default().push(attribute);
+    }
+    let tags = device_tags::of_devices(conn, tenant, &ids).await?;
+    rows.into_iter()
+        .map(|row| {
+            let target = targets.remove(&row.id);
+            let attributes = attributes.remove(&row.id).unwrap_or_default();
+            Ok(Device {
+                attributes: by_name(attributes),
+                tags: tags_of(row.id, &tags),
+                ..view(row, &components, &members, target)?
+            })
+        })
+        .collect()
 }
 
 /// Puts a device into exactly these of the groups in reach. It has to be in reach itself: whoever may change a group may

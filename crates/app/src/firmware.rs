@@ -6,13 +6,14 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use drover_api::{ArtifactView, DependencyView, Firmware, FirmwareCreate, FirmwareFilter, FirmwareMetadata, Page};
 use drover_blob::{ObjectKey, PresignMethod};
-use drover_db::Tx;
+use drover_db::{Conn, Tx};
 use drover_store::artifacts::{self, ArtifactRow};
 use drover_store::firmware::{self, FirmwareRow};
 use drover_store::{dependencies, unused_content, update_sessions};
 use drover_trust::{Manifest, PublicKey, verify_digest, verify_manifest};
 use drover_types::{FirmwareId, FirmwareState, KeyAlgorithm, Permission, TenantId, Timestamp};
 
+use crate::audit::Entry;
 use crate::context::new_id;
 use crate::idempotency::Created;
 use crate::page::Paging;
@@ -50,8 +51,7 @@ impl App {
     }
 
     pub(crate) async fn firmware(&self, tenant: TenantId, id: FirmwareId) -> Result<Firmware> {
-        let row = self.firmware_row(tenant, id).await?;
-        view(row, artifacts::of_firmware(&self.db, tenant, id).await?)
+        shown(&self.db, tenant, id).await
     }
 
     pub(crate) async fn firmware_row(&self, tenant: TenantId, id: FirmwareId) -> Result<FirmwareRow> {
@@ -71,7 +71,7 @@ impl App {
         let now = self.now();
         let id = new_id!(self, FirmwareId);
         let draft = Draft::check(id, body, &keys, now)?;
-        let caller = caller.clone();
+        let (mut audit, caller) = (self.audit(caller, tenant), caller.clone());
         let created = self
             .writer
             .write(move |tx| {
@@ -81,6 +81,8 @@ impl App {
                         return Ok(Created::Before(before));
                     }
                     draft.insert(tx, tenant).await?;
+                    let made = shown(&mut *tx, tenant, id).await?;
+                    audit.record(tx, named(Entry::created("firmware", id, &made)?, &made)).await?;
                     Ok::<_, Error>(Created::Now)
                 })
             })
@@ -100,9 +102,11 @@ impl App {
         verify_manifest(&row.manifest, row.manifest_bundle.as_bytes(), &keys).map_err(refused_manifest)?;
         self.check_bytes(tenant, id).await?;
         let now = self.now();
+        let mut audit = self.audit(caller, tenant);
         self.writer
             .write(move |tx| {
                 Box::pin(async move {
+                    let before = locked(tx, tenant, id).await?;
                     let rows = artifacts::of_firmware(&mut *tx, tenant, id).await?;
                     let missing: Vec<&str> =
                         rows.iter().filter(|row| row.uploaded_at.is_none()).map(|row| row.name.as_str()).collect();
@@ -113,11 +117,13 @@ impl App {
                         ));
                     }
                     firmware::publish(tx, tenant, id, now).await?;
-                    Ok(())
+                    let after = shown(&mut *tx, tenant, id).await?;
+                    let entry = Entry::changed("firmware", "publish", id, &before, &after)?;
+                    audit.record(tx, named(entry, &after)).await?;
+                    Ok(after)
                 })
             })
-            .await?;
-        self.firmware(tenant, id).await
+            .await
     }
 
     /// Removes a firmware that no rollout ever used.
@@ -126,9 +132,11 @@ impl App {
         self.firmware_row(tenant, id).await?;
         let rows = artifacts::of_firmware(&self.db, tenant, id).await?;
         let now = self.now();
+        let mut audit = self.audit(caller, tenant);
         self.writer
             .write(move |tx| {
                 Box::pin(async move {
+                    let before = locked(tx, tenant, id).await?;
                     if firmware::uses(tx, tenant, id).await? > 0 {
                         return Err(in_use());
                     }
@@ -138,7 +146,7 @@ impl App {
                     for row in rows {
                         unused_content::note(tx, tenant, row.sha256, now).await?;
                     }
-                    Ok(())
+                    audit.record(tx, named(Entry::deleted("firmware", id, &before)?, &before)).await
                 })
             })
             .await
@@ -188,6 +196,25 @@ impl App {
         let offered = update_sessions::count_in_flight(&self.db, tenant, device, id).await?;
         if offered == 0 { Err(Error::not_found("firmware", id)) } else { Ok(tenant) }
     }
+}
+
+/// The firmware as the API shows it.
+pub(crate) async fn shown(conn: impl Into<Conn<'_>>, tenant: TenantId, id: FirmwareId) -> Result<Firmware> {
+    let mut conn = conn.into();
+    let row = firmware::get(conn.reborrow(), tenant, id).await?.ok_or_else(|| Error::not_found("firmware", id))?;
+    view(row, artifacts::of_firmware(conn, tenant, id).await?)
+}
+
+/// The same, held still until the transaction ends.
+pub(crate) async fn locked(tx: &mut Tx, tenant: TenantId, id: FirmwareId) -> Result<Firmware> {
+    firmware::lock(tx, tenant, id).await?;
+    shown(tx, tenant, id).await
+}
+
+/// What people call a firmware by.
+pub(crate) fn named(entry: Entry, firmware: &Firmware) -> Entry {
+    let entry = entry.with("device_type", firmware.device_type.as_str());
+    entry.with("component", firmware.component.to_string()).with("version", firmware.version.to_string())
 }
 
 fn in_use() -> Error {

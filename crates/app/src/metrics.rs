@@ -1,5 +1,6 @@
 //! Numbers for Prometheus.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
-use crate::{App, Error, Result};
+use crate::{App, Error, HttpMetrics, Result};
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Ended {
@@ -37,6 +38,7 @@ pub(crate) struct Metrics {
     known_tokens: Gauge,
     listed_devices: Gauge,
     sightings: Gauge,
+    http: Arc<HttpMetrics>,
 }
 
 impl Default for Metrics {
@@ -88,6 +90,8 @@ impl Default for Metrics {
             "Devices whose last sign of life is not written down yet",
             sightings.clone(),
         );
+        let http = Arc::new(HttpMetrics::default());
+        http.register(&mut registry);
         Self {
             registry,
             active_campaigns,
@@ -99,6 +103,7 @@ impl Default for Metrics {
             known_tokens,
             listed_devices,
             sightings,
+            http,
         }
     }
 }
@@ -119,6 +124,11 @@ impl App {
     /// The server's certificate ends then.
     pub fn note_certificate(&self, not_after: Timestamp) {
         self.metrics.certificate_ends_at.store(not_after.as_micros(), Ordering::Relaxed);
+    }
+
+    /// Where the requests of this node are counted.
+    pub fn http_metrics(&self) -> Arc<HttpMetrics> {
+        Arc::clone(&self.metrics.http)
     }
 
     /// All numbers, as OpenMetrics text.

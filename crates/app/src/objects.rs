@@ -7,6 +7,7 @@ use drover_store::unused_content;
 use drover_types::{Permission, TenantId};
 
 use crate::artifacts::refused_upload;
+use crate::audit::Entry;
 use crate::page::Paging;
 use crate::{App, Caller, Error, Result};
 
@@ -39,12 +40,18 @@ impl App {
         let row =
             ObjectRow { name: name.as_str().to_owned(), size_bytes, sha256: stored.sha256, created_at: self.now() };
         let new = row.clone();
+        let mut audit = self.audit(caller, tenant);
         let added = self
             .writer
             .write(move |tx| {
                 Box::pin(async move {
                     unused_content::forget(tx, tenant, new.sha256).await?;
-                    Ok::<_, Error>(objects::insert(tx, tenant, &new, None).await?)
+                    let added = objects::insert(tx, tenant, &new, None).await?;
+                    if added {
+                        let made = view(new);
+                        audit.record(tx, Entry::created("object", &made.object_key, &made)?).await?;
+                    }
+                    Ok::<_, Error>(added)
                 })
             })
             .await?;

@@ -7,9 +7,11 @@ use drover_store::rollouts::{self, StateChange};
 use drover_trust::PublicKey;
 use drover_types::{Permission, ReleaseKeyId, RolloutState, Sha256Digest, TenantId, Timestamp};
 
+use crate::audit::{Audit, Entry};
 use crate::context::new_id;
 use crate::idempotency::Created;
 use crate::page::Paging;
+use crate::rollouts::{locked, shown};
 use crate::{App, Caller, Error, IdempotencyKey, Result, validate};
 
 /// Keys of a tenant that are looked at; more cannot be added.
@@ -46,7 +48,7 @@ impl App {
             created_at: now,
             revoked_at: None,
         };
-        let (caller, stored) = (caller.clone(), row.clone());
+        let (caller, stored, mut audit) = (caller.clone(), row.clone(), self.audit(caller, tenant));
         let created = self
             .writer
             .write(move |tx| {
@@ -63,6 +65,8 @@ impl App {
                         ));
                     }
                     release_keys::insert(tx, tenant, &stored).await.map_err(already_there)?;
+                    let made = view(stored);
+                    audit.record(tx, named(Entry::created("release_key", id, &made)?, &made)).await?;
                     Ok(Created::Now)
                 })
             })
@@ -83,19 +87,22 @@ impl App {
     pub async fn release_key_revoke(&self, caller: &Caller, id: ReleaseKeyId) -> Result<()> {
         let tenant = caller.authorize_tenant(Permission::ReleaseKeysWrite)?;
         let now = self.now();
-        let revoked = self
-            .writer
+        let mut audit = self.audit(caller, tenant);
+        self.writer
             .write(move |tx| {
                 Box::pin(async move {
-                    let revoked = release_keys::revoke(tx, tenant, id, now).await?;
-                    if let (true, Some(key)) = (revoked, release_keys::get(&mut *tx, tenant, id).await?) {
-                        pause_rollouts(tx, tenant, &key, now).await?;
+                    let missing = || Error::not_found("valid release key", id);
+                    if !release_keys::revoke(tx, tenant, id, now).await? {
+                        return Err(missing());
                     }
-                    Ok::<_, Error>(revoked)
+                    let after = release_keys::get(&mut *tx, tenant, id).await?.map(view).ok_or_else(missing)?;
+                    let before = ReleaseKey { revoked_at: None, ..after.clone() };
+                    let entry = Entry::changed("release_key", "revoke", id, &before, &after)?;
+                    audit.record(tx, named(entry, &after)).await?;
+                    pause_rollouts(tx, tenant, &after, &mut audit, now).await
                 })
             })
-            .await?;
-        if revoked { Ok(()) } else { Err(Error::not_found("valid release key", id)) }
+            .await
     }
 
     /// Refuses firmware whose key was revoked.
@@ -120,13 +127,29 @@ impl App {
     }
 }
 
-async fn pause_rollouts(tx: &mut Tx, tenant: TenantId, key: &ReleaseKeyRow, now: Timestamp) -> Result<()> {
+/// Each rollout that stops for it has an entry of its own: that is where people look.
+async fn pause_rollouts(
+    tx: &mut Tx,
+    tenant: TenantId,
+    key: &ReleaseKey,
+    audit: &mut Audit,
+    now: Timestamp,
+) -> Result<()> {
     for rollout in rollouts::signed_by(&mut *tx, tenant, key.fingerprint).await? {
-        let reason = Some(format!("release key {:?} was revoked", key.name));
-        let change = StateChange { from: rollout.state, to: RolloutState::Paused, reason };
-        rollouts::set_state(tx, tenant, rollout.id, &change, now).await?;
+        let reason = format!("release key {:?} was revoked", key.name);
+        let before = locked(tx, tenant, rollout.id).await?;
+        let change = StateChange { from: rollout.state, to: RolloutState::Paused, reason: Some(reason.clone()) };
+        if rollouts::set_state(tx, tenant, rollout.id, &change, now).await? {
+            let after = shown(&mut *tx, tenant, rollout.id).await?;
+            let entry = Entry::changed("rollout", "pause", rollout.id, &before, &after)?;
+            audit.record(tx, entry.with("name", after.name).with("reason", reason)).await?;
+        }
     }
     Ok(())
+}
+
+fn named(entry: Entry, key: &ReleaseKey) -> Entry {
+    entry.with("name", key.name.as_str()).with("fingerprint", key.fingerprint.to_string())
 }
 
 fn already_there(error: sqlx::Error) -> Error {

@@ -347,7 +347,7 @@ async fn shown_row(conn: impl Into<Conn<'_>>, tenant: TenantId, row: RolloutRow)
 }
 
 /// The same, held still until the transaction ends.
-async fn locked(tx: &mut Tx, tenant: TenantId, id: RolloutId) -> Result<Rollout> {
+pub(crate) async fn locked(tx: &mut Tx, tenant: TenantId, id: RolloutId) -> Result<Rollout> {
     rollouts::lock(tx, tenant, id).await?;
     shown(tx, tenant, id).await
 }

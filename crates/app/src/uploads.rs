@@ -79,7 +79,8 @@ impl App {
                         return Err(Error::conflict("too_many_uploads", detail));
                     }
                     uploads::insert(tx, tenant, &new, now).await?;
-                    audit.record(tx, Entry::created("upload", id, &body)?.with("name", body.name)).await?;
+                    let entry = Entry::new("upload", "create", id).with("name", body.name);
+                    audit.record(tx, entry.with("sha256", body.sha256.to_string())).await?;
                     Ok::<_, Error>(Created::Now)
                 })
             })

@@ -1,6 +1,7 @@
 //! A typed client of the REST API.
 
 mod attempt;
+mod audit;
 mod credentials;
 mod device_attributes;
 mod device_tags;

@@ -6,6 +6,7 @@ use clap::{Args, Subcommand};
 use drover_trust::ServerPin;
 
 use crate::commands::api_key::ApiKeyCommand;
+use crate::commands::audit::AuditCommand;
 use crate::commands::auth::LoginArgs;
 use crate::commands::device::DeviceCommand;
 use crate::commands::enrolment_token::EnrolmentTokenCommand;
@@ -48,6 +49,9 @@ pub enum Command {
     /// Enrolment tokens, with which devices register
     #[command(subcommand)]
     EnrolmentToken(EnrolmentTokenCommand),
+    /// The audit log: who changed what
+    #[command(subcommand)]
+    Audit(AuditCommand),
     /// Objects with names of your own choice
     #[command(subcommand)]
     Object(ObjectCommand),

@@ -2,6 +2,7 @@
 
 pub(crate) mod acquaintance;
 pub(crate) mod api_key;
+pub(crate) mod audit;
 pub(crate) mod auth;
 pub(crate) mod device;
 mod device_attributes;

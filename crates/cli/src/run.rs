@@ -72,6 +72,7 @@ async fn dispatch(command: Command, context: &mut Context<'_>) -> Result<(), Cli
         Command::Key(command) => commands::key::run(command, context).await,
         Command::ApiKey(command) => commands::api_key::run(command, context).await,
         Command::EnrolmentToken(command) => commands::enrolment_token::run(command, context).await,
+        Command::Audit(command) => commands::audit::run(command, context).await,
         Command::Object(command) => commands::object::run(command, context).await,
         Command::Upload(command) => commands::upload::run(command, context).await,
         Command::Presign(args) => commands::presign::run(args, context).await,

@@ -45,7 +45,11 @@ impl FromRequestParts<Server> for Caller {
     async fn from_request_parts(parts: &mut Parts, server: &Server) -> Result<Self> {
         let Bearer { token, there } = Bearer::from_request_parts(parts, server).await?;
         let stranger = Stranger::of(parts, server);
-        server.app.authenticate(&token, there, stranger.origin()).await.map_err(|error| stranger.refused(error))
+        let caller =
+            server.app.authenticate(&token, there, stranger.origin()).await.map_err(|error| stranger.refused(error))?;
+        let span = tracing::Span::current();
+        span.record("tenant", tracing::field::display(caller.tenant)).record("actor", caller.identity());
+        Ok(caller)
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod api_keys;
 mod artifacts;
+mod audit;
 mod auth;
 mod blobs;
 mod device_attributes;
@@ -24,6 +25,7 @@ use crate::state::Server;
 pub(crate) fn routes() -> OpenApiRouter<Server> {
     OpenApiRouter::new()
         .merge(auth::routes())
+        .merge(audit::routes())
         .merge(api_keys::routes())
         .merge(enrolment_tokens::routes())
         .merge(release_keys::routes())

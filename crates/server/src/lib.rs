@@ -24,6 +24,7 @@ mod state;
 #[cfg(test)]
 mod testing;
 mod tls;
+mod trace_context;
 mod transfer;
 
 pub use config::{ConfigError, HttpConfig, check_plain};

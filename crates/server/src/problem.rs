@@ -102,10 +102,14 @@ impl Failure {
     }
 }
 
+/// The longest that the log tells of one error, in characters: errors repeat what clients send.
+const CAUSES_MAX_CHARS: usize = 2_000;
+
 /// The error and all its causes in one line.
 fn causes(error: &dyn std::error::Error) -> String {
     let chain = std::iter::successors(Some(error), |error| error.source());
-    chain.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+    let causes = chain.map(ToString::to_string).collect::<Vec<_>>().join(": ");
+    causes.chars().take(CAUSES_MAX_CHARS).collect()
 }
 
 impl IntoResponse for Failure {

@@ -1,5 +1,6 @@
 //! All routes, and what every request passes through.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -7,6 +8,7 @@ use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{HeaderValue, Uri, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
+use drover_app::HttpMetrics;
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa_axum::router::OpenApiRouter;
 
@@ -41,6 +43,7 @@ pub(crate) fn build(server: Server, config: &HttpConfig) -> Result<Router, Confi
     // Only until the bytes begin to flow; then the connection looks after them.
     let blobs = Router::from(http::blob_routes()).layer(in_time.clone());
     let probes = Router::from(health::routes()).layer(in_time);
+    let metrics = server.app.http_metrics();
     let routes = Router::new()
         .merge(api)
         .merge(blobs)
@@ -48,15 +51,16 @@ pub(crate) fn build(server: Server, config: &HttpConfig) -> Result<Router, Confi
         .merge(openapi::route())
         .fallback(nothing_here)
         .with_state(server);
-    wrap(routes, config)
+    wrap(routes, config, metrics)
 }
 
 /// What every request passes through, outermost last.
-pub(crate) fn wrap(routes: Router, config: &HttpConfig) -> Result<Router, ConfigError> {
+pub(crate) fn wrap(routes: Router, config: &HttpConfig, metrics: Arc<HttpMetrics>) -> Result<Router, ConfigError> {
     let origins = config.origins()?;
     let routes = routes.layer(CatchPanicLayer::custom(problem::panicked));
     let routes = if origins.is_empty() { routes } else { routes.layer(cors::layer(origins)) };
-    Ok(routes.layer(map_response(never_sniff)).layer(from_fn(problem::render)).layer(from_fn(request_id::assign)))
+    let routes = routes.layer(map_response(never_sniff)).layer(from_fn(problem::render));
+    Ok(routes.layer(from_fn_with_state(metrics, request_id::assign)))
 }
 
 /// Gives up a request that takes too long.

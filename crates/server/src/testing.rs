@@ -25,7 +25,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The answer to one request.
 pub(crate) async fn ask(routes: Router, request: Request) -> Response {
-    let router = router::wrap(routes, &HttpConfig::default()).expect("default settings");
+    let router = router::wrap(routes, &HttpConfig::default(), Arc::default()).expect("default settings");
     router.oneshot(request).await.expect("infallible")
 }
 
@@ -69,7 +69,7 @@ impl Running {
     }
 
     pub(crate) async fn start_with(routes: Router, config: HttpConfig, tls: Option<Arc<Tls>>) -> Self {
-        let router = router::wrap(routes, &config).expect("good settings");
+        let router = router::wrap(routes, &config, Arc::default()).expect("good settings");
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let (address, shutdown) = (listener.local_addr().expect("an address"), CancellationToken::new());
         let stop = shutdown.clone();

@@ -17,6 +17,7 @@ statements! {
             WHERE tenant_id = $1 AND (CAST($2 AS UUID) IS NULL OR id < $2) \
             AND (CAST($3 AS TEXT) IS NULL OR device_type = $3) AND (CAST($4 AS TEXT) IS NULL OR component = $4) \
             AND (CAST($5 AS TEXT) IS NULL OR version = $5) ORDER BY id DESC LIMIT $6";
+    LOCK = "SELECT id FROM firmware WHERE tenant_id = $1 AND id = $2";
     PUBLISH = "UPDATE firmware SET state = $3, published_at = $4 WHERE tenant_id = $1 AND id = $2 AND state = $5";
     DELETE = "DELETE FROM firmware WHERE tenant_id = $1 AND id = $2";
     ROLLOUTS = "SELECT COUNT(*) FROM rollouts WHERE tenant_id = $1 AND firmware_id = $2";
@@ -117,6 +118,14 @@ pub async fn page(
         .bind(limit)
         .fetch_all(c)
         .await)
+}
+
+/// Holds a firmware still until the transaction ends; false when there is none.
+pub async fn lock(tx: &mut Tx, tenant: TenantId, id: FirmwareId) -> Result<bool> {
+    let sql = format!("{LOCK} {}", tx.dialect().for_update());
+    let found: Option<FirmwareId> =
+        run!(tx, |c| sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).bind(tenant).bind(id).fetch_optional(c).await)?;
+    Ok(found.is_some())
 }
 
 /// Publishes a draft; false when it is none.

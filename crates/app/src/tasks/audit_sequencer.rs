@@ -56,7 +56,9 @@ async fn round(app: &App, lease: &mut Option<Lease>) -> Result<bool> {
     let Some(held) = hold_lease(app, lease).await? else { return Ok(false) };
     let mut more = tenants.len() == TENANTS_MAX as usize;
     for tenant in tenants {
-        more |= number(app, held.clone(), tenant).await? == u64::from(BATCH_MAX);
+        let entries = number(app, held.clone(), tenant).await?;
+        tracing::debug!(%tenant, entries, "numbered audit entries");
+        more |= entries == u64::from(BATCH_MAX);
     }
     Ok(more)
 }
@@ -70,6 +72,7 @@ async fn hold_lease(app: &App, lease: &mut Option<Lease>) -> Result<Option<Lease
     }
     let holder = format!("process {}", std::process::id());
     *lease = app.db.lease_acquire(LEASE_NAME, &holder, LEASE_TTL).await?;
+    super::note_lease(lease.as_ref());
     Ok(lease.clone())
 }
 

@@ -114,6 +114,7 @@ async fn hold_lease(app: &App, lease: &mut Option<Lease>) -> Result<Option<Lease
     }
     let holder = format!("process {}", std::process::id());
     *lease = app.db.lease_acquire(LEASE_NAME, &holder, LEASE_TTL).await?;
+    super::note_lease(lease.as_ref());
     Ok(lease.clone())
 }
 

@@ -30,7 +30,13 @@ async fn auth_login(
 ) -> Result<Reply<LoginReply>> {
     // Before the password is looked at: that is what takes time, and what would be guessed.
     stranger.count()?;
-    Ok(Reply(app.login(body, stranger.origin()).await?))
+    let origin = stranger.origin();
+    let address = origin.address.map(tracing::field::display);
+    let reply = app.login(body, origin).await.inspect_err(|error| {
+        // No entry in the audit log: strangers could fill it.
+        tracing::warn!(address, code = error.code, "a log-in was refused");
+    })?;
+    Ok(Reply(reply))
 }
 
 /// Log out: the token stops working

@@ -84,7 +84,7 @@ async fn only_named_origins_may_call() {
         request.body(Body::empty()).expect("a request")
     };
     let answer = async |config: &HttpConfig, origin: &str| {
-        let router = wrap(service(), config).expect("good settings");
+        let router = wrap(service(), config, std::sync::Arc::default()).expect("good settings");
         let response = tower::ServiceExt::oneshot(router, preflight(origin)).await.expect("infallible");
         response.headers().get("access-control-allow-origin").cloned()
     };

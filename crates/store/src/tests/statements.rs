@@ -55,8 +55,12 @@ const MODULES: &[(&str, &[Statement])] = modules![
 ];
 
 /// Statements that end in the dialect's lock clause.
-const LOCKING: [&str; 3] =
-    ["drover_store::devices::LOCK", "drover_store::groups::LOCK", "drover_store::rollouts::LOCK"];
+const LOCKING: [&str; 4] = [
+    "drover_store::devices::LOCK",
+    "drover_store::firmware::LOCK",
+    "drover_store::groups::LOCK",
+    "drover_store::rollouts::LOCK",
+];
 
 /// Statements with another fragment of the dialect inside.
 const WITH_FRAGMENT: [&str; 2] = ["drover_store::changes::PUSH", "drover_store::changes::HORIZON"];

@@ -6,6 +6,8 @@ mod scene;
 mod api_keys;
 mod archive;
 mod artifacts;
+mod audit;
+mod audit_sequencer;
 mod auth;
 mod backup;
 mod change_feed;
