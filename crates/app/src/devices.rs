@@ -146,12 +146,7 @@ impl App {
 }
 
 /// The device as the API shows it: of its groups, those in reach.
-pub(crate) async fn shown(
-    conn: impl Into<Conn<'_>>,
-    tenant: TenantId,
-    reach: &Reach,
-    id: DeviceId,
-) -> Result<Device> {
+pub(crate) async fn shown(conn: impl Into<Conn<'_>>, tenant: TenantId, reach: &Reach, id: DeviceId) -> Result<Device> {
     let mut conn = conn.into();
     let row = devices::get(conn.reborrow(), tenant, id).await?.ok_or_else(|| Error::not_found("device", id))?;
     let mut shown = shown_rows(conn, tenant, reach, vec![row]).await?;
