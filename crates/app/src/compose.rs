@@ -13,6 +13,7 @@ use drover_types::Clock;
 use tokio::sync::Notify;
 
 pub use parts::Parts;
+pub(crate) use parts::{open_blobs, open_database};
 
 use crate::feed::Feed;
 use crate::metrics::Metrics;
@@ -37,6 +38,13 @@ pub struct Backends {
     pub pool_max: u32,
     /// Whether to bring the schema up to date. Without, pending steps are an error.
     pub migrate: bool,
+}
+
+impl Backends {
+    /// Whether this mix is accepted.
+    pub fn check(&self) -> Result<(), ComposeError> {
+        check_profile(self).map(drop)
+    }
 }
 
 /// The application cannot be put together.
@@ -96,7 +104,7 @@ pub async fn compose(
     random: Arc<dyn Random>,
 ) -> Result<Arc<App>, ComposeError> {
     let local = check_profile(backends)?;
-    let db = open_database(&backends.database, backends.pool_max).await?;
+    let db = open_pool(&backends.database, backends.pool_max).await?;
     if backends.migrate {
         drover_db::migrate(&db, MIGRATIONS, MIGRATION_LOCK_TIMEOUT).await?;
     } else {
@@ -137,14 +145,14 @@ pub async fn compose(
 
 /// Brings the schema up to date and says how many steps that took.
 pub async fn migrate(database: &str) -> Result<usize, ComposeError> {
-    let db = open_database(database, 10).await?;
+    let db = open_pool(database, 10).await?;
     let steps = drover_db::pending(&db, MIGRATIONS).await?.len();
     drover_db::migrate(&db, MIGRATIONS, MIGRATION_LOCK_TIMEOUT).await?;
     db.close().await;
     Ok(steps)
 }
 
-async fn open_database(url: &str, pool_max: u32) -> Result<Db, drover_db::OpenError> {
+async fn open_pool(url: &str, pool_max: u32) -> Result<Db, drover_db::OpenError> {
     Db::open(url, &OpenOptions { pool_max, ..OpenOptions::default() }).await
 }
 

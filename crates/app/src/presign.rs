@@ -27,6 +27,11 @@ struct PresignKey {
 }
 
 impl PresignKeys {
+    /// Whether there is none.
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// From `PRESIGN_API_KEYS`: keys separated by commas, each `key` (of the tenant `default`) or `tenant=key`.
     /// Keys have 8 to 200 printable characters.
     pub fn parse(text: &str) -> std::result::Result<Self, InvalidPresignKeys> {

@@ -16,6 +16,7 @@ pub(crate) mod presign;
 mod progress;
 pub(crate) mod rollout;
 mod rollout_args;
+mod rollout_metrics;
 mod rollout_watch;
 mod update_sessions;
 pub(crate) mod upload;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use sqlx::AssertSqlSafe;
 
-use crate::{Db, Tx, on_tx};
+use crate::{Db, Tx, on_tx, read};
 
 /// A duty that this process holds, or held.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,6 +17,18 @@ pub struct Lease {
     pub name: String,
     /// The number of this holding; a later holder's is greater. From 1.
     pub token: i64,
+}
+
+/// Who does a duty.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct LeaseState {
+    /// The duty.
+    pub name: String,
+    /// Who, for people to read.
+    pub holder: String,
+    /// Until when, in microseconds of the database's clock; 0 when it was given back.
+    #[sqlx(rename = "expires_at")]
+    pub expires_at_us: i64,
 }
 
 /// The transaction of a holder must not be committed.
@@ -36,6 +48,17 @@ pub enum LeaseLost {
 }
 
 impl Db {
+    /// All duties that were ever taken.
+    pub async fn leases(&self) -> Result<Vec<LeaseState>, sqlx::Error> {
+        read!(self, |c| sqlx::query_as("SELECT name, holder, expires_at FROM leases").fetch_all(c).await)
+    }
+
+    /// The database's own clock, in microseconds since 1970.
+    pub async fn clock_us(&self) -> Result<i64, sqlx::Error> {
+        let sql = format!("SELECT {}", self.dialect().now_us());
+        read!(self, |c| sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(c).await)
+    }
+
     /// Takes the lease `name` for `ttl` if it is free or has run out; `None` while another holds it. `holder` is for people
     /// to read and has to name this process; it is not a key: even the same holder waits until its older lease ran out.
     pub async fn lease_acquire(&self, name: &str, holder: &str, ttl: Duration) -> Result<Option<Lease>, sqlx::Error> {

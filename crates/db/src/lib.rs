@@ -48,7 +48,7 @@ pub use db::{Db, SqlitePools};
 pub use dialect::Dialect;
 pub use error::{BatchError, is_foreign_key_violation, is_retryable, unique_violation};
 pub use futures::future::BoxFuture;
-pub use lease::{Lease, LeaseLost};
+pub use lease::{Lease, LeaseLost, LeaseState};
 pub use migrate::{MigrateError, Migration, migrate, pending};
 pub use migrations::MIGRATIONS;
 pub use open::{OpenError, OpenOptions};

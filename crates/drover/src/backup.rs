@@ -12,7 +12,7 @@ use crate::error::RunError;
 use crate::serve::{ServeArgs, config};
 
 /// Where the data folder remembers its last backup.
-const LAST_BACKUP: &str = "last-backup.json";
+pub(crate) const LAST_BACKUP: &str = "last-backup.json";
 
 /// Options of `drover backup`: those of `drover serve` say what to save.
 #[derive(Debug, clap::Args)]
@@ -64,7 +64,7 @@ pub(crate) async fn run(args: BackupArgs, json: bool) -> Result<(), RunError> {
     print(&manifest, &last.file, json)?;
     match manifest.faults.len() {
         0 => Ok(()),
-        lost => Err(RunError::BackupFaults { lost }),
+        lost => Err(RunError::ObjectFaults { lost }),
     }
 }
 

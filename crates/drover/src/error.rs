@@ -22,9 +22,9 @@ pub(crate) enum RunError {
     /// There is no backup.
     #[error(transparent)]
     Backup(#[from] drover_app::backup::BackupError),
-    /// There is a backup, and something could not be saved.
-    #[error("{lost} objects were lost or damaged before: the backup has everything else; upload them again")]
-    BackupFaults {
+    /// Everything else was copied.
+    #[error("{lost} objects were lost or damaged before, everything else is there: upload them again")]
+    ObjectFaults {
         /// How many.
         lost: usize,
     },
@@ -34,6 +34,15 @@ pub(crate) enum RunError {
     /// Nothing was restored.
     #[error(transparent)]
     Restore(#[from] drover_app::backup::RestoreError),
+    /// Nothing was moved.
+    #[error(transparent)]
+    Move(#[from] drover_app::moving::MoveError),
+    /// Something does not work.
+    #[error("{faults} of these do not work; each says what to do next")]
+    Faults {
+        /// How many.
+        faults: usize,
+    },
     /// HTTP cannot be served.
     #[error(transparent)]
     Serve(#[from] drover_server::ServeError),

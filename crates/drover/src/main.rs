@@ -1,7 +1,10 @@
 //! The binary: argument parsing and wiring.
 
+mod admin;
 mod backup;
+mod config;
 mod demo;
+mod doctor;
 mod error;
 mod logging;
 mod migrate;
@@ -10,10 +13,13 @@ mod openapi;
 mod reset_password;
 mod restore;
 mod serve;
+mod shell;
+#[cfg(test)]
+mod tests;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 /// Drover runs fleets of vehicles, robots and other connected devices.
 #[derive(Debug, Parser)]
@@ -42,8 +48,24 @@ enum Command {
     #[command(after_help = "Example:\n  drover restore --from fleet-2026-01-31.tar --data /var/lib/drover-new\n\n\
                             With --database and --blobs it goes into PostgreSQL and S3, whatever it was made from.")]
     Restore(restore::RestoreArgs),
+    /// Work on an installation as a whole
+    #[command(subcommand)]
+    Admin(admin::AdminCommand),
+    /// Settings: show them, check them
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
+    /// Find out what is wrong with a set-up, and how to mend it
+    #[command(after_help = "Takes the options of `drover serve`. Exit code 1 when something does not work; warnings \
+                            alone are 0.\nWith --server it also asks the server there.")]
+    Doctor(doctor::DoctorArgs),
     /// Give a user a new password, on the machine of the database; ends the user's sessions
     ResetPassword(reset_password::ResetPasswordArgs),
+    /// Print completions for a shell
+    #[command(after_help = "Example:\n  drover completions bash >~/.local/share/bash-completion/completions/drover")]
+    Completions(shell::CompletionsArgs),
+    /// Write manual pages
+    #[command(after_help = "Example:\n  drover man --to ~/.local/share/man/man1")]
+    Man(shell::ManArgs),
     /// Print the description of the REST API (`OpenAPI` 3.1, JSON)
     Openapi,
     #[command(flatten)]
@@ -52,25 +74,21 @@ enum Command {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let Arguments { global, command } = Arguments::parse();
+    let matches = Arguments::command().get_matches();
+    let Arguments { global, command } = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     match command {
         Command::Serve(args) => error::exit(serve::run(args).await),
         Command::Demo(args) => error::exit(demo::run(args, global.json).await),
         Command::Migrate(args) => error::exit(migrate::run(&args).await),
         Command::Backup(args) => error::exit(backup::run(args, global.json).await),
         Command::Restore(args) => error::exit(restore::run(args, global.json).await),
+        Command::Admin(command) => error::exit(admin::run(command, global.json).await),
+        Command::Config(command) => error::exit(config::run(command, &matches, global.json).await),
+        Command::Doctor(args) => error::exit(doctor::run(args, global.server.as_deref(), global.json).await),
+        Command::Completions(args) => error::exit(shell::print_completions(&args, Arguments::command())),
+        Command::Man(args) => error::exit(shell::write_man_pages(&args, Arguments::command())),
         Command::ResetPassword(args) => error::exit(reset_password::run(args).await),
         Command::Openapi => error::exit(openapi::print()),
         Command::Operator(command) => drover_cli::run_to_exit(command, &global).await,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use clap::CommandFactory as _;
-
-    #[test]
-    fn the_command_line_holds_together() {
-        super::Arguments::command().debug_assert();
     }
 }

@@ -11,6 +11,7 @@ pub mod archive;
 pub mod artifacts;
 pub mod audit;
 pub mod changes;
+pub mod checkup;
 pub mod content;
 pub mod counters;
 pub mod dependencies;

@@ -26,7 +26,7 @@ impl Parts {
     /// Opens an installation that exists, to read it.
     pub async fn open(backends: &Backends) -> Result<Self, ComposeError> {
         check_profile(backends)?;
-        let db = open(&backends.database, true).await?;
+        let db = open_database(&backends.database, true).await?;
         Ok(Self { db, blobs: open_blobs(backends)?, data_dir: backends.data_dir.clone() })
     }
 
@@ -35,7 +35,20 @@ impl Parts {
     pub async fn create(backends: &Backends) -> Result<Self, ComposeError> {
         check_profile(backends)?;
         make_folder(&backends.data_dir)?;
-        let db = open(&backends.database, false).await?;
+        Self::connect(backends).await
+    }
+
+    /// Opens an installation that exists, to keep others from writing while it is read.
+    pub async fn open_to_stop(backends: &Backends) -> Result<Self, ComposeError> {
+        // Opened to be read first: a file that is missing must not be made.
+        Self::open(backends).await?.close().await;
+        Self::connect(backends).await
+    }
+
+    /// Opens back-ends to fill them, without a data folder.
+    pub async fn connect(backends: &Backends) -> Result<Self, ComposeError> {
+        check_profile(backends)?;
+        let db = open_database(&backends.database, false).await?;
         Ok(Self { db, blobs: open_blobs(backends)?, data_dir: backends.data_dir.clone() })
     }
 
@@ -57,14 +70,14 @@ impl Parts {
     }
 }
 
-async fn open(url: &str, read_only: bool) -> Result<Db, ComposeError> {
+pub(crate) async fn open_database(url: &str, read_only: bool) -> Result<Db, ComposeError> {
     Ok(Db::open(url, &OpenOptions { pool_max: POOL_MAX, read_only, ..OpenOptions::default() }).await?)
 }
 
-fn open_blobs(backends: &Backends) -> Result<Arc<dyn BlobStore>, ComposeError> {
+pub(crate) fn open_blobs(backends: &Backends) -> Result<Arc<dyn BlobStore>, ComposeError> {
     let options = BlobOptions {
         public_url: backends.public_url.clone(),
-        // Nothing is presigned here.
+        // The folder's addresses are never asked for here.
         signing_key: [0; 32],
         reserve_bytes: None,
         s3_credentials: None,

@@ -6,7 +6,7 @@ use drover_types::{RolloutId, RolloutState, SessionState};
 
 use super::rollout_args::{CreateArgs, UpdateArgs};
 use super::rollout_watch::{self, WatchArgs};
-use super::update_sessions;
+use super::{rollout_metrics, update_sessions};
 use crate::CliError;
 use crate::client::{Client, ClientError};
 use crate::command::{ListArgs, YesArgs};
@@ -74,6 +74,11 @@ pub enum RolloutCommand {
     },
     /// Follow a rollout to its end; exits with 0 when it completed, else with 8
     Watch(WatchArgs),
+    /// Show how a rollout is doing, in numbers
+    Metrics {
+        /// Id or name
+        rollout: String,
+    },
     /// List the update sessions that failed
     Failures {
         /// Id or name
@@ -99,6 +104,7 @@ pub(crate) async fn run(command: RolloutCommand, context: &mut Context<'_>) -> R
         RolloutCommand::List { status, list } => show_list(status, list, context).await,
         RolloutCommand::Update(args) => update(*args, context).await,
         RolloutCommand::Watch(args) => rollout_watch::run(args, context).await,
+        RolloutCommand::Metrics { rollout } => rollout_metrics::run(&rollout, context).await,
         RolloutCommand::Failures { rollout, list } => {
             let id = resolve::rollout(&context.client, &rollout).await?;
             let page = context.client.rollout_failures(id, list.at_most()).await?;
@@ -210,6 +216,6 @@ pub(super) fn stage_rows(rollout: &Rollout) -> impl Iterator<Item = Vec<String>>
     })
 }
 
-fn count_cells(counts: &RolloutCounts) -> [String; 4] {
+pub(super) fn count_cells(counts: &RolloutCounts) -> [String; 4] {
     [counts.pending, counts.in_flight, counts.succeeded, counts.failed].map(|count| count.to_string())
 }

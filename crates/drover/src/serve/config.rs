@@ -1,5 +1,7 @@
 //! Where settings come from: file < environment < flags. Unknown keys are refused.
 
+pub(crate) mod settings;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -95,9 +97,9 @@ pub(crate) struct ServeArgs {
 }
 
 /// The same settings in a file.
-#[derive(Debug, Default, serde::Deserialize)]
+#[derive(Debug, Clone, Default, serde::Deserialize, serde::Serialize)]
 #[serde(default, deny_unknown_fields)]
-struct FileConfig {
+pub(crate) struct FileConfig {
     data: Option<PathBuf>,
     listen: Option<SocketAddr>,
     public_url: Option<String>,
@@ -155,7 +157,17 @@ impl ServeConfig {
 
 /// Puts the settings together and checks them.
 pub(crate) fn load(args: ServeArgs) -> Result<ServeConfig, RunError> {
+    load_with_file(args).map(|(config, _)| config)
+}
+
+/// [`load`], with what the file sets.
+pub(crate) fn load_with_file(args: ServeArgs) -> Result<(ServeConfig, FileConfig), RunError> {
     let file = args.config.as_deref().map(read).transpose()?.unwrap_or_default();
+    let config = assemble(args, file.clone())?;
+    Ok((config, file))
+}
+
+fn assemble(args: ServeArgs, file: FileConfig) -> Result<ServeConfig, RunError> {
     let defaults = HttpConfig::default();
     let http = HttpConfig {
         listen: args.listen.or(file.listen).unwrap_or(defaults.listen),
@@ -247,8 +259,14 @@ fn public_url(text: &str) -> Result<String, RunError> {
 
 fn read(path: &Path) -> Result<FileConfig, RunError> {
     let text = read_text(path)?;
-    toml::from_str(&text)
-        .map_err(|error| RunError::Config { path: path.display().to_string(), reason: error.to_string() })
+    let wrong = |reason: String| RunError::Config { path: path.display().to_string(), reason };
+    let table: toml::Table = toml::from_str(&text).map_err(|error| wrong(error.to_string()))?;
+    let known = settings::known_keys();
+    if let Some(unknown) = table.keys().find(|key| !known.contains(key)) {
+        let meant = settings::similar(unknown, &known).map(|key| format!(": did you mean {key}?"));
+        return Err(wrong(format!("unknown key {unknown}{}", meant.unwrap_or_default())));
+    }
+    toml::from_str(&text).map_err(|error| wrong(error.to_string()))
 }
 
 fn read_text(path: &Path) -> Result<String, RunError> {

@@ -2,6 +2,7 @@
 
 mod agent;
 mod bench;
+mod checkup;
 mod fleet;
 mod hostile;
 mod moved;
@@ -58,6 +59,31 @@ async fn an_upload_killed_in_the_middle_sends_only_what_is_missing_local() {
 #[tokio::test]
 async fn an_upload_killed_in_the_middle_sends_only_what_is_missing_cluster() {
     upload::killed_in_the_middle(Profile::Cluster).await;
+}
+
+#[tokio::test]
+async fn an_installation_moves_from_one_machine_to_postgres_and_s3() {
+    moved::moved_to_cluster().await;
+}
+
+#[tokio::test]
+async fn the_doctor_finds_nothing_at_a_healthy_server_local() {
+    checkup::healthy(Profile::Local).await;
+}
+
+#[tokio::test]
+async fn the_doctor_finds_nothing_at_a_healthy_server_cluster() {
+    checkup::healthy(Profile::Cluster).await;
+}
+
+#[tokio::test]
+async fn the_doctor_finds_every_fault_of_a_broken_set_up() {
+    checkup::broken().await;
+}
+
+#[test]
+fn settings_are_shown_with_their_sources_and_without_secrets() {
+    checkup::settings_shown();
 }
 
 #[tokio::test]

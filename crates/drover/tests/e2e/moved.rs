@@ -7,7 +7,7 @@ use tempfile::TempDir;
 
 use crate::agent::{Agent, HARDWARE_ID};
 use crate::operator::Operator;
-use crate::server::{Profile, Server, drover};
+use crate::server::{Moving, Profile, Server, drover};
 use crate::story::{GOOD, content};
 use crate::wait::until;
 
@@ -54,4 +54,40 @@ pub(crate) async fn restored_elsewhere(profile: Profile) {
     operator.wait_for_rollout("1.2.0", "completed").await;
     assert_eq!(agent.running("version").as_deref(), Some(&b"1.2.0"[..]));
     assert_eq!(operator.version_of(HARDWARE_ID), "1.2.0");
+}
+
+/// From SQLite and a folder to PostgreSQL and S3: not while a server works on it, and then with everything. The device
+/// goes on with its old token, people with their sessions.
+pub(crate) async fn moved_to_cluster() {
+    let folder = TempDir::new().expect("a temporary folder");
+    let mut server = Server::start(Profile::Local, folder.path()).await;
+    let operator = Operator::log_in(folder.path(), &server);
+    let mut agent = Agent::start(folder.path(), &server);
+    operator.publish(&content(folder.path(), "1.0.0", 64, 1, GOOD), "1.0.0", "1");
+    until("the device to register", async || operator.run(&["device", "list"]).contains(HARDWARE_ID).then_some(()))
+        .await;
+    operator.roll_out("1.0.0");
+    operator.wait_for_rollout("1.0.0", "completed").await;
+    operator.publish(&content(folder.path(), "1.1.0", 64, 1, GOOD), "1.1.0", "2");
+    agent.kill();
+
+    let target = Moving::new(folder.path()).await;
+    let refused = server.copy_to(&target);
+    let text = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && text.contains("stop every server"), "{text}");
+    server.kill();
+    // What was killed is forgotten after some seconds.
+    until("the copy", async || server.copy_to(&target).status.success().then_some(())).await;
+    let again = server.copy_to(&target);
+    let text = String::from_utf8_lossy(&again.stderr).into_owned();
+    assert!(!again.status.success() && text.contains("already"), "{text}");
+
+    let old_url = server.url.clone();
+    let server = server.go_on_at(target).await;
+    Operator::enter(folder.path(), &server);
+    agent.point_to(&old_url, &server.url);
+    agent.run();
+    operator.roll_out("1.1.0");
+    operator.wait_for_rollout("1.1.0", "completed").await;
+    assert_eq!(agent.running("version").as_deref(), Some(&b"1.1.0"[..]));
 }

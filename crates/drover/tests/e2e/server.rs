@@ -54,6 +54,20 @@ impl Place {
     }
 }
 
+/// PostgreSQL and a bucket that nobody has used, for the data folder of before.
+pub(crate) struct Moving(Place);
+
+impl Moving {
+    pub(crate) async fn new(folder: &Path) -> Self {
+        Self(Place::new(Profile::Cluster, folder, "data").await)
+    }
+
+    fn option(&self, name: &str) -> &str {
+        let mut arguments = self.0.arguments.iter().skip_while(|argument| *argument != name);
+        arguments.nth(1).expect("the option has a value")
+    }
+}
+
 impl Drop for Server {
     fn drop(&mut self) {
         // Already gone is fine.
@@ -138,6 +152,41 @@ impl Server {
         let mut restored = Self::run(&self.folder, place, "127.0.0.1:0").await;
         self.password.clone_into(&mut restored.password);
         restored
+    }
+
+    /// Tries to move everything into an empty PostgreSQL and bucket; the server may or may not run.
+    pub(crate) fn copy_to(&self, target: &Moving) -> std::process::Output {
+        let data = self.folder.join("data");
+        let place = |scheme: &str, name: &str| format!("{scheme}:{}", data.join(name).display());
+        let mut command = drover(&self.folder);
+        command.args([
+            "admin",
+            "copy",
+            "--from",
+            &place("sqlite", "drover.db"),
+            "--from-blobs",
+            &place("file", "blobs"),
+        ]);
+        command.args(["--to", target.option("--database"), "--to-blobs", target.option("--blobs")]);
+        command.output().expect("drover starts")
+    }
+
+    /// `kill -9`, for good.
+    pub(crate) fn kill(&mut self) {
+        self.process.kill().expect("the server runs");
+        self.process.wait().expect("the server ended");
+    }
+
+    /// Goes on there with the data folder of before.
+    pub(crate) async fn go_on_at(self, target: Moving) -> Self {
+        let mut server = Self::run(&self.folder, target.0).await;
+        self.password.clone_into(&mut server.password);
+        server
+    }
+
+    /// The options that `drover serve` was started with.
+    pub(crate) fn arguments(&self) -> &[String] {
+        &self.arguments
     }
 
     fn output(&self) -> PathBuf {

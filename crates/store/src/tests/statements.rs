@@ -24,6 +24,7 @@ const MODULES: &[(&str, &[Statement])] = modules![
     artifacts,
     audit,
     changes,
+    checkup,
     content,
     counters,
     dependencies,
@@ -67,6 +68,8 @@ const WITH_FRAGMENT: [&str; 2] = ["drover_store::changes::PUSH", "drover_store::
 
 /// Statements that are not limited to one tenant, and why.
 const WITHOUT_TENANT: &[(&str, &str)] = &[
+    ("drover_store::checkup::OVERDUE", "the driver serves the installation; each row says whose it is"),
+    ("drover_store::checkup::DEVICES", "numbers of the installation, without names"),
     ("drover_store::content::NAMED", "a backup is of the installation; each row says whose it is"),
     ("drover_store::restored::RAISE_EPOCHS", "the installation was restored as a whole"),
     ("drover_store::restored::PAUSE", "the installation was restored as a whole"),

@@ -1,0 +1,73 @@
+//! Questions over HTTP.
+
+use std::time::Duration;
+
+use drover_types::Timestamp;
+
+use super::finding::chain;
+
+/// Nobody waits longer for an answer.
+const TIMEOUT: Duration = Duration::from_secs(5);
+const ANSWER_MAX_BYTES: usize = 64 * 1024;
+
+/// A network client for small questions.
+pub(crate) struct Probe {
+    client: reqwest::Client,
+}
+
+/// A small answer.
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) text: String,
+    /// The other machine's clock; none when it does not say.
+    pub(crate) date: Option<Timestamp>,
+}
+
+impl Probe {
+    pub(crate) fn new() -> Result<Self, String> {
+        Ok(Self { client: drover_cli::Client::http().map_err(|error| chain(&error))? })
+    }
+
+    /// What the address answers, or why there is no answer. The address itself is left out: it may be a secret.
+    pub(crate) async fn get(&self, url: &str) -> Result<Answer, String> {
+        let failed = |error: reqwest::Error| chain(&error.without_url());
+        let mut response = self.client.get(url).timeout(TIMEOUT).send().await.map_err(failed)?;
+        let status = response.status().as_u16();
+        let date = response.headers().get("date").and_then(|date| parse_date(date.to_str().ok()?));
+        let mut bytes = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(failed)? {
+            bytes.extend_from_slice(&chunk);
+            if bytes.len() > ANSWER_MAX_BYTES {
+                return Err("the answer is far too long".to_owned());
+            }
+        }
+        Ok(Answer { status, text: String::from_utf8_lossy(&bytes).into_owned(), date })
+    }
+
+    /// Whether a drover answers below this address.
+    pub(crate) async fn is_drover(&self, base: &str) -> Result<(), String> {
+        let answer = self.get(&format!("{}/healthz", base.trim_end_matches('/'))).await?;
+        match (answer.status, answer.text.as_str()) {
+            (200, "ok\n") => Ok(()),
+            (status, _) => Err(format!("it answers {status}, and not as drover does")),
+        }
+    }
+}
+
+/// `Sat, 21 Nov 2026 14:00:00 GMT`.
+fn parse_date(text: &str) -> Option<Timestamp> {
+    let time = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text).ok()?;
+    Some(Timestamp::from_micros(time.as_microsecond()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_of_http() {
+        let date = parse_date("Sat, 21 Nov 2026 14:00:00 GMT").map(|time| time.to_string());
+        assert_eq!(date.as_deref(), Some("2026-11-21T14:00:00Z"));
+        assert_eq!(parse_date("yesterday"), None);
+    }
+}
