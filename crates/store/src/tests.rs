@@ -14,6 +14,7 @@ mod locale;
 mod offers;
 mod people;
 mod reach;
+mod restored;
 mod rollouts;
 mod schema;
 mod stages;

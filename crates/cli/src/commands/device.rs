@@ -31,7 +31,10 @@ pub enum DeviceCommand {
         device: String,
     },
     /// Change a device's metadata or groups
-    #[command(after_help = "Example:\n  drover device set robot-7 --meta site=berlin --group canary")]
+    #[command(
+        visible_alias = "update",
+        after_help = "Example:\n  drover device set robot-7 --meta site=berlin --group canary"
+    )]
     Set(DeviceSetArgs),
     /// Show or change a device's attributes
     #[command(after_help = "Example:\n  drover device attributes robot-7 --set region=eu --set axles=3 --unset depot")]

@@ -35,7 +35,8 @@ pub(crate) fn look(path: &Path) -> io::Result<Option<Facts>> {
     };
     let own_user = rustix::process::geteuid().as_raw();
     let (owner, mode, is_folder) = (found.uid(), found.mode() & 0o777, found.is_dir());
-    let filesystem = rustix::fs::statfs(path)?.f_type as u64;
+    // The numbers are positive; a kind that is not known counts as a disk.
+    let filesystem = u64::try_from(rustix::fs::statfs(path)?.f_type).unwrap_or(0);
     let sync = (is_folder && owner == own_user).then(|| time_sync(path));
     Ok(Some(Facts { owner, own_user, mode, is_folder, filesystem, sync }))
 }
