@@ -13,8 +13,12 @@ const REACHED: &[(&str, &str)] = &[
     ("auth_login", "login"),
     ("auth_logout", "logout"),
     ("auth_me", "whoami"),
+    ("device_attributes", "device attributes"),
+    ("device_attributes_change", "device attributes"),
     ("device_delete", "device delete"),
     ("device_list", "device list"),
+    ("device_tag_add", "device tag"),
+    ("device_tag_remove", "device untag"),
     ("device_update", "device set"),
     ("device_updates", "device updates"),
     ("device_view", "device show"),
@@ -59,6 +63,10 @@ const REACHED: &[(&str, &str)] = &[
 /// Operations that no command calls, and why.
 const EXEMPT: &[(&str, &str)] = &[
     ("blob_get", "answers addresses that were signed; `drover presign` and `firmware download` use them"),
+    (
+        "device_attributes_replace",
+        "for programs that know all of them; `device attributes` changes those that are named",
+    ),
     ("health", "the same as healthz, for load balancers that ask for this name"),
     ("metrics", "for Prometheus"),
 ];
