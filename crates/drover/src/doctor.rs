@@ -2,6 +2,7 @@
 //! it.
 
 mod address;
+mod certificate;
 mod data_folder;
 mod database;
 mod disk;
@@ -62,13 +63,14 @@ pub(crate) async fn examine(loaded: Result<ServeConfig, RunError>, depth: Depth,
             return vec![Finding::fail("settings", finding::chain(&error), next)];
         }
     };
-    let probe = match Probe::new() {
+    let probe = match Probe::new(&config.data.join("tls/ca.pem")) {
         Ok(probe) => probe,
         Err(error) => return vec![Finding::fail("network", error, "check the certificates of this system")],
     };
     let mut findings = vec![Finding::ok("settings", "they can be used")];
     findings.extend(of_machine(&config));
-    let address = address::look(config.http.listen, &probe).await;
+    findings.push(certificate::judge(&config.tls, &config.data, &certificate::look(&config.tls)));
+    let address = address::look(config.tls.scheme(), config.http.listen, &probe).await;
     findings.push(address::judge(config.http.listen, &address));
     findings.extend(of_back_ends(&config, &probe, depth).await);
     if depth == Depth::All {

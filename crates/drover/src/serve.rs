@@ -1,7 +1,7 @@
 //! `drover serve`.
 
 pub(crate) mod config;
-mod tls;
+pub(crate) mod tls;
 
 use std::io::Write as _;
 use std::path::Path;

@@ -22,7 +22,7 @@ pub(crate) enum Facts {
 }
 
 /// Tries to listen; asks whoever listens there who it is.
-pub(crate) async fn look(listen: SocketAddr, probe: &Probe) -> Facts {
+pub(crate) async fn look(scheme: &str, listen: SocketAddr, probe: &Probe) -> Facts {
     match tokio::net::TcpListener::bind(listen).await {
         Ok(_) => Facts::Free,
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
@@ -30,7 +30,7 @@ pub(crate) async fn look(listen: SocketAddr, probe: &Probe) -> Facts {
             if listen.ip().is_unspecified() {
                 local.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
             }
-            if probe.is_drover(&format!("http://{local}")).await.is_ok() { Facts::Ours } else { Facts::Taken }
+            if probe.is_drover_here(&format!("{scheme}://{local}")).await.is_ok() { Facts::Ours } else { Facts::Taken }
         }
         Err(error) => Facts::Refused(error),
     }
@@ -60,17 +60,17 @@ mod tests {
 
     #[tokio::test]
     async fn a_port_that_is_free_taken_or_not_ours() {
-        let probe = Probe::new().unwrap();
+        let probe = Probe::new(std::path::Path::new("/nowhere")).unwrap();
         let taken = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = taken.local_addr().unwrap();
         // Whoever connects is shown the door: not the answer of drover.
         let stranger = tokio::spawn(async move { while taken.accept().await.is_ok() {} });
-        assert_eq!(judge(address, &look(address, &probe).await).level, Level::Fail);
+        assert_eq!(judge(address, &look("http", address, &probe).await).level, Level::Fail);
         stranger.abort();
         let _ = stranger.await;
-        assert_eq!(judge(address, &look(address, &probe).await).level, Level::Ok);
+        assert_eq!(judge(address, &look("http", address, &probe).await).level, Level::Ok);
         let elsewhere: SocketAddr = "192.0.2.1:8080".parse().unwrap();
-        assert_eq!(judge(elsewhere, &look(elsewhere, &probe).await).level, Level::Fail);
+        assert_eq!(judge(elsewhere, &look("http", elsewhere, &probe).await).level, Level::Fail);
         assert_eq!(judge(address, &Facts::Ours).level, Level::Ok);
     }
 }

@@ -1,5 +1,6 @@
 //! Questions over HTTP.
 
+use std::path::Path;
 use std::time::Duration;
 
 use drover_types::Timestamp;
@@ -13,6 +14,8 @@ const ANSWER_MAX_BYTES: usize = 64 * 1024;
 /// A network client for small questions.
 pub(crate) struct Probe {
     client: reqwest::Client,
+    /// Takes any certificate.
+    trusting: reqwest::Client,
 }
 
 /// A small answer.
@@ -24,14 +27,28 @@ pub(crate) struct Answer {
 }
 
 impl Probe {
-    pub(crate) fn new() -> Result<Self, String> {
-        Ok(Self { client: drover_cli::Client::http().map_err(|error| chain(&error))? })
+    /// Trusts this system's authorities, and that of `own_authority` (PEM) when it is there.
+    pub(crate) fn new(own_authority: &Path) -> Result<Self, String> {
+        let failed = |error: reqwest::Error| chain(&error);
+        let builder =
+            || reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).connect_timeout(TIMEOUT);
+        let mut careful = builder();
+        if let Ok(pem) = std::fs::read(own_authority) {
+            careful = careful.add_root_certificate(reqwest::Certificate::from_pem(&pem).map_err(failed)?);
+        }
+        let client = careful.build().map_err(failed)?;
+        let trusting = builder().danger_accept_invalid_certs(true).build().map_err(failed)?;
+        Ok(Self { client, trusting })
     }
 
     /// What the address answers, or why there is no answer. The address itself is left out: it may be a secret.
     pub(crate) async fn get(&self, url: &str) -> Result<Answer, String> {
+        Self::ask(&self.client, url).await
+    }
+
+    async fn ask(client: &reqwest::Client, url: &str) -> Result<Answer, String> {
         let failed = |error: reqwest::Error| chain(&error.without_url());
-        let mut response = self.client.get(url).timeout(TIMEOUT).send().await.map_err(failed)?;
+        let mut response = client.get(url).timeout(TIMEOUT).send().await.map_err(failed)?;
         let status = response.status().as_u16();
         let date = response.headers().get("date").and_then(|date| parse_date(date.to_str().ok()?));
         let mut bytes = Vec::new();
@@ -46,7 +63,16 @@ impl Probe {
 
     /// Whether a drover answers below this address.
     pub(crate) async fn is_drover(&self, base: &str) -> Result<(), String> {
-        let answer = self.get(&format!("{}/healthz", base.trim_end_matches('/'))).await?;
+        Self::speaks_like_drover(&self.client, base).await
+    }
+
+    /// The same for an address of this machine, which no certificate has to name: nothing is sent but the question.
+    pub(crate) async fn is_drover_here(&self, base: &str) -> Result<(), String> {
+        Self::speaks_like_drover(&self.trusting, base).await
+    }
+
+    async fn speaks_like_drover(client: &reqwest::Client, base: &str) -> Result<(), String> {
+        let answer = Self::ask(client, &format!("{}/healthz", base.trim_end_matches('/'))).await?;
         match (answer.status, answer.text.as_str()) {
             (200, "ok\n") => Ok(()),
             (status, _) => Err(format!("it answers {status}, and not as drover does")),

@@ -10,7 +10,12 @@ const NAME: &str = "secrets";
 const URL_KEY: &str = "blob-url.key";
 const URL_KEY_BYTES: u64 = 32;
 
-/// A file below `DATA/secrets`.
+/// Where they lie in the data folder.
+const FOLDERS: [&str; 2] = ["secrets", "tls"];
+/// A certificate is for everybody.
+const PUBLIC: &str = "ca.pem";
+
+/// A file with a key.
 #[derive(Debug, Clone)]
 pub(crate) struct Facts {
     path: PathBuf,
@@ -18,18 +23,20 @@ pub(crate) struct Facts {
     size_bytes: u64,
 }
 
-/// The files of secrets; none when nothing was made yet.
+/// The files of secrets, as far as they were made.
 pub(crate) fn look(data: &Path) -> io::Result<Vec<Facts>> {
-    let entries = match std::fs::read_dir(data.join("secrets")) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries?,
-    };
     let mut files = Vec::new();
-    for entry in entries {
-        let path = entry?.path();
-        let found = std::fs::metadata(&path)?;
-        if found.is_file() {
-            files.push(Facts { path, mode: found.mode() & 0o777, size_bytes: found.len() });
+    for folder in FOLDERS {
+        let entries = match std::fs::read_dir(data.join(folder)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            entries => entries?,
+        };
+        for entry in entries {
+            let path = entry?.path();
+            let found = std::fs::metadata(&path)?;
+            if found.is_file() {
+                files.push(Facts { path, mode: found.mode() & 0o777, size_bytes: found.len() });
+            }
         }
     }
     Ok(files)
@@ -47,7 +54,7 @@ pub(crate) fn judge(files: &io::Result<Vec<Facts>>) -> Vec<Finding> {
     let mut findings = Vec::new();
     for Facts { path, mode, size_bytes } in files {
         let shown = path.display();
-        if mode & 0o077 != 0 {
+        if mode & 0o077 != 0 && !path.ends_with(PUBLIC) {
             let seen = format!("others can read {shown}: its mode is {mode:04o}");
             findings.push(Finding::fail(NAME, seen, format!("chmod 600 {shown}")));
         }

@@ -11,7 +11,7 @@ use url::{Host, Url};
 use crate::error::RunError;
 
 /// When TLS is spoken.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum, serde::Deserialize, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum TlsMode {
     /// With certificate files when they are given, with an authority of its own off loopback, else not.
@@ -24,7 +24,7 @@ pub(crate) enum TlsMode {
 }
 
 /// Which key enrolment tokens tell devices to pin.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum, serde::Deserialize, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum TlsPin {
     /// That of the own authority; none with certificate files.
@@ -92,6 +92,11 @@ impl TlsSettings {
 }
 
 impl TlsPlan {
+    /// The scheme under which the server answers.
+    pub(crate) const fn scheme(&self) -> &'static str {
+        if matches!(self, Self::Plain) { "http" } else { "https" }
+    }
+
     /// The address that devices and people are told when none is set.
     pub(crate) fn default_url(&self, address: SocketAddr) -> String {
         if *self == Self::Plain {

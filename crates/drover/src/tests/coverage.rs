@@ -35,6 +35,7 @@ const REACHED: &[(&str, &str)] = &[
     ("group_create", "group create"),
     ("group_delete", "group delete"),
     ("group_list", "group list"),
+    ("group_move", "group move"),
     ("group_remove", "group remove"),
     ("group_update", "group update"),
     ("group_view", "group show"),

@@ -1,12 +1,16 @@
 //! The effective settings, each with where it comes from; secrets hidden.
 
+use std::path::PathBuf;
+
 use clap::ArgMatches;
 use clap::parser::ValueSource;
+use drover_server::PinChoice;
 use serde::Serialize;
 use url::Url;
 
 use super::{FileConfig, ServeArgs, ServeConfig};
 use crate::error::RunError;
+use crate::serve::tls::TlsPlan;
 
 /// What stands where a secret was.
 const HIDDEN: &str = "(hidden)";
@@ -78,10 +82,29 @@ fn values(config: &ServeConfig) -> Vec<((&'static str, &'static str), String)> {
     let (settings, http) = (&config.settings, &config.http);
     let same = |name: &'static str, value: String| ((name, name), value);
     let or_none = |value: Option<&String>| value.cloned().unwrap_or_else(|| "the listening address".to_owned());
+    let (tls, files, pin) = match &config.tls {
+        TlsPlan::Plain => ("off", None, None),
+        TlsPlan::Files { certificate, key, pin } => ("on", Some((certificate, key)), Some(*pin)),
+        TlsPlan::OwnCa { pin } => ("on", None, Some(*pin)),
+    };
+    let path = |path: Option<&PathBuf>| path.map_or_else(|| "none".to_owned(), |path| path.display().to_string());
+    let pin = match pin {
+        Some(PinChoice::Auto) => "auto",
+        Some(PinChoice::Chain) => "chain",
+        Some(PinChoice::None) | None => "none",
+    };
+    let next_pins: Vec<String> = settings.next_server_pins.iter().map(ToString::to_string).collect();
     vec![
         same("data", config.data.display().to_string()),
         same("listen", http.listen.to_string()),
         same("public_url", or_none(config.public_url.as_ref())),
+        same("tls", tls.to_owned()),
+        same("tls_cert", path(files.map(|(certificate, _)| certificate))),
+        same("tls_key", path(files.map(|(_, key)| key))),
+        same("tls_pin", pin.to_owned()),
+        same("tls_next_pins", next_pins.join(", ")),
+        same("max_connections", http.max_connections.to_string()),
+        same("max_connections_per_address", http.max_connections_per_address.to_string()),
         same("database", without_secrets(&backends.database)),
         same("blobs", without_secrets(&backends.blobs)),
         same("pool_max", config.pool_max.to_string()),
