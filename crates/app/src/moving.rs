@@ -5,7 +5,7 @@ use std::time::Duration;
 use drover_blob::{ExpectedContent, GetError, ObjectKey, PutError};
 use drover_db::{CopyError, MIGRATIONS, Table, Tx, copy, tables};
 use drover_store::content::{self, ContentRow};
-use drover_store::tenants;
+use drover_store::{restored, tenants};
 use drover_types::{Sha256Digest, TenantId, Timestamp};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 
@@ -96,7 +96,12 @@ pub async fn copy_objects(from: &Parts, to: &Parts, on_progress: OnProgress<'_>)
 
 /// Copies everything into an empty target. No server may run on the source, and none can start there until this ends.
 /// The target's rows are written in one transaction and compared with the source's before it commits.
-pub async fn copy_installation(from: &Parts, to: &Parts, on_progress: OnProgress<'_>) -> Result<Moved, MoveError> {
+pub async fn copy_installation(
+    from: &Parts,
+    to: &Parts,
+    now: Timestamp,
+    on_progress: OnProgress<'_>,
+) -> Result<Moved, MoveError> {
     let steps = from.steps().await?;
     if steps.is_empty() || tenants::all(&from.db, 1).await?.is_empty() {
         return Err(MoveError::Empty);
@@ -110,7 +115,7 @@ pub async fn copy_installation(from: &Parts, to: &Parts, on_progress: OnProgress
     require_nobody(from).await?;
     let named = content::named(&mut source).await?;
     let faults = objects(from, to, &named, on_progress).await?;
-    let rows = all_tables(&mut source, to, on_progress).await?;
+    let rows = all_tables(&mut source, to, now, on_progress).await?;
     source.rollback().await?;
     to.prepare(MIGRATIONS).await?;
     Ok(Moved { rows, objects: named.len(), faults })
@@ -140,7 +145,12 @@ async fn require_empty(to: &Parts) -> Result<(), MoveError> {
     }
 }
 
-async fn all_tables(source: &mut Tx, to: &Parts, on_progress: OnProgress<'_>) -> Result<u64, MoveError> {
+async fn all_tables(
+    source: &mut Tx,
+    to: &Parts,
+    now: Timestamp,
+    on_progress: OnProgress<'_>,
+) -> Result<u64, MoveError> {
     let all = tables(source).await?;
     let mut target = to.db.begin().await?;
     copy::clear(&mut target, &all).await?;
@@ -150,6 +160,7 @@ async fn all_tables(source: &mut Tx, to: &Parts, on_progress: OnProgress<'_>) ->
         on_progress(Progress::Table { name: &table.name, rows: written });
         rows += written;
     }
+    restored::detach(&mut target, "moved to another object store: send it again", now).await?;
     target.commit().await?;
     Ok(rows)
 }

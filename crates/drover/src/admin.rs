@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use drover_app::compose::{Backends, Parts};
 use drover_app::moving::{self, Moved};
+use drover_types::{Clock as _, SystemClock};
 
 use crate::backup::show_progress;
 use crate::error::RunError;
@@ -52,7 +53,7 @@ pub(crate) async fn run(command: AdminCommand, json: bool) -> Result<(), RunErro
     let moved = if args.objects_only {
         moving::copy_objects(&source, &target, &mut progress).await
     } else {
-        moving::copy_installation(&source, &target, &mut progress).await
+        moving::copy_installation(&source, &target, SystemClock.now(), &mut progress).await
     };
     source.close().await;
     target.close().await;

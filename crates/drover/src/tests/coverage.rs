@@ -59,6 +59,14 @@ const REACHED: &[(&str, &str)] = &[
     ("rollout_start", "rollout start"),
     ("rollout_update", "rollout update"),
     ("rollout_view", "rollout show"),
+    ("upload_abort", "upload abort"),
+    ("upload_complete", "firmware publish"),
+    ("upload_create", "firmware publish"),
+    ("upload_list", "upload list"),
+    ("upload_part_done", "firmware publish"),
+    ("upload_part_put", "firmware publish"),
+    ("upload_part_urls", "firmware publish"),
+    ("upload_view", "upload show"),
 ];
 
 /// Operations that no command calls, and why.

@@ -75,6 +75,8 @@ const WITHOUT_TENANT: &[(&str, &str)] = &[
     ("drover_store::restored::PAUSE", "the installation was restored as a whole"),
     ("drover_store::restored::ABORT_UPLOADS", "the installation was restored as a whole"),
     ("drover_store::restored::RAISE_LEASES", "the installation was restored as a whole"),
+    ("drover_store::restored::FORGET_CHANGES", "the installation was restored or moved as a whole"),
+    ("drover_store::restored::FAIL_UPLOADS", "the installation was restored or moved as a whole"),
     ("drover_store::restored::END_LOGINS", "the installation was restored as a whole"),
     ("drover_store::audit::UNNUMBERED", "the sequencer serves the installation; each row says whose it is"),
     ("drover_store::tenants::INSERT", "makes a tenant"),

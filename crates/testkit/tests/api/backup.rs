@@ -62,6 +62,10 @@ on_both_profiles! {
             let mut tx = db.db().snapshot().await.unwrap();
             for table in tables(&mut tx).await.unwrap() {
                 let sum = copy::sum(&mut tx, &table).await.unwrap();
+                if table.name == "changes" {
+                    assert_eq!(sum.rows, 0, "the numbers of another database mean nothing here");
+                    continue;
+                }
                 let entry = manifest.tables.iter().find(|entry| entry.name == table.name).unwrap();
                 assert_eq!(sum.rows, entry.rows, "{}", table.name);
                 let is_settled = ["rollouts", "logins", "leases"].contains(&table.name.as_str());

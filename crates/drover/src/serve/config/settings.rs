@@ -111,6 +111,7 @@ fn values(config: &ServeConfig) -> Vec<((&'static str, &'static str), String)> {
         (("no_migrate", "migrate"), config.migrate.to_string()),
         same("poll_interval_ms", settings.poll_interval.as_millis().to_string()),
         same("check_per_minute", http.check_per_minute.to_string()),
+        same("report_per_minute", http.report_per_minute.to_string()),
         same("stranger_per_minute", http.stranger_per_minute.to_string()),
         same("archive_after_days", (settings.archive_after.as_secs() / 86_400).to_string()),
         same("cors_origins", http.cors_origins.join(", ")),
