@@ -15,14 +15,11 @@ statements! {
     PAUSE = "UPDATE rollouts SET state = 'paused', reason = $1, next_tick_at = $2 \
              WHERE state IN ('scheduled', 'active')";
     RAISE_LEASES = "UPDATE leases SET token = token + $1, expires_at = 0";
-    // Their parts are not in the backup: only what was named is.
+    // Their parts lie in the object store of before: only what was named is copied.
     ABORT_UPLOADS = "UPDATE uploads SET state = 'aborted', reason = $1, next_action_at = $2, updated_at = $2, \
                      ended_at = $2 WHERE state IN ('open', 'verifying')";
     // Their numbers are of the database that they came from, and no node has anything in memory yet.
     FORGET_CHANGES = "DELETE FROM changes";
-    // Their parts lie in the object store of before.
-    FAIL_UPLOADS = "UPDATE uploads SET state = 'failed', reason = $1, token = NULL, updated_at = $2, ended_at = $2 \
-                    WHERE state IN ('open', 'verifying')";
     END_LOGINS = "UPDATE logins SET revoked_at = $1 WHERE revoked_at IS NULL";
 }
 
@@ -38,7 +35,7 @@ pub struct Restored {
 /// Lets go of what only had a meaning on the back-ends of before: also for an installation that moves as it is.
 pub async fn detach(tx: &mut Tx, reason: &str, now: Timestamp) -> Result<()> {
     run!(&mut *tx, |c| sqlx::query(FORGET_CHANGES).execute(c).await.map(drop))?;
-    run!(tx, |c| sqlx::query(FAIL_UPLOADS).bind(reason).bind(now).execute(c).await.map(drop))
+    run!(tx, |c| sqlx::query(ABORT_UPLOADS).bind(reason).bind(now).execute(c).await.map(drop))
 }
 
 /// Makes offers, leases and logins from before the restore void, pauses rollouts that were going on and gives uploads up
@@ -47,7 +44,6 @@ pub async fn settle(tx: &mut Tx, reason: &str, now: Timestamp) -> Result<Restore
     detach(&mut *tx, reason, now).await?;
     run!(&mut *tx, |c| sqlx::query(RAISE_EPOCHS).bind(EPOCH_STEP).execute(c).await.map(drop))?;
     let paused = run!(&mut *tx, |c| sqlx::query(PAUSE).bind(reason).bind(now).execute(c).await?.rows_affected());
-    run!(&mut *tx, |c| sqlx::query(ABORT_UPLOADS).bind(reason).bind(now).execute(c).await.map(drop))?;
     run!(&mut *tx, |c| sqlx::query(RAISE_LEASES).bind(EPOCH_STEP).execute(c).await.map(drop))?;
     let ended = run!(&mut *tx, |c| sqlx::query(END_LOGINS).bind(now).execute(c).await?.rows_affected());
     Ok(Restored { paused_rollouts: paused, ended_logins: ended })
