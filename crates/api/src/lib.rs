@@ -17,12 +17,14 @@ mod presign;
 mod problem;
 mod release_keys;
 mod rollouts;
+mod tenants;
 mod update_sessions;
 mod uploads;
+mod users;
 
 pub use api_keys::{ApiKey, ApiKeyCreate, ApiKeyCreated};
 pub use audit::{AuditActor, AuditEntry, AuditExportQuery, AuditFilter};
-pub use auth::{CallerView, LoginReply, LoginRequest};
+pub use auth::{BrowserSession, CallerView, LoginReply, LoginRequest, RightView};
 pub use device_attributes::{DeviceAttributes, DeviceAttributesChange};
 pub use devices::{ComponentView, Device, DeviceFilter, DeviceUpdate};
 pub use enrolment_tokens::{EnrolmentToken, EnrolmentTokenCreate, EnrolmentTokenCreated};
@@ -39,5 +41,10 @@ pub use rollouts::{
     Rollout, RolloutCounts, RolloutCreate, RolloutFilter, RolloutMetrics, RolloutRollback, RolloutUpdate, Stage,
     StageCreate, StageMetrics,
 };
+pub use tenants::{Tenant, TenantCreate, TenantUpdate};
 pub use update_sessions::{UpdateSession, UpdateSessionFilter};
 pub use uploads::{PartDone, PartUrl, PartUrls, PartUrlsRequest, Upload, UploadCreate, UploadFilter, UploadPart};
+pub use users::{
+    Grant, GrantCreate, GrantScope, OpenLogin, PasswordChange, PasswordReset, PasswordResetReply, User, UserCreate,
+    UserCreated, UserUpdate,
+};

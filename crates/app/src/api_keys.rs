@@ -1,8 +1,13 @@
 //! Keys for programs.
 
+use std::net::IpAddr;
+use std::time::Duration;
+
 use drover_api::{ApiKey, ApiKeyCreate, ApiKeyCreated, Page, PageQuery};
 use drover_store::api_keys::{self, ApiKeyRow};
-use drover_types::{ApiKeyId, ErrorKind, Permission, UserId};
+use drover_store::groups;
+use drover_types::{ApiKeyId, ErrorKind, Permission, TenantId, UserId};
+use ipnet::IpNet;
 
 use crate::audit::Entry;
 use crate::auth::is_past;
@@ -10,6 +15,9 @@ use crate::context::new_id;
 use crate::idempotency::{Created, secret_shown_once};
 use crate::page::Paging;
 use crate::{Actor, App, Caller, Credential, CredentialKind, Error, IdempotencyKey, Result, validate};
+
+/// Networks that a key can be bound to.
+const ADDRESSES_MAX: usize = 32;
 
 impl App {
     /// The tenant's keys, newest first.
@@ -31,6 +39,12 @@ impl App {
         let user = maker(caller)?;
         validate::text("name", &body.name, 100)?;
         let now = self.now();
+        check_limits(caller, &body)?;
+        if let Some(group) = body.group_id
+            && groups::get(&self.db, tenant, group).await?.is_none()
+        {
+            return Err(Error::field("group_id", format!("there is no group {group}")));
+        }
         if is_past(body.expires_at, now) {
             return Err(Error::field("expires_at", "must lie ahead"));
         }
@@ -41,9 +55,9 @@ impl App {
             name: body.name,
             secret_sha256: credential.secret_sha256(),
             user_id: Some(user),
-            scopes: None,
-            group_id: None,
-            addresses: None,
+            scopes: body.scopes.as_deref().map(|scopes| joined(scopes)),
+            group_id: body.group_id,
+            addresses: (!body.addresses.is_empty()).then(|| joined(&body.addresses)),
             created_at: now,
             expires_at: body.expires_at,
             last_used_at: None,
@@ -68,6 +82,24 @@ impl App {
         match created {
             Created::Now => Ok(ApiKeyCreated { api_key: view(row), token: credential.expose() }),
             Created::Before(_) => Err(secret_shown_once("API key")),
+        }
+    }
+
+    /// Notes that a key was used, at most once a minute. What is noted is for people to read: a failure fails nothing.
+    pub(crate) async fn note_key_used(&self, tenant: TenantId, key: &ApiKeyRow) {
+        let (id, now) = (key.id, self.now());
+        let recent = key.last_used_at.is_some_and(|used| now.since(used) < Duration::from_mins(1));
+        if recent {
+            return;
+        }
+        let noted = self
+            .writer
+            .write_batched(move |tx| {
+                Box::pin(async move { Ok::<_, Error>(api_keys::used(tx, tenant, id, now).await?) })
+            })
+            .await;
+        if let Err(error) = noted {
+            tracing::warn!(api_key = %id, "failed to note the use of an API key: {error}");
         }
     }
 
@@ -105,12 +137,51 @@ fn maker(caller: &Caller) -> Result<UserId> {
     }
 }
 
+/// What a key is limited to is something that its maker may do: else the key would be of no use.
+fn check_limits(caller: &Caller, body: &ApiKeyCreate) -> Result<()> {
+    let scopes = body.scopes.as_deref().unwrap_or_default();
+    if body.scopes.is_some() && scopes.is_empty() {
+        return Err(Error::field("scopes", "must name a permission at least; leave it out for all that you may do"));
+    }
+    if let Some(missing) = scopes.iter().find(|permission| caller.rights.reach(**permission).is_none()) {
+        return Err(Error::field("scopes", format!("you do not have {missing} yourself")));
+    }
+    validate::at_most("addresses", &body.addresses, ADDRESSES_MAX)?;
+    match body.addresses.iter().find(|text| network(text).is_none()) {
+        Some(wrong) => {
+            Err(Error::field("addresses", format!("{wrong:?} is neither an address nor a network such as 10.0.0.0/8")))
+        }
+        None => Ok(()),
+    }
+}
+
+fn network(text: &str) -> Option<IpNet> {
+    text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
+}
+
+/// Whether the key may be used from there. A list that cannot be read lets nobody in.
+pub(crate) fn may_come_from(key: &ApiKeyRow, address: Option<IpAddr>) -> bool {
+    let Some(list) = &key.addresses else { return true };
+    let Some(address) = address else { return false };
+    list.split_whitespace().filter_map(network).any(|network| network.contains(&address.to_canonical()))
+}
+
+fn joined<T: ToString>(items: &[T]) -> String {
+    items.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+}
+
 fn view(row: ApiKeyRow) -> ApiKey {
     ApiKey {
         id: row.id,
         name: row.name,
+        user_id: row.user_id,
+        // A name that this release does not know is not shown; the key that has it is refused.
+        scopes: row.scopes.map(|text| text.split_whitespace().filter_map(|name| name.parse().ok()).collect()),
+        group_id: row.group_id,
+        addresses: row.addresses.unwrap_or_default().split_whitespace().map(str::to_owned).collect(),
         created_at: row.created_at,
         expires_at: row.expires_at,
+        last_used_at: row.last_used_at,
         revoked_at: row.revoked_at,
     }
 }

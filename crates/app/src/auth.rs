@@ -1,6 +1,8 @@
 //! Logging in, and what a credential proves.
 
-use drover_api::{CallerView, LoginReply, LoginRequest};
+use std::net::IpAddr;
+
+use drover_api::{CallerView, LoginReply, LoginRequest, RightView};
 use drover_bus::Sighting;
 use drover_store::{api_keys, device_tokens, devices, logins, tenants, users};
 use drover_types::{ApiKeyId, LoginId, TenantId, Timestamp};
@@ -9,7 +11,8 @@ use crate::audit::Entry;
 use crate::context::new_id;
 use crate::credentials::unauthenticated;
 use crate::feed::KnownToken;
-use crate::{Actor, App, Caller, Credential, CredentialKind, Error, Origin, Result, Rights};
+use crate::users::PASSWORD_MAX_BYTES;
+use crate::{Actor, App, Caller, Credential, CredentialKind, Error, Grant, Origin, Result, Rights, Scope};
 
 /// The tenant of an installation that has only one.
 pub(crate) const DEFAULT_TENANT: &str = "default";
@@ -23,7 +26,7 @@ impl App {
         let tenant = there.unwrap_or(home);
         let (actor, rights) = match credential.kind {
             CredentialKind::Login => self.login_actor(&credential, tenant).await?,
-            CredentialKind::ApiKey => self.api_key_actor(&credential, tenant).await?,
+            CredentialKind::ApiKey => self.api_key_actor(&credential, tenant, origin.address).await?,
             CredentialKind::Device => (self.device_actor(&credential).await?, Rights::default()),
             CredentialKind::Enrolment => return Err(unauthenticated()),
         };
@@ -44,12 +47,23 @@ impl App {
         Ok((Actor::User { id: row.user_id, name: row.username, login: id }, rights))
     }
 
-    async fn api_key_actor(&self, credential: &Credential, there: TenantId) -> Result<(Actor, Rights)> {
+    async fn api_key_actor(
+        &self,
+        credential: &Credential,
+        there: TenantId,
+        address: Option<IpAddr>,
+    ) -> Result<(Actor, Rights)> {
         let id = ApiKeyId(credential.id);
         let row = api_keys::living(&self.db, credential.tenant, id).await?.ok_or_else(unauthenticated)?;
         if is_past(row.expires_at, self.now()) || !credential.matches(row.secret_sha256) {
             return Err(unauthenticated());
         }
+        if !crate::api_keys::may_come_from(&row, address) {
+            // Whoever stole a key is not told that it is a genuine one; its owner looks into the log.
+            tracing::warn!(api_key = %id, ?address, "an API key was used from an address that is not on its list");
+            return Err(unauthenticated());
+        }
+        self.note_key_used(credential.tenant, &row).await;
         let rights = self.rights_of_key(credential.tenant, &row, there).await?;
         Ok((Actor::ApiKey { id, name: row.name }, rights))
     }
@@ -91,10 +105,14 @@ impl App {
                 "unknown tenant or user, or wrong password",
             )
         };
-        if request.password.len() > 1024 {
+        let tenant_name = request.tenant.as_deref().unwrap_or(DEFAULT_TENANT);
+        // The same for names that are not there: the answer tells nothing.
+        let account = (tenant_name.to_owned(), request.username.clone());
+        let attempt = self.login_attempts.begin(&account, origin.address, self.now())?;
+        if request.password.len() > PASSWORD_MAX_BYTES {
             return Err(refused());
         }
-        let tenant = tenants::by_name(&self.db, request.tenant.as_deref().unwrap_or(DEFAULT_TENANT)).await?;
+        let tenant = tenants::by_name(&self.db, tenant_name).await?;
         let user = match &tenant {
             Some(tenant) => users::by_username(&self.db, tenant.tenant_id, &request.username).await?,
             None => None,
@@ -105,6 +123,7 @@ impl App {
         if user.disabled_at.is_some() {
             return Err(refused());
         }
+        self.login_attempts.succeeded(attempt);
 
         let now = self.now();
         let id = new_id!(self, LoginId);
@@ -152,7 +171,15 @@ impl App {
             Actor::PresignKey => ("presign_key", String::new()),
             Actor::Device { id, .. } => ("device", id.to_string()),
         };
-        CallerView { tenant_id: caller.tenant, kind: kind.to_owned(), name }
+        let right = |grant: &Grant| RightView {
+            permissions: grant.permissions.iter().collect(),
+            group_id: match grant.scope {
+                Scope::Tenant => None,
+                Scope::Group(group) => Some(group),
+            },
+        };
+        let rights = caller.rights.0.iter().map(right).collect();
+        CallerView { tenant_id: caller.tenant, home_tenant_id: caller.home, kind: kind.to_owned(), name, rights }
     }
 
     /// Notes that a device was heard of: the first time in SQL and at once, as it ends the time in which the device may

@@ -16,6 +16,7 @@ pub use parts::Parts;
 pub(crate) use parts::{open_blobs, open_database};
 
 use crate::feed::Feed;
+use crate::login_attempts::LoginAttempts;
 use crate::metrics::Metrics;
 use crate::passwords::PasswordHasher;
 use crate::{App, Random, Settings};
@@ -126,6 +127,7 @@ pub async fn compose(
     let (passwords, metrics) = (PasswordHasher::default(), Metrics::default());
     let (poke, poke_uploads) = (Notify::new(), Notify::new());
     let (feed, hot) = (Feed::default(), Arc::new(MemoryHotState::default()));
+    let login_attempts = LoginAttempts::default();
     Ok(Arc::new(App {
         db,
         writer,
@@ -135,6 +137,7 @@ pub async fn compose(
         random,
         settings,
         passwords,
+        login_attempts,
         metrics,
         feed,
         hot,

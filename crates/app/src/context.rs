@@ -11,6 +11,7 @@ use drover_types::{Clock, Timestamp};
 use tokio::sync::Notify;
 
 use crate::feed::Feed;
+use crate::login_attempts::LoginAttempts;
 use crate::metrics::Metrics;
 use crate::passwords::PasswordHasher;
 use crate::presign::PresignKeys;
@@ -78,6 +79,7 @@ pub struct App {
     pub(crate) random: Arc<dyn Random>,
     pub(crate) settings: Settings,
     pub(crate) passwords: PasswordHasher,
+    pub(crate) login_attempts: LoginAttempts,
     pub(crate) metrics: Metrics,
     /// Copies of SQL in this node's memory.
     pub(crate) feed: Feed,

@@ -1,6 +1,8 @@
 //! Tokens: `<kind>.<tenant>.<id>.<secret>`. The id finds the row, the secret proves the right to it. Enrolment tokens
 //! may end in `.<pin>`, which is for the device alone: it says which key the server has to prove.
 //!
+//! API keys are the same in one word, see `key_text.rs`.
+//!
 //! The secret has 256 random bits, so its plain SHA-256 is stored: there is nothing to guess slowly.
 
 use base64::Engine as _;
@@ -10,7 +12,7 @@ use drover_types::{ErrorKind, Sha256Digest, TenantId};
 use subtle::ConstantTimeEq as _;
 use uuid::Uuid;
 
-use crate::{Error, Random};
+use crate::{Error, Random, key_text};
 
 /// What a token is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,14 +28,15 @@ pub enum CredentialKind {
 }
 
 impl CredentialKind {
-    const ALL: [Self; 4] = [Self::Enrolment, Self::Login, Self::ApiKey, Self::Device];
+    /// Those whose parts have dots between them.
+    const DOTTED: [Self; 3] = [Self::Enrolment, Self::Login, Self::Device];
 
     /// The first part of the token: lets a scanner of leaked secrets tell what it found.
     const fn prefix(self) -> &'static str {
         match self {
             Self::Enrolment => "ft1",
             Self::Login => "dl1",
-            Self::ApiKey => "dk1",
+            Self::ApiKey => key_text::PREFIX,
             Self::Device => "dd1",
         }
     }
@@ -67,9 +70,12 @@ impl Credential {
 
     /// From the text that a caller presents; none when it is no token at all.
     pub fn parse(text: &str) -> Option<Self> {
+        if let Some(bytes) = key_text::decode(text) {
+            return Some(Self::from_key(&bytes));
+        }
         let mut parts = text.splitn(5, '.');
         let prefix = parts.next()?;
-        let kind = CredentialKind::ALL.into_iter().find(|kind| kind.prefix() == prefix)?;
+        let kind = CredentialKind::DOTTED.into_iter().find(|kind| kind.prefix() == prefix)?;
         let tenant = TenantId(Uuid::try_parse(parts.next()?).ok()?);
         let id = Uuid::try_parse(parts.next()?).ok()?;
         let secret = URL_SAFE_NO_PAD.decode(parts.next()?).ok()?.try_into().ok()?;
@@ -79,8 +85,21 @@ impl Credential {
         Some(Self { kind, tenant, id, secret })
     }
 
+    fn from_key(bytes: &[u8; 64]) -> Self {
+        let part = |from: usize| Uuid::from_bytes(std::array::from_fn(|n| bytes[from + n]));
+        let secret = std::array::from_fn(|n| bytes[32 + n]);
+        Self { kind: CredentialKind::ApiKey, tenant: TenantId(part(0)), id: part(16), secret }
+    }
+
     /// What is handed to its owner, once.
     pub fn expose(&self) -> String {
+        if self.kind == CredentialKind::ApiKey {
+            let mut bytes = [0; 64];
+            bytes[..16].copy_from_slice(self.tenant.0.as_bytes());
+            bytes[16..32].copy_from_slice(self.id.as_bytes());
+            bytes[32..].copy_from_slice(&self.secret);
+            return key_text::encode(&bytes);
+        }
         let secret = URL_SAFE_NO_PAD.encode(self.secret);
         format!("{}.{}.{}.{secret}", self.kind.prefix(), self.tenant.0.simple(), self.id.simple())
     }
@@ -135,7 +154,7 @@ mod tests {
     fn only_an_enrolment_token_may_carry_a_pin() {
         let tenant = TenantId::generate(Timestamp::from_micros(0), 1);
         let pin: ServerPin = format!("sha256/{}", "A".repeat(43)).parse().expect("a pin");
-        for kind in CredentialKind::ALL {
+        for kind in CredentialKind::DOTTED {
             let credential = Credential::generate(kind, tenant, Uuid::nil(), &SystemRandom);
             assert_eq!(credential.expose_with_pin(None), credential.expose());
             let pinned = credential.expose_with_pin(Some(pin));
@@ -143,6 +162,15 @@ mod tests {
             assert!(Credential::parse(&pinned) == expected, "{pinned}");
             assert_eq!(ServerPin::in_enrolment_token(&pinned), Ok(Some(pin)));
         }
+    }
+
+    #[test]
+    fn an_api_key_is_one_word_and_has_no_other_form() {
+        let tenant = TenantId::generate(Timestamp::from_micros(0), 1);
+        let key = Credential::generate(CredentialKind::ApiKey, tenant, Uuid::max(), &SystemRandom);
+        assert_eq!(Credential::parse(&key.expose()).as_ref(), Some(&key));
+        let dotted = format!("drk_.{}.{}.{}", tenant.0.simple(), key.id.simple(), "A".repeat(43));
+        assert_eq!(Credential::parse(&dotted), None);
     }
 
     #[test]

@@ -134,7 +134,7 @@ impl App {
         Ok(password)
     }
 
-    fn new_password(&self) -> String {
+    pub(crate) fn new_password(&self) -> String {
         (0..PASSWORD_LENGTH).map(|_| self.draw_letter()).collect()
     }
 

@@ -4,6 +4,7 @@
 //! `store/rollouts.rs` has the SQL for. Each use case authorises, validates, and changes everything in one
 //! transaction. [`compose`] is the one place that knows which back-ends there are.
 
+mod account;
 mod api_keys;
 mod artifacts;
 mod audit;
@@ -16,6 +17,7 @@ pub mod checkup;
 pub mod compose;
 mod context;
 mod credentials;
+mod csrf;
 mod device_attributes;
 mod device_tags;
 mod devices;
@@ -24,12 +26,15 @@ mod error;
 mod feed;
 mod firmware;
 mod first_start;
+mod grants;
 mod group_tree;
 mod groups;
 mod heartbeat;
 mod http_metrics;
 mod idempotency;
+mod key_text;
 mod last_seen;
+mod login_attempts;
 mod metrics;
 pub mod moving;
 mod objects;
@@ -44,11 +49,13 @@ mod rights;
 mod rollout_policy;
 mod rollouts;
 pub mod tasks;
+mod tenants;
 mod transitions;
 mod update_sessions;
 mod upload_end;
 mod upload_parts;
 mod uploads;
+mod users;
 mod validate;
 mod way_back;
 
@@ -58,6 +65,7 @@ pub use blobs::{BlobRequest, ServedBlob};
 pub use caller::{Actor, Caller, Origin};
 pub use context::{App, Random, Settings, SystemRandom};
 pub use credentials::{Credential, CredentialKind};
+pub use csrf::{csrf_token, is_csrf_token};
 pub use drover_blob::{ByteStream, RangeDecision, RangeRequest, attachment, content_range, unsatisfied_range};
 pub use drover_store::Reach;
 pub use drover_trust::{ServerPin, sha256};

@@ -15,15 +15,19 @@ const PASSES: u32 = 2;
 /// Hashes at once; each takes 19 MiB and a core.
 const PARALLEL_MAX: usize = 2;
 
+/// Hashes that may wait for that, those at work among them: some seconds of work. More are refused at once.
+const QUEUED_MAX: usize = 64;
+
 /// Hashes and checks passwords off the async threads, at most two at once.
 #[derive(Debug, Clone)]
 pub(crate) struct PasswordHasher {
     slots: Arc<Semaphore>,
+    queue: Arc<Semaphore>,
 }
 
 impl Default for PasswordHasher {
     fn default() -> Self {
-        Self { slots: Arc::new(Semaphore::new(PARALLEL_MAX)) }
+        Self { slots: Arc::new(Semaphore::new(PARALLEL_MAX)), queue: Arc::new(Semaphore::new(QUEUED_MAX)) }
     }
 }
 
@@ -67,6 +71,10 @@ impl PasswordHasher {
     }
 
     async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+        let _queued = self.queue.try_acquire().map_err(|_| {
+            let detail = "too many passwords are being checked at this moment; try again in some seconds";
+            Error::new(drover_types::ErrorKind::Unavailable, "too_many_logins", detail)
+        })?;
         let slot = Arc::clone(&self.slots).acquire_owned().await;
         let slot = slot.map_err(|error| Error::internal("hash a password", error))?;
         // The slot stays taken until the work is done, even when whoever asked goes away.
@@ -91,5 +99,15 @@ mod tests {
         assert!(hasher.verify("correct horse".into(), Some(stored.clone())).await.expect("checked"));
         assert!(!hasher.verify("wrong horse".into(), Some(stored)).await.expect("checked"));
         assert!(!hasher.verify("anything".into(), None).await.expect("checked"));
+    }
+
+    #[tokio::test]
+    async fn more_than_can_be_done_soon_is_refused_at_once() {
+        let hasher = PasswordHasher::default();
+        let others = hasher.queue.acquire_many(u32::try_from(QUEUED_MAX).expect("few")).await.expect("a queue");
+        let error = hasher.verify("anything".into(), None).await.unwrap_err();
+        assert_eq!(error.code, "too_many_logins");
+        drop(others);
+        assert!(hasher.verify("anything".into(), None).await.is_ok());
     }
 }

@@ -16,13 +16,16 @@ mod pages;
 mod parts;
 mod rollouts;
 mod server_url;
+mod tenants;
 mod transfer;
 mod trust;
 mod upload;
 mod uploads;
+mod users;
 
 use std::sync::Arc;
 
+use drover_types::TenantId;
 use uuid::Uuid;
 
 pub use attempt::RetryPolicy;
@@ -46,6 +49,8 @@ pub struct Client {
     elsewhere: reqwest::Client,
     server: ServerUrl,
     token: Option<String>,
+    /// The tenant to work in, when it is not the credential's own.
+    tenant: Option<TenantId>,
     random: Random,
     retry: RetryPolicy,
 }
@@ -56,12 +61,19 @@ impl Client {
     #[expect(clippy::disallowed_methods, reason = "the default source of idempotency keys; `with_random` replaces it")]
     pub fn new(http: reqwest::Client, server: ServerUrl) -> Self {
         let random: Random = Arc::new(|| Uuid::new_v4().as_u128());
-        Self { elsewhere: http.clone(), http, server, token: None, random, retry: RetryPolicy::default() }
+        let retry = RetryPolicy::default();
+        Self { elsewhere: http.clone(), http, server, token: None, tenant: None, random, retry }
     }
 
     /// With a bearer token: of a login, or an API key.
     pub fn with_token(mut self, token: impl Into<String>) -> Self {
         self.token = Some(token.into());
+        self
+    }
+
+    /// At work in a tenant below the credential's own.
+    pub const fn with_tenant(mut self, tenant: TenantId) -> Self {
+        self.tenant = Some(tenant);
         self
     }
 

@@ -5,18 +5,22 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use drover_trust::ServerPin;
 
+use crate::commands::account::AccountCommand;
 use crate::commands::api_key::ApiKeyCommand;
 use crate::commands::audit::AuditCommand;
 use crate::commands::auth::LoginArgs;
 use crate::commands::device::DeviceCommand;
 use crate::commands::enrolment_token::EnrolmentTokenCommand;
 use crate::commands::firmware::FirmwareCommand;
+use crate::commands::grant::GrantCommand;
 use crate::commands::group::GroupCommand;
 use crate::commands::key::KeyCommand;
 use crate::commands::object::ObjectCommand;
 use crate::commands::presign::PresignArgs;
 use crate::commands::rollout::RolloutCommand;
+use crate::commands::tenant::TenantCommand;
 use crate::commands::upload::UploadCommand;
+use crate::commands::user::UserCommand;
 
 /// The operator's commands.
 #[derive(Debug, Subcommand)]
@@ -43,6 +47,18 @@ pub enum Command {
     /// Release keys, which sign firmware
     #[command(subcommand)]
     Key(KeyCommand),
+    /// Your own password and logins
+    #[command(subcommand)]
+    Account(AccountCommand),
+    /// Users: add, disable, remove, new passwords
+    #[command(subcommand)]
+    User(UserCommand),
+    /// What users may do: a role over the tenant, one below it, or a group
+    #[command(subcommand)]
+    Grant(GrantCommand),
+    /// Tenants below yours
+    #[command(subcommand)]
+    Tenant(TenantCommand),
     /// API keys, for programs
     #[command(subcommand)]
     ApiKey(ApiKeyCommand),
@@ -91,6 +107,9 @@ pub struct GlobalArgs {
     /// File of the profiles; drover/cli.toml in the configuration folder when not given
     #[arg(long, help_heading = FOR_ALL, global = true, env = "DROVER_CLI_CONFIG", value_name = "FILE", hide = true)]
     pub config: Option<PathBuf>,
+    /// Tenant below yours to work in: id or name; of `login` the name of your own
+    #[arg(long, help_heading = FOR_ALL, global = true, env = "DROVER_TENANT", value_name = "TENANT")]
+    pub tenant: Option<String>,
     /// Print the API's JSON
     #[arg(long, help_heading = FOR_ALL, global = true)]
     pub json: bool,

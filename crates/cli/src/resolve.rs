@@ -3,7 +3,7 @@
 use drover_api::{DeviceFilter, Firmware, FirmwareFilter, RolloutFilter};
 use drover_types::{
     ApiKeyId, ComponentName, DeviceId, EnrolmentTokenId, ErrorKind, FirmwareId, GroupId, ReleaseKeyId, RolloutId,
-    Version,
+    TenantId, UserId, Version,
 };
 
 use crate::CliError;
@@ -86,6 +86,24 @@ pub(crate) async fn groups(client: &Client, names: &[String]) -> Result<Vec<Grou
         ids.push(group(client, name).await?);
     }
     Ok(ids)
+}
+
+/// A user by id or name.
+pub(crate) async fn user(client: &Client, name: &str) -> Result<UserId, CliError> {
+    if let Ok(id) = name.parse() {
+        return Ok(id);
+    }
+    let all = client.users(MAX_SEARCHED).await?.items.into_iter();
+    one("user", name, all.filter(|user| user.username == name).map(|user| user.id))
+}
+
+/// A tenant below one's own by id or name.
+pub(crate) async fn tenant(client: &Client, name: &str) -> Result<TenantId, CliError> {
+    if let Ok(id) = name.parse() {
+        return Ok(id);
+    }
+    let all = client.tenants(MAX_SEARCHED).await?.items.into_iter();
+    one("tenant", name, all.filter(|tenant| tenant.name == name).map(|tenant| tenant.id))
 }
 
 /// A rollout by id or name.

@@ -20,6 +20,8 @@ pub(crate) struct Context<'a> {
     pub(crate) trust: ServerTrust,
     pub(crate) profiles: Profiles,
     pub(crate) profile: &'a str,
+    /// As it was typed.
+    pub(crate) tenant: Option<String>,
     pub(crate) out: Output<'a>,
 }
 
@@ -38,9 +40,15 @@ pub async fn run(
     out: &mut (dyn Write + Send),
 ) -> Result<(), CliError> {
     let profiles = Profiles::load(global.config.as_deref())?;
-    let (client, trust) = connect(global, &profiles)?;
+    let (mut client, trust) = connect(global, &profiles)?;
+    // Whoever logs in has no rights yet: there the name says whose tenant it is.
+    if let Some(tenant) = global.tenant.as_deref().filter(|_| !matches!(command, Command::Login(_))) {
+        let id = crate::resolve::tenant(&client, tenant).await?;
+        client = client.with_tenant(id);
+    }
     let output = Output { writer: out, json: global.json, terminal };
-    let mut context = Context { client, trust, profiles, profile: &global.profile, out: output };
+    let (profile, tenant) = (&*global.profile, global.tenant.clone());
+    let mut context = Context { client, trust, profiles, profile, tenant, out: output };
     dispatch(command, &mut context).await?;
     Ok(context.out.writer.flush()?)
 }
@@ -70,6 +78,10 @@ async fn dispatch(command: Command, context: &mut Context<'_>) -> Result<(), Cli
         Command::Firmware(command) => commands::firmware::run(command, context).await,
         Command::Rollout(command) => commands::rollout::run(command, context).await,
         Command::Key(command) => commands::key::run(command, context).await,
+        Command::Account(command) => commands::account::run(command, context).await,
+        Command::User(command) => commands::user::run(command, context).await,
+        Command::Grant(command) => commands::grant::run(command, context).await,
+        Command::Tenant(command) => commands::tenant::run(command, context).await,
         Command::ApiKey(command) => commands::api_key::run(command, context).await,
         Command::EnrolmentToken(command) => commands::enrolment_token::run(command, context).await,
         Command::Audit(command) => commands::audit::run(command, context).await,

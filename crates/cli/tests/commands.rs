@@ -73,7 +73,7 @@ fn debug_output_does_not_show_the_token() {
 }
 
 fn caller() -> Value {
-    json!({"tenant_id": ID, "kind": "user", "name": "admin"})
+    json!({"tenant_id": ID, "home_tenant_id": ID, "kind": "user", "name": "admin", "rights": []})
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ use axum::http::{HeaderMap, HeaderName, header};
 use drover_app::{Caller, Error, Origin};
 use drover_types::{ErrorKind, TenantId};
 
+use crate::cookie;
 use crate::limits::Limits;
 use crate::problem::{Failure, Result};
 use crate::request_id::RequestId;
@@ -22,7 +23,7 @@ const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Peer(pub(crate) IpAddr);
 
-/// The token of the request, not looked at yet: `Authorization: Bearer …`, or `X-API-Key`.
+/// The token of the request, not looked at yet: `Authorization: Bearer …`, `X-API-Key`, or a browser's cookie.
 pub(crate) struct Bearer {
     pub(crate) token: String,
     /// The tenant to work in, when it is not the credential's own.
@@ -34,7 +35,14 @@ impl FromRequestParts<Server> for Bearer {
 
     async fn from_request_parts(parts: &mut Parts, server: &Server) -> Result<Self> {
         let stranger = Stranger::of(parts, server);
-        let token = token(&parts.headers).ok_or_else(|| stranger.refused(missing()))?.to_owned();
+        let has_header = parts.headers.contains_key(header::AUTHORIZATION) || parts.headers.contains_key(API_KEY);
+        let token = match cookie::token(&parts.headers).filter(|_| !has_header) {
+            Some(token) => {
+                cookie::check(parts, token)?;
+                token.to_owned()
+            }
+            None => token(&parts.headers).ok_or_else(|| stranger.refused(missing()))?.to_owned(),
+        };
         Ok(Self { token, there: working_tenant(&parts.headers)? })
     }
 }

@@ -15,7 +15,9 @@ mod objects;
 mod presign;
 mod release_keys;
 mod rollouts;
+mod tenants;
 mod uploads;
+mod users;
 
 pub(crate) use blobs::routes as blob_routes;
 use utoipa_axum::router::OpenApiRouter;
@@ -38,6 +40,8 @@ pub(crate) fn routes() -> OpenApiRouter<Server> {
         .merge(objects::routes())
         .merge(presign::routes())
         .merge(uploads::routes())
+        .merge(tenants::routes())
+        .merge(users::routes())
 }
 
 /// Uploads.

@@ -7,6 +7,7 @@
 mod caller;
 mod config;
 mod connection;
+mod cookie;
 mod cors;
 mod device;
 mod extract;

@@ -36,7 +36,8 @@ fn skeleton() -> OpenApi {
             "Signed over-the-air updates for fleets. Lists come in pages: pass `next_cursor` as `cursor` until there \
              is none. Creating calls take an `Idempotency-Key` header: the same key with the same request creates \
              once. Every error is `application/problem+json`; unknown fields are refused \
-             with 422, but for the reports of devices: those skip what a newer agent adds.",
+             with 422, but for the reports of devices: those skip what a newer agent adds. \
+             The header `Drover-Tenant` works in a tenant below one's own.",
         ))
         .license(Some(LicenseBuilder::new().name("Apache-2.0").identifier(Some("Apache-2.0")).build()));
     let (response_name, response) = ProblemResponse::response();
@@ -47,9 +48,10 @@ fn skeleton() -> OpenApi {
         .schemas_from_iter(nested)
         .response(response_name, response)
         .security_scheme("bearer", SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build()))
-        .security_scheme("api_key", SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::new("X-API-Key"))));
+        .security_scheme("api_key", SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::new("X-API-Key"))))
+        .security_scheme("session", SecurityScheme::ApiKey(ApiKey::Cookie(ApiKeyValue::new("__Host-drover"))));
     let no_scopes: [&str; 0] = [];
-    let security = ["bearer", "api_key"].map(|scheme| SecurityRequirement::new(scheme, no_scopes));
+    let security = ["bearer", "api_key", "session"].map(|scheme| SecurityRequirement::new(scheme, no_scopes));
     OpenApiBuilder::new().info(info.build()).components(Some(components.build())).security(Some(security)).build()
 }
 

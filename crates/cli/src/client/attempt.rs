@@ -89,8 +89,12 @@ impl Client {
         Ok(Answer { body })
     }
 
-    /// Adds the credential. The value is marked as sensitive, so that no log shows it.
+    /// Adds the credential, and the tenant to work in. The value is marked as sensitive, so that no log shows it.
     pub(crate) fn authorise(&self, request: RequestBuilder) -> RequestBuilder {
+        let request = match self.tenant {
+            Some(tenant) => request.header("drover-tenant", tenant.to_string()),
+            None => request,
+        };
         let Some(token) = &self.token else { return request };
         match HeaderValue::from_str(&format!("Bearer {token}")) {
             Ok(mut value) => {

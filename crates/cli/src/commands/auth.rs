@@ -1,7 +1,7 @@
 //! Logging in and out.
 
 use clap::Args;
-use drover_api::LoginRequest;
+use drover_api::{LoginRequest, RightView};
 use drover_types::ErrorKind;
 use serde::Serialize;
 
@@ -18,9 +18,6 @@ pub struct LoginArgs {
     /// Name of the user; asked for when not given
     #[arg(long, short)]
     username: Option<String>,
-    /// Name of the tenant; `default` when not given
-    #[arg(long)]
-    tenant: Option<String>,
     /// Read the password from the first line of standard input
     #[arg(long)]
     password_stdin: bool,
@@ -43,7 +40,7 @@ pub(crate) async fn login(args: LoginArgs, context: &mut Context<'_>) -> Result<
     };
     let password =
         if args.password_stdin { prompt::line_of_stdin()? } else { prompt::secret("password", has_terminal).await? };
-    let request = LoginRequest { tenant: args.tenant, username, password };
+    let request = LoginRequest { tenant: context.tenant.clone(), username, password };
     let reply = context.client.login(&request).await?;
     let server = context.client.server().to_string();
     context.profiles.set(context.profile, Profile::new(server.clone(), reply.token, &context.trust));
@@ -84,6 +81,15 @@ pub(crate) async fn whoami(context: &mut Context<'_>) -> Result<(), CliError> {
             ("kind", caller.kind.clone()),
             ("tenant", caller.tenant_id.to_string()),
             ("server", server),
+            ("may", caller.rights.iter().map(right).collect::<Vec<_>>().join("\n")),
         ]
     })
+}
+
+fn right(right: &RightView) -> String {
+    let permissions = right.permissions.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+    match right.group_id {
+        Some(group) => format!("in group {group}: {permissions}"),
+        None => permissions,
+    }
 }

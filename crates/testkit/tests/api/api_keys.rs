@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use drover_api::{ApiKeyCreate, ApiKeyCreated};
+use drover_api::{ApiKey, ApiKeyCreate, ApiKeyCreated};
 use drover_testkit::{
     Profile, ServerOptions, SimClock, TestServer, answer, on_both_profiles, on_the_local_profile, refused,
 };
@@ -14,7 +14,7 @@ use serde_json::json;
 use crate::scene::assert_refused;
 
 fn key(name: &str) -> ApiKeyCreate {
-    ApiKeyCreate { name: name.to_owned(), expires_at: None }
+    ApiKeyCreate { name: name.to_owned(), ..ApiKeyCreate::default() }
 }
 
 on_both_profiles! {
@@ -30,10 +30,10 @@ on_both_profiles! {
         assert_refused!(client.logout().await, 422, "not_logged_in");
 
         let listed = admin.api_keys(10).await.unwrap().items;
-        assert_eq!(listed, std::slice::from_ref(&created.api_key));
+        assert!(listed[0].last_used_at.is_some());
+        assert_eq!(listed, [ApiKey { last_used_at: listed[0].last_used_at, ..created.api_key.clone() }]);
         let list = answer(server.admin_request(Method::GET, "/api/v1/api-keys")).await.text();
-        let secret = created.token.rsplit('.').next().unwrap();
-        assert!(!list.contains(secret), "the secret is shown once");
+        assert!(!list.contains(&created.token), "the secret is shown once");
 
         admin.revoke_api_key(created.api_key.id).await.unwrap();
         assert_refused!(client.whoami().await, 401, "unauthenticated");

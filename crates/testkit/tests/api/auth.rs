@@ -113,7 +113,7 @@ on_the_local_profile! {
             let id = operation.id.as_str();
             match id {
                 // Answered to anybody who is known; those that have rules of their own have tests of their own.
-                "auth_me" | "auth_logout" | "device_register" | "firmware_download" => {}
+                "auth_me" | "auth_logout" | "auth_session" | "device_register" | "firmware_download" => {}
                 _ if DEVICE_CALLS.contains(&id) => {
                     refused(request.bearer_auth(scene.server.admin_token()), 403, "forbidden").await;
                     for_devices += 1;

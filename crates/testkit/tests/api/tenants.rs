@@ -19,7 +19,7 @@ on_both_profiles! {
         let (server, admin) = (&scene.server, &scene.admin);
         let group = admin.create_group(&GroupWrite { name: "lab".into(), description: String::new(), parent_id: None }).await.unwrap();
         let rollout = scene.roll_out(&[100], |_| ()).await;
-        let api_key = admin.create_api_key(&ApiKeyCreate { name: "ci".into(), expires_at: None }).await.unwrap();
+        let api_key = admin.create_api_key(&ApiKeyCreate { name: "ci".into(), ..ApiKeyCreate::default() }).await.unwrap();
         let enrolment = EnrolmentTokenCreate { name: "x".into(), device_type: None, max_uses: None, expires_at: None };
         let enrolment = admin.create_enrolment_token(&enrolment).await.unwrap();
         let release_key = admin.release_keys(1).await.unwrap().items.remove(0);

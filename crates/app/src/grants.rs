@@ -1,0 +1,162 @@
+//! What users may do. Nobody gives a right that he does not have himself over the same scope.
+
+use drover_api::{Grant, GrantCreate};
+use drover_db::{Conn, Tx};
+use drover_store::grants::{self, GrantRow, Without};
+use drover_store::{groups, tenants};
+use drover_types::{ErrorKind, GrantId, Permission, TenantId, UserId};
+
+use crate::audit::Entry;
+use crate::context::new_id;
+use crate::rights::GRANTS_MAX;
+use crate::users::{check_owner_stays, locked, user};
+use crate::{Actor, App, Caller, Error, Reach, Result, Rights};
+
+impl App {
+    /// What a user may do, oldest first: at most 32 grants.
+    pub async fn grant_list(&self, caller: &Caller, id: UserId) -> Result<Vec<Grant>> {
+        let tenant = caller.authorize_tenant(Permission::UsersRead)?;
+        user(&self.db, tenant, id).await?;
+        let rows = grants::of_user(&self.db, tenant, id, GRANTS_MAX).await?;
+        Ok(rows.into_iter().map(view).collect())
+    }
+
+    /// Gives a user a role over the tenant, one below it, or a group.
+    pub async fn grant_create(&self, caller: &Caller, id: UserId, body: GrantCreate) -> Result<Grant> {
+        let tenant = caller.authorize_tenant(Permission::UsersWrite)?;
+        let grant = GrantRow {
+            id: new_id!(self, GrantId),
+            user_id: id,
+            role: body.role,
+            scope_tenant_id: body.scope.tenant_id.unwrap_or(tenant),
+            group_id: body.scope.group_id,
+            created_at: self.now(),
+        };
+        self.check_may_give(&self.db, caller, &grant).await?;
+        let mut audit = self.audit(caller, tenant);
+        self.writer
+            .write(move |tx| {
+                Box::pin(async move {
+                    locked(tx, tenant, id).await?;
+                    check_scope(tx, tenant, &grant).await?;
+                    let before = grants::of_user(&mut *tx, tenant, id, GRANTS_MAX).await?;
+                    let scope = |row: &GrantRow| (row.role, row.scope_tenant_id, row.group_id);
+                    if let Some(same) = before.iter().find(|row| scope(row) == scope(&grant)) {
+                        return Ok(view(*same));
+                    }
+                    if i64::try_from(before.len()).unwrap_or(GRANTS_MAX) >= GRANTS_MAX {
+                        let detail = format!("{GRANTS_MAX} grants are the most; take one back first");
+                        return Err(Error::conflict("too_many_grants", detail));
+                    }
+                    grants::insert(tx, tenant, &grant).await?;
+                    audit.record(tx, given(&grant)?).await?;
+                    Ok(view(grant))
+                })
+            })
+            .await
+    }
+
+    /// Takes a grant back.
+    pub async fn grant_delete(&self, caller: &Caller, id: UserId, grant: GrantId) -> Result<()> {
+        let tenant = caller.authorize_tenant(Permission::UsersWrite)?;
+        user(&self.db, tenant, id).await?;
+        let row = grants::get(&self.db, tenant, id, grant).await?;
+        let row = row.ok_or_else(|| Error::not_found("grant", grant))?;
+        self.check_may_give(&self.db, caller, &row).await?;
+        let mut audit = self.audit(caller, tenant);
+        self.writer
+            .write(move |tx| {
+                Box::pin(async move {
+                    locked(tx, tenant, id).await?;
+                    check_owner_stays(tx, &row, Without::Grant(grant)).await?;
+                    let deleted = grants::delete(tx, tenant, id, grant).await?;
+                    if !deleted {
+                        return Err(Error::not_found("grant", grant));
+                    }
+                    let entry = Entry::deleted("grant", grant, &view(row))?.with("user_id", id.to_string());
+                    audit.record(tx, entry.with("role", row.role.as_str())).await
+                })
+            })
+            .await
+    }
+
+    /// Refuses a grant that is more than the caller has.
+    pub(crate) async fn check_may_give(
+        &self,
+        conn: impl Into<Conn<'_>>,
+        caller: &Caller,
+        grant: &GrantRow,
+    ) -> Result<()> {
+        if self.may_give(conn, caller, grant).await? {
+            return Ok(());
+        }
+        let detail = format!("you cannot give or take {}: you do not have all its rights over that scope", grant.role);
+        Err(Error::new(ErrorKind::Forbidden, "forbidden", detail))
+    }
+
+    /// Whether the caller has each permission of the role over the whole scope of the grant.
+    pub(crate) async fn may_give(&self, conn: impl Into<Conn<'_>>, caller: &Caller, grant: &GrantRow) -> Result<bool> {
+        let mut conn = conn.into();
+        let there = grant.scope_tenant_id;
+        let rights = self.rights_in(caller, there).await?;
+        for permission in grant.role.permissions().iter() {
+            let has = match (rights.reach(permission), grant.group_id) {
+                (Some(Reach::Tenant), _) => true,
+                (Some(reach), Some(group)) => reach.has_group(conn.reborrow(), there, group).await?,
+                _ => false,
+            };
+            if !has {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// What the caller may do in another tenant than the one it works in.
+    async fn rights_in(&self, caller: &Caller, there: TenantId) -> Result<Rights> {
+        if there == caller.tenant {
+            return Ok(caller.rights.clone());
+        }
+        match &caller.actor {
+            Actor::User { id, .. } => self.rights_of_user(caller.home, *id, there).await,
+            Actor::ApiKey { id, .. } => {
+                let key = drover_store::api_keys::living(&self.db, caller.home, *id).await?;
+                match key {
+                    Some(key) => self.rights_of_key(caller.home, &key, there).await,
+                    None => Ok(Rights::default()),
+                }
+            }
+            Actor::PresignKey | Actor::Device { .. } => Ok(Rights::default()),
+        }
+    }
+}
+
+/// The scope is the user's tenant or one below it, and a group is one of that tenant.
+async fn check_scope(tx: &mut Tx, tenant: TenantId, grant: &GrantRow) -> Result<()> {
+    let there = grant.scope_tenant_id;
+    if !tenants::is_within(&mut *tx, tenant, there).await? {
+        return Err(Error::field("scope.tenant_id", format!("there is no tenant {there} below this one")));
+    }
+    if let Some(group) = grant.group_id
+        && groups::get(tx, there, group).await?.is_none()
+    {
+        return Err(Error::field("scope.group_id", format!("there is no group {group}")));
+    }
+    Ok(())
+}
+
+/// That a grant was given.
+pub(crate) fn given(row: &GrantRow) -> Result<Entry> {
+    let entry = Entry::created("grant", row.id, &view(*row))?.with("user_id", row.user_id.to_string());
+    Ok(entry.with("role", row.role.as_str()))
+}
+
+fn view(row: GrantRow) -> Grant {
+    Grant {
+        id: row.id,
+        role: row.role,
+        tenant_id: row.scope_tenant_id,
+        group_id: row.group_id,
+        created_at: row.created_at,
+    }
+}
