@@ -41,13 +41,15 @@ async fn auth_login(
 ) -> Result<Reply<LoginReply>> {
     // Before the password is looked at: that is what takes time, and what would be guessed.
     stranger.count()?;
+    Ok(Reply(log_in(&app, &stranger, body).await?))
+}
+
+/// A log-in that is refused has no entry in the audit log, because strangers could fill it: it is a line of the log.
+async fn log_in(app: &App, stranger: &Stranger, body: LoginRequest) -> Result<LoginReply> {
     let origin = stranger.origin();
     let address = origin.address.map(tracing::field::display);
-    let reply = app.login(body, origin).await.inspect_err(|error| {
-        // No entry in the audit log: strangers could fill it.
-        tracing::warn!(address, code = error.code, "a log-in was refused");
-    })?;
-    Ok(Reply(reply))
+    let reply = app.login(body, origin).await;
+    Ok(reply.inspect_err(|error| tracing::warn!(address, code = error.code, "a log-in was refused"))?)
 }
 
 /// Log in a browser
@@ -64,7 +66,7 @@ async fn auth_session_open(
 ) -> Result<Response> {
     stranger.count()?;
     cookie::check_origin(&headers)?;
-    let LoginReply { token, .. } = app.login(body, stranger.origin()).await?;
+    let LoginReply { token, .. } = log_in(&app, &stranger, body).await?;
     let mut response = Reply(BrowserSession { csrf_token: csrf_token(&token) }).into_response();
     response.headers_mut().insert(SET_COOKIE, cookie::set(&token)?);
     Ok(response)

@@ -21,7 +21,10 @@ pub(crate) const CHANGES: &[(&str, &str)] = &[
     ("api_key_revoke", "api_key.revoke"),
     ("artifact_upload", "firmware.upload_artifact"),
     ("auth_login", "user.login"),
+    ("auth_login_revoke", "user.revoke_login"),
     ("auth_logout", "user.logout"),
+    ("auth_password", "user.change_password"),
+    ("auth_session_open", "user.login"),
     ("device_attributes_change", "device.update_attributes"),
     ("device_attributes_replace", "device.update_attributes"),
     ("device_delete", "device.delete"),
@@ -33,6 +36,8 @@ pub(crate) const CHANGES: &[(&str, &str)] = &[
     ("firmware_create", "firmware.create"),
     ("firmware_delete", "firmware.delete"),
     ("firmware_publish", "firmware.publish"),
+    ("grant_create", "grant.create"),
+    ("grant_delete", "grant.delete"),
     ("group_add", "group.add_devices"),
     ("group_create", "group.create"),
     ("group_delete", "group.delete"),
@@ -49,9 +54,16 @@ pub(crate) const CHANGES: &[(&str, &str)] = &[
     ("rollout_rollback", "rollout.rollback"),
     ("rollout_start", "rollout.start"),
     ("rollout_update", "rollout.update"),
+    ("tenant_create", "tenant.create"),
+    ("tenant_delete", "tenant.delete"),
+    ("tenant_update", "tenant.update"),
     ("upload_abort", "upload.abort"),
     ("upload_complete", "upload.complete"),
     ("upload_create", "upload.create"),
+    ("user_create", "user.create"),
+    ("user_delete", "user.delete"),
+    ("user_reset_password", "user.reset_password"),
+    ("user_update", "user.update"),
 ];
 
 /// Calls with the method of a change that have no entry, and why.
@@ -106,6 +118,15 @@ impl<'s> Operator<'s> {
             assert_eq!(entry.after_sha256, digest(after.as_deref()), "{operation}: after");
         }
         answered
+    }
+
+    /// Does what changes no state that is shown, and finds exactly its entry.
+    async fn act(&mut self, operation: &'static str, method: Method, call: &str, body: Value) -> AuditEntry {
+        let request_id = self.request_id();
+        let request = self.server.admin_request(method, call).header("x-request-id", &request_id);
+        let answered = answer(if body.is_null() { request } else { request.json(&body) }).await;
+        assert!((200..300).contains(&answered.status), "{operation}: {}", answered.text());
+        self.only_entry(operation, &request_id).await
     }
 
     /// Makes a new object; `path` leads to it when it is given its id.
@@ -215,6 +236,40 @@ async fn credentials(operator: &mut Operator<'_>) {
     let ended = operator.only_entry("auth_logout", &request_id).await;
     assert_eq!(opened.details["login_id"], ended.details["login_id"]);
     assert_eq!((opened.object_kind.as_str(), opened.object_id), ("user", ended.object_id));
+}
+
+async fn people(operator: &mut Operator<'_>) {
+    let body = json!({ "username": "erika" });
+    let user = operator.create("user_create", "/api/v1/users", body, "/api/v1/users").await;
+    let path = format!("/api/v1/users/{user}");
+    operator.change("user_update", &path, Method::PUT, &path, json!({ "username": "monika" })).await;
+    operator.act("user_reset_password", Method::POST, &format!("{path}/password"), json!({})).await;
+    let grants = format!("{path}/grants");
+    let grant = operator.create("grant_create", &grants, json!({ "role": "viewer" }), "").await;
+    let taken = operator.act("grant_delete", Method::DELETE, &format!("{grants}/{grant}"), Value::Null).await;
+    assert_eq!((taken.object_id, taken.after_sha256), (grant, None));
+    assert_eq!(taken.details["user_id"], user.as_str());
+    operator.change("user_delete", &path, Method::DELETE, &path, Value::Null).await;
+
+    let tenant =
+        operator.create("tenant_create", "/api/v1/tenants", json!({ "name": "north" }), "/api/v1/tenants").await;
+    let path = format!("/api/v1/tenants/{tenant}");
+    operator.change("tenant_update", &path, Method::PUT, &path, json!({ "name": "south" })).await;
+    operator.change("tenant_delete", &path, Method::DELETE, &path, Value::Null).await;
+
+    let first = operator.server.first_start();
+    let body = json!({ "username": first.username, "password": first.password });
+    let request_id = operator.request_id();
+    let session = operator.server.request(Method::POST, "/api/v1/auth/session").header("sec-fetch-site", "same-origin");
+    assert_eq!(answer(session.header("x-request-id", &request_id).json(&body)).await.status, 200);
+    let opened = operator.only_entry("auth_session_open", &request_id).await;
+    let login = opened.details["login_id"].as_str().unwrap().to_owned();
+    let ended =
+        operator.act("auth_login_revoke", Method::DELETE, &format!("/api/v1/auth/logins/{login}"), Value::Null).await;
+    assert_eq!(ended.details["login_id"], login.as_str());
+    // Last of those that log in: the password of the first start is gone then.
+    let body = json!({ "old_password": first.password, "new_password": "correct horse battery" });
+    operator.act("auth_password", Method::POST, "/api/v1/auth/password", body).await;
 }
 
 async fn groups_and_devices(operator: &mut Operator<'_>, devices: &[drover_testkit::Device]) {
@@ -337,6 +392,7 @@ on_both_profiles! {
         let scene = Scene::new(profile, 2).await;
         let mut operator = Operator::new(&scene.server);
         credentials(&mut operator).await;
+        people(&mut operator).await;
         groups_and_devices(&mut operator, &scene.devices).await;
         firmware_and_objects(&mut operator, &scene.key).await;
         uploads(&mut operator).await;
