@@ -23,9 +23,9 @@ pub struct Device {
     pub status: DeviceStatus,
     /// When it was last heard of.
     pub last_seen: Option<Timestamp>,
-    /// The group it is in, when it is in exactly one.
+    /// The static group it is in, when it is in exactly one.
     pub group_id: Option<GroupId>,
-    /// All groups it is in.
+    /// All static groups it is in.
     pub group_ids: Vec<GroupId>,
     /// What its components run.
     pub components: Vec<ComponentView>,
@@ -63,7 +63,7 @@ pub struct DeviceUpdate {
     /// Replaces the metadata: at most 64 keys, 16 KiB in all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata: Option<BTreeMap<String, serde_json::Value>>,
-    /// Puts the device into exactly these groups; at most 100.
+    /// Puts the device into exactly these static groups; at most 100.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group_ids: Option<Vec<GroupId>>,
 }
@@ -85,4 +85,32 @@ pub struct DeviceFilter {
     pub group_id: Option<GroupId>,
     /// Only with exactly this hardware id.
     pub hardware_id: Option<String>,
+    /// Only those for which this condition holds: `device.attr.region == "eu" && "canary" in device.tags`.
+    pub filter: Option<String>,
+    /// A condition in the spelling of RSQL, instead of `filter`: `attribute.region==eu;tag==canary`.
+    pub rsql: Option<String>,
+}
+
+/// Which devices to count.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct DeviceCountFilter {
+    /// Only of this type.
+    pub device_type: Option<String>,
+    /// Only with this status.
+    pub status: Option<DeviceStatus>,
+    /// Only members of this group.
+    pub group_id: Option<GroupId>,
+    /// Only those for which this condition holds.
+    pub filter: Option<String>,
+    /// A condition in the spelling of RSQL, instead of `filter`.
+    pub rsql: Option<String>,
+}
+
+/// How many devices there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DeviceCount {
+    /// How many.
+    pub count: u64,
 }

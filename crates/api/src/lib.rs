@@ -16,6 +16,7 @@ mod page;
 mod presign;
 mod problem;
 mod release_keys;
+mod rollout_preview;
 mod rollouts;
 mod tenants;
 mod update_sessions;
@@ -26,7 +27,7 @@ pub use api_keys::{ApiKey, ApiKeyCreate, ApiKeyCreated};
 pub use audit::{AuditActor, AuditEntry, AuditExportQuery, AuditFilter};
 pub use auth::{BrowserSession, CallerView, LoginReply, LoginRequest, RightView};
 pub use device_attributes::{DeviceAttributes, DeviceAttributesChange};
-pub use devices::{ComponentView, Device, DeviceFilter, DeviceUpdate};
+pub use devices::{ComponentView, Device, DeviceCount, DeviceCountFilter, DeviceFilter, DeviceUpdate};
 pub use enrolment_tokens::{EnrolmentToken, EnrolmentTokenCreate, EnrolmentTokenCreated};
 pub use firmware::{
     ArtifactUpload, ArtifactView, DependencyView, Firmware, FirmwareCreate, FirmwareFilter, FirmwareMetadata,
@@ -37,6 +38,9 @@ pub use page::{Cursor, InvalidCursor, Page, PageQuery};
 pub use presign::{PresignReply, PresignRequest};
 pub use problem::{FieldError, Problem};
 pub use release_keys::{ReleaseKey, ReleaseKeyCreate};
+pub use rollout_preview::{
+    ExcludedDevice, ExcludedFilter, ExclusionPreview, PreviewShare, PreviewShares, RolloutPreview, StagePreview,
+};
 pub use rollouts::{
     Rollout, RolloutCounts, RolloutCreate, RolloutFilter, RolloutMetrics, RolloutRollback, RolloutUpdate, Stage,
     StageCreate, StageMetrics,

@@ -34,6 +34,9 @@ pub struct Rollout {
     pub parent_id: Option<RolloutId>,
     /// Only members of these groups; all devices of the type when empty.
     pub target_groups: Vec<GroupId>,
+    /// Only devices for which this holds, besides.
+    #[serde(default)]
+    pub target_condition: Option<String>,
     /// The stages.
     pub stages: Vec<Stage>,
     /// Share of a stage's devices that must succeed before the next stage opens, 0 to 1; the others follow later.
@@ -66,8 +69,11 @@ pub struct Rollout {
 pub struct Stage {
     /// Its name.
     pub name: String,
-    /// The share of the target that has it when the stage is over, cumulative, in percent.
-    pub percentage: u8,
+    /// The share of the target that has it when the stage is over, cumulative, in percent. None for a stage by condition.
+    pub percentage: Option<u8>,
+    /// The stage takes all of the target for which this holds, and that earlier stages left.
+    #[serde(default)]
+    pub condition: Option<String>,
     /// Not before this time.
     pub start_time: Option<Timestamp>,
     /// How long to wait after the last success, in milliseconds.
@@ -107,11 +113,15 @@ pub struct RolloutCreate {
     pub name: String,
     /// A published firmware.
     pub firmware_id: FirmwareId,
-    /// 1 to 50 stages with rising percentages, the last 100.
+    /// 1 to 50 stages by percentage or condition; the percentages rise, and the last stage has 100.
     pub stages: Vec<StageCreate>,
     /// Only members of these groups, at most 100; all devices of the firmware's type when empty.
     #[serde(default)]
     pub target_groups: Vec<GroupId>,
+    /// Only devices for which this holds, besides: a condition such as `device.attr.region == "eu"`. What it asks for has
+    /// to hold when the stage opens, and again when the device comes for the update.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target_condition: Option<String>,
     /// Share of a stage's devices that must succeed before the next stage opens, 0 to 1; 0.95 when not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub success_threshold: Option<f64>,
@@ -133,14 +143,18 @@ pub struct RolloutCreate {
 }
 
 /// One stage of a new rollout.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StageCreate {
     /// Its name; `stage N` when not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// Cumulative share in percent, 1 to 100.
-    pub percentage: u8,
+    /// Cumulative share of the target in percent, 1 to 100; earlier stages by condition count. Either this or a condition.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub percentage: Option<u8>,
+    /// Takes all of the target for which this holds when the stage opens, and that earlier stages left.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub condition: Option<String>,
     /// Not before this time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start_time: Option<Timestamp>,
@@ -162,6 +176,9 @@ pub struct RolloutUpdate {
     /// New target groups.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target_groups: Option<Vec<GroupId>>,
+    /// New target condition; an empty text removes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target_condition: Option<String>,
     /// New success threshold.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub success_threshold: Option<f64>,

@@ -2,8 +2,11 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use drover_api::{ComponentView, Device, DeviceFilter, DeviceUpdate, Page, PageQuery, UpdateSession};
+use drover_api::{
+    ComponentView, Device, DeviceCount, DeviceCountFilter, DeviceFilter, DeviceUpdate, Page, PageQuery, UpdateSession,
+};
 use drover_db::{Conn, Tx};
+use drover_store::conditions::Selection;
 use drover_store::device_attributes::{self, AttributeRow};
 use drover_store::device_components::{self, DeviceComponentRow};
 use drover_store::device_tags::{self, TagRow};
@@ -15,7 +18,7 @@ use drover_types::{ComponentName, DeviceId, GroupId, Permission, TenantId, Versi
 use crate::audit::Entry;
 use crate::device_attributes::by_name;
 use crate::page::Paging;
-use crate::{Access, App, Caller, Error, Reach, Result, validate};
+use crate::{Access, App, Caller, Error, Reach, Result, conditions, validate};
 
 /// Groups that a device can be put into at once.
 const GROUPS_MAX: usize = 100;
@@ -26,24 +29,60 @@ const METADATA_MAX_BYTES: usize = 16 * 1024;
 impl App {
     /// The tenant's devices, newest first.
     pub async fn device_list(&self, caller: &Caller, query: &DeviceFilter) -> Result<Page<Device>> {
-        let Access { tenant, reach } = caller.authorize(Permission::DevicesRead)?;
+        let access = caller.authorize(Permission::DevicesRead)?;
         let paging = Paging::new(query.limit, query.cursor.as_deref())?;
-        let filter = devices::Filter {
-            after: paging.after,
-            device_type: query.device_type.clone(),
-            status: query.status,
-            hardware_id: query.hardware_id.clone(),
-            group: query.group_id,
-        };
-        if let Some(group) = query.group_id
-            && !reach.has_group(&self.db, tenant, group).await?
-        {
+        let Some(filter) = self.device_filter(&access, query).await? else {
             return Ok(Page { items: Vec::new(), next_cursor: None });
-        }
+        };
+        let filter = devices::Filter { after: paging.after, ..filter };
+        let Access { tenant, reach } = access;
         let mut rows = devices::page(&self.db, tenant, &reach, &filter, paging.rows()).await?;
         let next_cursor = paging.cut(&mut rows, |row| row.id);
         let items = shown_rows(&self.db, tenant, &reach, rows).await?;
         Ok(Page { items: self.with_sightings(tenant, items).await, next_cursor })
+    }
+
+    /// How many devices in reach there are.
+    pub async fn device_count(&self, caller: &Caller, query: DeviceCountFilter) -> Result<DeviceCount> {
+        let access = caller.authorize(Permission::DevicesRead)?;
+        let DeviceCountFilter { device_type, status, group_id, filter, rsql } = query;
+        let query = DeviceFilter { device_type, status, group_id, filter, rsql, ..DeviceFilter::default() };
+        let Some(filter) = self.device_filter(&access, &query).await? else { return Ok(DeviceCount { count: 0 }) };
+        let count = devices::count(&self.db, access.tenant, &access.reach, &filter).await?;
+        Ok(DeviceCount { count: u64::try_from(count).unwrap_or(0) })
+    }
+
+    /// What to list; none when a group is asked for that is out of reach.
+    async fn device_filter(&self, access: &Access, query: &DeviceFilter) -> Result<Option<devices::Filter>> {
+        if let Some(group) = query.group_id
+            && !access.reach.has_group(&self.db, access.tenant, group).await?
+        {
+            return Ok(None);
+        }
+        let now = self.now();
+        let condition = match (&query.filter, &query.rsql) {
+            (None, None) => None,
+            (Some(text), None) => Some(self.condition(access, "filter", text).await?),
+            (None, Some(text)) => Some(self.condition_from_rsql(access, "rsql", text).await?),
+            (Some(_), Some(_)) => return Err(Error::field("rsql", "say it either here or in filter, not in both")),
+        };
+        let selected = condition.map(|condition| Selection::new(condition, now)).transpose();
+        let mut filter = devices::Filter {
+            after: None,
+            device_type: query.device_type.clone(),
+            status: query.status,
+            hardware_id: query.hardware_id.clone(),
+            group: query.group_id,
+            conditions: selected.map_err(|error| Error::field("filter", error.to_string()))?.into_iter().collect(),
+        };
+        if let Some(group) = query.group_id
+            && let Some(row) = groups::get(&self.db, access.tenant, group).await?
+            && let Some(condition) = &row.condition
+        {
+            filter.group = None;
+            filter.conditions.push(conditions::stored(condition, now)?);
+        }
+        Ok(Some(filter))
     }
 
     /// One device.
@@ -200,10 +239,15 @@ async fn set_groups(tx: &mut Tx, access: &Access, device: DeviceId, group_ids: &
     groups::leave_all(tx, tenant, reach, device).await?;
     for group in group_ids {
         let there = reach.has_group(&mut *tx, tenant, *group).await?;
-        if !there || groups::get(&mut *tx, tenant, *group).await?.is_none() {
-            return Err(Error::field("group_ids", format!("there is no group {group}")));
-        }
-        groups::add(tx, tenant, *group, device).await?;
+        let row = if there { groups::get(&mut *tx, tenant, *group).await? } else { None };
+        match row {
+            None => return Err(Error::field("group_ids", format!("there is no group {group}"))),
+            Some(row) if row.condition.is_some() => {
+                let detail = format!("{} is a dynamic group: its condition says who is in it", row.name);
+                return Err(Error::field("group_ids", detail));
+            }
+            Some(_) => groups::add(tx, tenant, *group, device).await?,
+        };
     }
     Ok(())
 }

@@ -54,6 +54,10 @@ pub(crate) async fn place(tx: &mut Tx, access: &Access, group: GroupId, parent: 
             "name a group: your right to change groups does not cover the whole tenant",
         ));
     };
+    if crate::groups::group(&mut *tx, tenant, group).await?.condition.is_some() {
+        // Rights over a group are rights over its devices, and a condition chooses among all of the tenant.
+        return Err(Error::field("parent_id", "a dynamic group is part of no other"));
+    }
     tenants::hold(tx, tenant).await?;
     let there = access.reach.has_group(&mut *tx, tenant, parent).await?;
     let level = group_tree::level(&mut *tx, tenant, parent).await?;

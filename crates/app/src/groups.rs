@@ -1,16 +1,16 @@
-//! Static groups.
+//! Groups: static by list, dynamic by condition.
 
-use drover_api::{Group, GroupMembers, GroupWrite, Page, PageQuery};
+use drover_api::{Device, DeviceFilter, Group, GroupMembers, GroupWrite, Page, PageQuery};
 use drover_db::{Conn, Tx};
 use drover_store::groups::{self, GroupRow};
-use drover_store::rollouts;
+use drover_store::{devices, rollouts};
 use drover_types::{DeviceId, GroupId, Permission, TenantId};
 
 use crate::audit::Entry;
 use crate::context::new_id;
 use crate::idempotency::Created;
 use crate::page::Paging;
-use crate::{Access, App, Caller, Error, IdempotencyKey, Result, group_tree, validate};
+use crate::{Access, App, Caller, Error, IdempotencyKey, Result, conditions, group_tree, validate};
 
 /// Devices that can be put into a group with one call.
 const MEMBERS_MAX: usize = 1_000;
@@ -28,7 +28,28 @@ impl App {
     pub async fn group_view(&self, caller: &Caller, id: GroupId) -> Result<Group> {
         let access = caller.authorize(Permission::GroupsRead)?;
         access.check_group(&self.db, id).await?;
-        group(&self.db, access.tenant, id).await
+        let group = group(&self.db, access.tenant, id).await?;
+        self.counted(caller, group).await
+    }
+
+    /// The same with the number of devices that a dynamic group has at this moment, of those that the caller may see.
+    async fn counted(&self, caller: &Caller, group: Group) -> Result<Group> {
+        let Some(condition) = &group.condition else { return Ok(group) };
+        let Ok(Access { tenant, reach }) = caller.authorize(Permission::DevicesRead) else { return Ok(group) };
+        let conditions = vec![conditions::stored(condition, self.now())?];
+        let filter = devices::Filter { conditions, ..devices::Filter::default() };
+        let count = devices::count(&self.db, tenant, &reach, &filter).await?;
+        Ok(Group { device_count: u64::try_from(count).ok(), ..group })
+    }
+
+    /// The devices in a group of either kind, newest first.
+    pub async fn group_devices(&self, caller: &Caller, id: GroupId, query: &PageQuery) -> Result<Page<Device>> {
+        let access = caller.authorize(Permission::GroupsRead)?;
+        access.check_group(&self.db, id).await?;
+        group(&self.db, access.tenant, id).await?;
+        let PageQuery { limit, cursor } = query.clone();
+        let filter = DeviceFilter { limit, cursor, group_id: Some(id), ..DeviceFilter::default() };
+        self.device_list(caller, &filter).await
     }
 
     /// Makes a group.
@@ -41,19 +62,25 @@ impl App {
         let access = caller.authorize(Permission::GroupsWrite)?;
         let tenant = access.tenant;
         check(&body)?;
+        if let Some(condition) = &body.condition {
+            self.condition(&access, "condition", condition).await?;
+        }
         let now = self.now();
         let id = new_id!(self, GroupId);
-        let (mut audit, caller) = (self.audit(caller, tenant), caller.clone());
+        let (mut audit, maker) = (self.audit(caller, tenant), caller.clone());
         let created = self
             .writer
             .write(move |tx| {
                 Box::pin(async move {
-                    let before = IdempotencyKey::claim(idempotency.as_ref(), tx, &caller, id.0, now).await?;
+                    let before = IdempotencyKey::claim(idempotency.as_ref(), tx, &maker, id.0, now).await?;
                     if let Some(before) = before {
                         return Ok::<_, Error>(Created::Before(before));
                     }
                     let inserted = groups::insert(tx, tenant, id, &body.name, &body.description, now).await;
                     inserted.map_err(|error| name_taken(error, &body.name))?;
+                    if let Some(condition) = &body.condition {
+                        groups::set_condition(tx, tenant, id, condition).await?;
+                    }
                     group_tree::place(tx, &access, id, body.parent_id).await?;
                     let made = group(&mut *tx, tenant, id).await?;
                     audit.record(tx, Entry::created("group", id, &made)?.with("name", body.name)).await?;
@@ -61,13 +88,15 @@ impl App {
                 })
             })
             .await?;
-        match created {
-            Created::Now => group(&self.db, tenant, id).await,
-            Created::Before(before) => group(&self.db, tenant, GroupId(before)).await,
-        }
+        let id = match created {
+            Created::Now => id,
+            Created::Before(before) => GroupId(before),
+        };
+        let group = group(&self.db, tenant, id).await?;
+        self.counted(caller, group).await
     }
 
-    /// Renames a group.
+    /// Changes a group.
     pub async fn group_update(&self, caller: &Caller, id: GroupId, body: GroupWrite) -> Result<Group> {
         let access = caller.authorize(Permission::GroupsWrite)?;
         let tenant = access.tenant;
@@ -75,21 +104,32 @@ impl App {
         if body.parent_id.is_some() {
             return Err(Error::field("parent_id", "move the group with PUT /api/v1/groups/{id}/parent"));
         }
+        if let Some(condition) = &body.condition {
+            self.condition(&access, "condition", condition).await?;
+        }
         let now = self.now();
         let mut audit = self.audit(caller, tenant);
-        self.writer
+        let after = self
+            .writer
             .write(move |tx| {
                 Box::pin(async move {
                     let before = locked(tx, &access, id).await?;
+                    if let Some(condition) = &body.condition {
+                        if before.condition.is_none() {
+                            return Err(stays_static());
+                        }
+                        groups::set_condition(tx, tenant, id, condition).await?;
+                    }
                     let updated = groups::update(tx, tenant, id, &body.name, &body.description, now).await;
                     updated.map_err(|error| name_taken(error, &body.name))?;
                     let after = group(&mut *tx, tenant, id).await?;
                     let entry = Entry::changed("group", "update", id, &before, &after)?;
                     audit.record(tx, entry.with("name", body.name)).await?;
-                    Ok(after)
+                    Ok::<_, Error>(after)
                 })
             })
-            .await
+            .await?;
+        self.counted(caller, after).await
     }
 
     /// Removes a group; its devices stay.
@@ -123,6 +163,7 @@ impl App {
             .write(move |tx| {
                 Box::pin(async move {
                     let before = locked(tx, &access, id).await?;
+                    is_static(&before)?;
                     for device in &body.device_ids {
                         // Whoever may change a group may not draw in what he has no right over.
                         let there = access.reach.has_device(&mut *tx, tenant, *device).await?;
@@ -149,6 +190,7 @@ impl App {
             .write(move |tx| {
                 Box::pin(async move {
                     let before = locked(tx, &access, id).await?;
+                    is_static(&before)?;
                     if !groups::remove(tx, tenant, id, device).await? {
                         return Err(Error::not_found("device in this group", device));
                     }
@@ -178,6 +220,21 @@ fn check(body: &GroupWrite) -> Result<()> {
     validate::text_or_empty("description", &body.description, 1_000)
 }
 
+/// Only people put devices into a static group, and take them out.
+fn is_static(group: &Group) -> Result<()> {
+    if group.condition.is_none() {
+        return Ok(());
+    }
+    let detail =
+        "the group is dynamic: its condition says who is in it; change the condition, or what it asks of the device";
+    Err(Error::conflict("group_is_dynamic", detail))
+}
+
+fn stays_static() -> Error {
+    let detail = "the group is static and stays so; make a new one with this condition";
+    Error::conflict("group_is_static", detail)
+}
+
 fn name_taken(error: sqlx::Error, name: &str) -> Error {
     match drover_db::unique_violation(&error) {
         Some(_) => Error::conflict("group_exists", format!("there is a group named {name:?} already")),
@@ -201,7 +258,8 @@ fn view(row: GroupRow) -> Group {
         name: row.name,
         description: row.description,
         parent_id: row.parent_id,
-        device_count: u64::try_from(row.device_count).unwrap_or(0),
+        device_count: if row.condition.is_some() { None } else { u64::try_from(row.device_count).ok() },
+        condition: row.condition,
         created_at: row.created_at,
         updated_at: row.updated_at,
     }

@@ -12,13 +12,16 @@ use drover_store::offers::{self, CandidateRow};
 use drover_store::rollouts::{self, RolloutRow};
 use drover_store::update_sessions::{self, Move};
 use drover_store::{artifacts, counters, device_components, firmware, stages, targets};
-use drover_types::{DeviceId, FirmwareId, RolloutKind, RolloutState, SessionState, StageState, TenantId, Timestamp};
+use drover_types::{
+    DeviceId, FailureClass, FirmwareId, RolloutKind, RolloutState, SessionState, StageState, TenantId,
+    Timestamp,
+};
 
 use crate::error::retry;
 use crate::feed::Look;
-use crate::rollouts::{rollout_target, stage_snapshots};
+use crate::rollouts::stage_snapshots;
 use crate::transitions::{self, Subject};
-use crate::{App, Caller, Error, Result, rollout_policy};
+use crate::{App, Caller, Error, Result, rollout_policy, rollout_preview};
 
 /// Sessions that one check looks at: a device waits in few rollouts at once.
 const CANDIDATES_MAX: usize = 8;
@@ -173,8 +176,8 @@ impl Attempt {
         let Some(gate) = gate(Conn::from(&mut *tx), tenant, candidate).await? else { return Ok(Verdict::Refused) };
         let running = device_components::get(&mut *tx, tenant, device, &candidate.component).await?;
         let running_firmware = running.as_ref().and_then(|running| running.firmware_id);
-        if !self.still_fits(tx, &gate.rollout, running_firmware).await? {
-            return self.skip(tx).await;
+        if let Some((code, message)) = self.why_not(tx, &gate.rollout, running_firmware).await? {
+            return self.skip(tx, code, message).await;
         }
         let offer = update_sessions::Offer {
             from_version: running.and_then(|running| running.version),
@@ -194,26 +197,30 @@ impl Attempt {
         Ok(Verdict::Offered)
     }
 
-    /// Whether the device may still have the firmware. Since it was chosen, another rollout may have brought it further,
-    /// a dependency may have gone, or it may have left the group.
-    async fn still_fits(&self, tx: &mut Tx, rollout: &RolloutRow, running: Option<FirmwareId>) -> Result<bool> {
+    /// Why the device may not have the firmware any more, if so. Since it was chosen, another rollout may have brought it
+    /// further, a dependency may have gone, or the target may not hold for it now.
+    async fn why_not(
+        &self,
+        tx: &mut Tx,
+        rollout: &RolloutRow,
+        running: Option<FirmwareId>,
+    ) -> Result<Option<(&'static str, &'static str)>> {
         if rollout.kind == RolloutKind::Rollback {
-            return Ok(running == Some(rollout.firmware_id));
+            let runs_on = running != Some(rollout.firmware_id);
+            return Ok(runs_on.then_some(("not_running", "it does not run any more what is taken back")));
         }
-        let Some(firmware) = firmware::get(&mut *tx, self.tenant, self.candidate.firmware_id).await? else {
-            return Ok(false);
-        };
-        let groups = rollouts::groups(&mut *tx, self.tenant, rollout.id).await?;
-        let target = rollout_target(self.tenant, rollout.id, firmware, &groups);
-        Ok(targets::is_eligible(tx, &target, self.device).await?)
+        let target = crate::targets::of_rollout(Conn::from(&mut *tx), self.tenant, rollout, self.now).await?;
+        let reason = targets::why_not(tx, &target, self.device, self.now).await?;
+        Ok(reason.map(|reason| (reason.as_str(), rollout_preview::explain(reason))))
     }
 
-    async fn skip(&self, tx: &mut Tx) -> Result<Verdict> {
+    async fn skip(&self, tx: &mut Tx, code: &str, message: &str) -> Result<Verdict> {
+        let message = format!("left out when it came for the update: {message}");
         let change = Move {
             from: SessionState::Pending,
             to: SessionState::Skipped,
             progress: 0,
-            failure: None,
+            failure: Some((FailureClass::Precondition, code.to_owned(), message)),
             next_action_at: None,
         };
         transitions::apply(tx, self.subject(), &change, self.now).await?;

@@ -58,6 +58,7 @@ fn stages(stages: &[StageCreate]) -> Result<Vec<StagePolicy>> {
         Ok(StagePolicy {
             name: stage.name.clone().unwrap_or_else(|| format!("stage {number}")),
             percentage: stage.percentage,
+            condition: stage.condition.clone(),
             start_time: stage.start_time,
             soak_ms: stage.soak_ms,
         })

@@ -12,10 +12,10 @@ use drover_store::counters::{self, CounterRow};
 use drover_store::firmware::FirmwareRow;
 use drover_store::rollouts::{self, NewRollout, RolloutRow, StateChange};
 use drover_store::stages::{self, StageRow};
-use drover_store::targets::Target;
 use drover_store::update_sessions;
 use drover_types::{
-    DEVICE_BUCKETS, FirmwareState, GroupId, Permission, RolloutId, RolloutKind, RolloutState, SessionState, TenantId,
+    DEVICE_BUCKETS, FirmwareId, FirmwareState, GroupId, Permission, RolloutId, RolloutKind, RolloutState, SessionState,
+    TenantId,
 };
 
 use crate::audit::Entry;
@@ -29,6 +29,9 @@ use crate::{
 
 /// Groups that a rollout can target.
 const GROUPS_MAX: usize = 100;
+
+/// Dynamic ones among them: each makes every question about the target longer.
+const DYNAMIC_GROUPS_MAX: usize = 10;
 
 /// What a person does to a rollout.
 struct Steering {
@@ -79,15 +82,8 @@ impl App {
     ) -> Result<Rollout> {
         let access = caller.authorize(Permission::RolloutsWrite)?;
         let tenant = access.tenant;
-        validate::text("name", &body.name, 100)?;
-        validate::at_most("target_groups", &body.target_groups, GROUPS_MAX)?;
+        let firmware = self.check_plan(&access, &body).await?;
         let policy = rollout_policy::from_request(&body)?;
-        let firmware = drover_store::firmware::get(&self.db, tenant, body.firmware_id).await?;
-        let firmware = firmware.ok_or_else(|| Error::field("firmware_id", "there is no such firmware"))?;
-        if firmware.state != FirmwareState::Published {
-            return Err(Error::conflict("firmware_not_published", "publish the firmware before it is rolled out"));
-        }
-        self.check_signing_key(tenant, firmware.signed_by).await?;
         let now = self.now();
         let id = new_id!(self, RolloutId);
         let new = NewRollout {
@@ -100,8 +96,8 @@ impl App {
             component: firmware.component,
             parent_id: None,
             policy: rollout_policy::to_json(&policy)?,
-            // Turns the order of buckets, so that not always the same devices come first.
-            shift: self.draw(DEVICE_BUCKETS),
+            target_condition: body.target_condition,
+            shift: shift(firmware.id),
         };
         let (mut audit, caller, groups) = (self.audit(caller, tenant), caller.clone(), body.target_groups);
         let created = self
@@ -127,6 +123,52 @@ impl App {
         }
     }
 
+    /// Whether a plan can be created: its firmware, if so.
+    pub(crate) async fn check_plan(&self, access: &Access, body: &RolloutCreate) -> Result<FirmwareRow> {
+        let tenant = access.tenant;
+        validate::text("name", &body.name, 100)?;
+        if body.target_groups.is_empty() && access.reach != Reach::Tenant {
+            return Err(needs_group());
+        }
+        self.check_target(access, &body.target_groups, body.target_condition.as_deref()).await?;
+        self.check_stages(access, &rollout_policy::from_request(body)?).await?;
+        let firmware = drover_store::firmware::get(&self.db, tenant, body.firmware_id).await?;
+        let firmware = firmware.ok_or_else(|| Error::field("firmware_id", "there is no such firmware"))?;
+        if firmware.state != FirmwareState::Published {
+            return Err(Error::conflict("firmware_not_published", "publish the firmware before it is rolled out"));
+        }
+        self.check_signing_key(tenant, firmware.signed_by).await?;
+        Ok(firmware)
+    }
+
+    async fn check_target(&self, access: &Access, groups: &[GroupId], condition: Option<&str>) -> Result<()> {
+        validate::at_most("target_groups", groups, GROUPS_MAX)?;
+        if let Some(condition) = condition {
+            self.condition(access, "target_condition", condition).await?;
+        }
+        let mut dynamic = 0;
+        for group in groups {
+            let there = access.reach.has_group(&self.db, access.tenant, *group).await?;
+            let row = drover_store::groups::get(&self.db, access.tenant, *group).await?.filter(|_| there);
+            let row = row.ok_or_else(|| Error::field("target_groups", format!("there is no group {group}")))?;
+            dynamic += usize::from(row.condition.is_some());
+        }
+        if dynamic > DYNAMIC_GROUPS_MAX {
+            let detail = format!("must have at most {DYNAMIC_GROUPS_MAX} dynamic groups, has {dynamic}");
+            return Err(Error::field("target_groups", detail));
+        }
+        Ok(())
+    }
+
+    async fn check_stages(&self, access: &Access, policy: &Policy) -> Result<()> {
+        for (index, stage) in policy.stages.iter().enumerate() {
+            if let Some(condition) = &stage.condition {
+                self.condition(access, &format!("stages[{index}].condition"), condition).await?;
+            }
+        }
+        Ok(())
+    }
+
     /// Renames a rollout, or changes anything of a draft.
     pub async fn rollout_update(&self, caller: &Caller, id: RolloutId, body: RolloutUpdate) -> Result<Rollout> {
         let access = caller.authorize(Permission::RolloutsWrite)?;
@@ -135,17 +177,23 @@ impl App {
         if let Some(name) = &body.name {
             validate::text("name", name, 100)?;
         }
-        validate::at_most("target_groups", body.target_groups.as_deref().unwrap_or_default(), GROUPS_MAX)?;
         let row = self.rollout_row(tenant, id).await?;
         let policy = rollout_policy::with_update(rollout_policy::parse(&row.policy)?, &body)?;
         let json = rollout_policy::to_json(&policy)?;
-        let changes_plan = json != row.policy || body.target_groups.is_some();
+        let condition = match &body.target_condition {
+            None => row.target_condition.clone(),
+            Some(text) => (!text.is_empty()).then(|| text.clone()),
+        };
+        let groups = body.target_groups.as_deref().unwrap_or_default();
+        self.check_target(&access, groups, condition.as_deref()).await?;
+        self.check_stages(&access, &policy).await?;
+        let changes_plan = json != row.policy || condition != row.target_condition || body.target_groups.is_some();
         let mut audit = self.audit(caller, tenant);
         self.writer
             .write(move |tx| {
                 Box::pin(async move {
                     let before = locked(tx, tenant, id).await?;
-                    if changes_plan && !rollouts::update_draft(tx, tenant, id, &json).await? {
+                    if changes_plan && !rollouts::update_draft(tx, tenant, id, &json, condition.as_deref()).await? {
                         return Err(Error::conflict(
                             "rollout_started",
                             "only the name of a started rollout can be changed; cancel it and create a new one",
@@ -361,11 +409,15 @@ pub(crate) async fn set_stages(tx: &mut Tx, tenant: TenantId, id: RolloutId, pol
 }
 
 /// Adds the target groups. Whoever reaches only groups has to name some, and only those.
+fn needs_group() -> Error {
+    Error::field("target_groups", "name at least one: your right to roll out covers only groups")
+}
+
 async fn set_groups(tx: &mut Tx, access: &Access, id: RolloutId, groups: &[GroupId]) -> Result<()> {
     let Access { tenant, reach } = access;
     let tenant = *tenant;
     if groups.is_empty() && *reach != Reach::Tenant {
-        return Err(Error::field("target_groups", "name at least one: your right to roll out covers only groups"));
+        return Err(needs_group());
     }
     for (index, group) in groups.iter().enumerate() {
         if groups[..index].contains(group) {
@@ -397,23 +449,10 @@ pub(crate) fn tally(counters: &[CounterRow], stage: Option<i64>) -> StageCounts 
     counts
 }
 
-/// What decides whether a device may have the firmware from this rollout.
-pub(crate) fn rollout_target(
-    tenant: TenantId,
-    rollout: RolloutId,
-    firmware: FirmwareRow,
-    groups: &[GroupId],
-) -> Target {
-    Target {
-        tenant,
-        rollout,
-        firmware: firmware.id,
-        device_type: firmware.device_type,
-        component: firmware.component,
-        version: firmware.version,
-        release_counter: firmware.release_counter,
-        has_groups: !groups.is_empty(),
-    }
+/// Turns the order of buckets, so that not always the same devices come first. The firmware decides, so that a preview
+/// knows what a rollout will do; the last bits of its id are random.
+pub(crate) fn shift(firmware: FirmwareId) -> i64 {
+    i64::try_from(firmware.0.as_u128() % u128::from(DEVICE_BUCKETS)).unwrap_or(0)
 }
 
 /// The stages as the planner sees them.
@@ -436,6 +475,7 @@ fn view(row: RolloutRow, groups: Vec<GroupId>, stages: &[StageRow], counters: &[
     let stages = stages.iter().zip(policy.stages).map(|(row, policy)| Stage {
         name: policy.name,
         percentage: policy.percentage,
+        condition: policy.condition,
         start_time: policy.start_time,
         soak_ms: policy.soak_ms,
         status: row.state,
@@ -455,6 +495,7 @@ fn view(row: RolloutRow, groups: Vec<GroupId>, stages: &[StageRow], counters: &[
         component: row.component,
         parent_id: row.parent_id,
         target_groups: groups,
+        target_condition: row.target_condition,
         stages: stages.collect(),
         success_threshold: policy.success_threshold,
         rollback_threshold: policy.rollback_threshold,

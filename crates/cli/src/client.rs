@@ -14,6 +14,7 @@ mod json;
 mod objects;
 mod pages;
 mod parts;
+mod rollout_preview;
 mod rollouts;
 mod server_url;
 mod tenants;

@@ -19,6 +19,7 @@ mod progress;
 pub(crate) mod rollout;
 mod rollout_args;
 mod rollout_metrics;
+mod rollout_preview;
 mod rollout_watch;
 pub(crate) mod tenant;
 mod update_sessions;

@@ -51,7 +51,7 @@ fn group() -> serde_json::Value {
 }
 
 fn write_group() -> GroupWrite {
-    GroupWrite { name: "canary".to_owned(), description: String::new(), parent_id: None }
+    GroupWrite { name: "canary".to_owned(), ..GroupWrite::default() }
 }
 
 fn header_of(headers: &HeaderMap, name: &str) -> Option<String> {

@@ -7,7 +7,7 @@
 //!
 //! 1. A *draft* does nothing. Started, it is *scheduled* until its first stage's start time, then *active*.
 //! 2. A *waiting* stage opens once every earlier stage is done and its own start time has come. While it is *opening*
-//!    the driver chooses its devices, up to the stage's cumulative share, and offers nothing; then it is *running*.
+//!    the driver chooses its devices, up to the stage's cumulative share, or all that match its condition, and offers nothing; then it is *running*.
 //! 3. Devices come when they come, some after weeks. A stage does not wait for all of them: it is *satisfied* once the
 //!    share `success_threshold` of its sessions succeeded, leaving out those cancelled or skipped, and one at least. It
 //!    *soaks*, then has *passed*, though some sessions, its *stragglers*, are pending or in flight. A stage in which no

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Policy {
-    /// 1 to 50 stages; the percentages rise strictly and the last is 100.
+    /// 1 to 50 stages, each with a percentage or a condition; the percentages rise strictly and the last stage has 100.
     pub stages: Vec<StagePolicy>,
     /// The share of a stage's sessions that must have succeeded for the stage to pass, 0 to 1, and one at least.
     /// Sessions that are pending or in flight count against it; those cancelled or skipped do not count. A stage that
@@ -41,8 +41,14 @@ pub struct Policy {
 pub struct StagePolicy {
     /// What a person calls it, 1 to 100 characters.
     pub name: String,
-    /// The share of the target that is chosen once this stage is open, earlier stages included: 1 to 100 per cent.
-    pub percentage: u8,
+    /// The share of the target that is chosen once this stage is open, earlier stages included: 1 to 100 per cent. None
+    /// for a stage by condition.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub percentage: Option<u8>,
+    /// The stage takes all of the target for which this holds, and that earlier stages left. Text that only the driver
+    /// reads. None for a stage by percentage.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub condition: Option<String>,
     /// The stage opens no earlier than this; at once when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start_time: Option<Timestamp>,
@@ -55,7 +61,7 @@ impl Policy {
     /// The policy of a rollout that takes devices back: one stage with everyone, no gate that could stop it.
     pub fn for_rollback(max_in_flight: Option<u32>, session_timeout_ms: u64) -> Self {
         Self {
-            stages: vec![StagePolicy { name: "rollback".to_owned(), percentage: 100, start_time: None, soak_ms: 0 }],
+            stages: vec![StagePolicy::by_percentage("rollback", 100)],
             success_threshold: 0.0,
             rollback_threshold: 1.0,
             min_sample: u32::MAX,
@@ -63,6 +69,13 @@ impl Policy {
             max_in_flight,
             session_timeout_ms,
         }
+    }
+}
+
+impl StagePolicy {
+    /// A stage that opens at once and does not soak.
+    pub fn by_percentage(name: impl Into<String>, percentage: u8) -> Self {
+        Self { name: name.into(), percentage: Some(percentage), condition: None, start_time: None, soak_ms: 0 }
     }
 }
 

@@ -37,6 +37,12 @@ pub enum PolicyProblem {
     /// The name is blank, too long or has control characters.
     #[error("expected a name of 1 to {MAX_STAGE_NAME_CHARS} visible characters")]
     StageName,
+    /// It is not clear which devices the stage takes.
+    #[error("expected either a percentage or a condition")]
+    Selector,
+    /// The rollout would end before it reached everyone.
+    #[error("expected a percentage of 100 for the last stage: those that no condition chose have to come in the end")]
+    LastByCondition,
     /// The number lies outside of its range.
     #[error("expected {expected}, found {found}")]
     OutOfRange {
@@ -86,32 +92,43 @@ impl Policy {
         }
         let mut previous = 0;
         for (index, stage) in self.stages.iter().enumerate() {
-            stage.validate(index, previous)?;
-            previous = stage.percentage;
+            previous = stage.validate(index, previous)?;
+        }
+        let field = || format!("stages[{}].percentage", count - 1);
+        if self.stages[count - 1].percentage.is_none() {
+            return Err(PolicyError { field: field(), problem: PolicyProblem::LastByCondition });
         }
         if previous < 100 {
             let problem = PolicyProblem::LastBelowHundred { found: previous };
-            return Err(PolicyError { field: format!("stages[{}].percentage", count - 1), problem });
+            return Err(PolicyError { field: field(), problem });
         }
         Ok(())
     }
 }
 
 impl StagePolicy {
-    /// Checks the stage at `index` that follows one with a percentage of `previous` (0: it is the first).
-    fn validate(&self, index: usize, previous: u8) -> Result<(), PolicyError> {
+    /// Checks the stage at `index` that follows one with a percentage of `previous` (0: there is none) and returns the
+    /// percentage that the next one has to exceed.
+    fn validate(&self, index: usize, previous: u8) -> Result<u8, PolicyError> {
         let is_too_long = self.name.chars().nth(MAX_STAGE_NAME_CHARS).is_some();
         if self.name.trim().is_empty() || is_too_long || self.name.chars().any(char::is_control) {
             return Err(PolicyError { field: format!("stages[{index}].name"), problem: PolicyProblem::StageName });
         }
-        let percentage = self.percentage;
+        let field = format!("stages[{index}].soak_ms");
+        in_range(&field, self.soak_ms <= MAX_SOAK_MS, "0 to 7 776 000 000 (90 days)", &self.soak_ms)?;
         let field = format!("stages[{index}].percentage");
+        let percentage = match (self.percentage, &self.condition) {
+            (Some(percentage), None) => percentage,
+            (None, Some(_)) => return Ok(previous),
+            (Some(_), Some(_)) | (None, None) => {
+                return Err(PolicyError { field, problem: PolicyProblem::Selector });
+            }
+        };
         in_range(&field, (1..=100).contains(&percentage), "1 to 100", &percentage)?;
         if percentage <= previous {
             return Err(PolicyError { field, problem: PolicyProblem::NotRising { previous, found: percentage } });
         }
-        let field = format!("stages[{index}].soak_ms");
-        in_range(&field, self.soak_ms <= MAX_SOAK_MS, "0 to 7 776 000 000 (90 days)", &self.soak_ms)
+        Ok(percentage)
     }
 }
 

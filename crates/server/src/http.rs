@@ -14,6 +14,7 @@ mod groups;
 mod objects;
 mod presign;
 mod release_keys;
+mod rollout_preview;
 mod rollouts;
 mod tenants;
 mod uploads;
@@ -37,6 +38,7 @@ pub(crate) fn routes() -> OpenApiRouter<Server> {
         .merge(groups::routes())
         .merge(firmware::routes())
         .merge(rollouts::routes())
+        .merge(rollout_preview::routes())
         .merge(objects::routes())
         .merge(presign::routes())
         .merge(uploads::routes())

@@ -21,9 +21,15 @@ pub struct TagRow {
     pub tag: String,
 }
 
-/// Puts a tag on a device.
-pub async fn add(tx: &mut Tx, tenant: TenantId, device: DeviceId, tag: &str) -> Result<()> {
-    run!(tx, |c| sqlx::query(ADD).bind(tenant).bind(device).bind(tag).execute(c).await.map(drop))
+/// Puts a tag on a device; false when it was on it already.
+pub async fn add(tx: &mut Tx, tenant: TenantId, device: DeviceId, tag: &str) -> Result<bool> {
+    run!(tx, |c| sqlx::query(ADD)
+        .bind(tenant)
+        .bind(device)
+        .bind(tag)
+        .execute(c)
+        .await
+        .map(|done| done.rows_affected() == 1))
 }
 
 /// Takes a tag off a device; false when it was not on it.

@@ -3,7 +3,23 @@
 use drover_db::{Conn, Tx, run};
 use drover_types::{DeviceId, DeviceStatus, EnrolmentTokenId, GroupId, TenantId, Timestamp};
 
+use crate::conditions::{Added, Selection, bind_added};
 use crate::{Reach, Result, statements};
+
+/// Devices of a list; conditions stand in the place of the mark.
+macro_rules! listed {
+    ($head:literal, $tail:literal) => {
+        concat!(
+            $head,
+            " FROM devices d WHERE d.tenant_id = $1 AND (CAST($2 AS TEXT) IS NULL OR d.device_type = $2) \
+             AND (CAST($3 AS TEXT) IS NULL OR d.status = $3) AND (CAST($4 AS TEXT) IS NULL OR d.hardware_id = $4) \
+             AND (CAST($5 AS UUID) IS NULL OR EXISTS (SELECT 1 FROM group_members m \
+                  WHERE m.tenant_id = d.tenant_id AND m.group_id = $5 AND m.device_id = d.id)) \
+             /*conditions*/ /*reach device d.id*/ ",
+            $tail
+        )
+    };
+}
 
 statements! {
     INSERT = "INSERT INTO devices (tenant_id, id, hardware_id, device_type, status, bucket, metadata, \
@@ -12,15 +28,10 @@ statements! {
            FROM devices WHERE tenant_id = $1 AND id = $2";
     BY_HARDWARE_ID = "SELECT id, hardware_id, device_type, status, metadata, agent_version, last_seen_at, \
                       created_at, updated_at FROM devices WHERE tenant_id = $1 AND hardware_id = $2";
-    PAGE = "SELECT d.id, d.hardware_id, d.device_type, d.status, d.metadata, d.agent_version, d.last_seen_at, \
-            d.created_at, d.updated_at FROM devices d WHERE d.tenant_id = $1 \
-            AND (CAST($2 AS UUID) IS NULL OR d.id < $2) \
-            AND (CAST($3 AS TEXT) IS NULL OR d.device_type = $3) \
-            AND (CAST($4 AS TEXT) IS NULL OR d.status = $4) \
-            AND (CAST($5 AS TEXT) IS NULL OR d.hardware_id = $5) \
-            AND (CAST($6 AS UUID) IS NULL OR EXISTS (SELECT 1 FROM group_members m \
-                 WHERE m.tenant_id = d.tenant_id AND m.group_id = $6 AND m.device_id = d.id)) \
-            /*reach device d.id*/ ORDER BY d.id DESC LIMIT $7";
+    PAGE = listed!("SELECT d.id, d.hardware_id, d.device_type, d.status, d.metadata, d.agent_version, d.last_seen_at, \
+                    d.created_at, d.updated_at", "AND (CAST($6 AS UUID) IS NULL OR d.id < $6) \
+                    ORDER BY d.id DESC LIMIT $7");
+    COUNT = listed!("SELECT COUNT(*)", "");
     SET_METADATA = "UPDATE devices SET metadata = $3, updated_at = $4 WHERE tenant_id = $1 AND id = $2";
     SET_STATUS = "UPDATE devices SET status = $3, updated_at = $4 WHERE tenant_id = $1 AND id = $2 AND status <> $3";
     CHANGED = "UPDATE devices SET updated_at = $3 WHERE tenant_id = $1 AND id = $2";
@@ -79,8 +90,30 @@ pub struct Filter {
     pub status: Option<DeviceStatus>,
     /// Only with this hardware id.
     pub hardware_id: Option<String>,
-    /// Only members of this group.
+    /// Only members of this static group.
     pub group: Option<GroupId>,
+    /// Only those for which all of these hold.
+    pub conditions: Vec<Selection>,
+}
+
+impl Filter {
+    /// The statement with the conditions in the place of its mark.
+    fn narrow(&self, sql: &str, added: &mut Added) -> String {
+        let conditions = self.conditions.iter().map(|condition| format!("AND {} ", added.condition(condition)));
+        sql.replace("/*conditions*/", &conditions.collect::<String>())
+    }
+}
+
+/// Binds `$1` to `$5` of [`listed!`].
+macro_rules! bind_filter {
+    ($query:expr, $tenant:expr, $filter:expr) => {
+        $query
+            .bind($tenant)
+            .bind(&$filter.device_type)
+            .bind($filter.status)
+            .bind(&$filter.hardware_id)
+            .bind($filter.group)
+    };
 }
 
 /// Adds a device. Fails with a unique violation when the hardware id is taken.
@@ -122,17 +155,24 @@ pub async fn page(
     filter: &Filter,
     limit: i64,
 ) -> Result<Vec<DeviceRow>> {
-    let sql = reach.limit(PAGE);
+    let mut added = Added::behind(7);
+    let sql = reach.limit(&filter.narrow(PAGE, &mut added));
     run!(conn, |c| {
-        let query = sqlx::query_as(sqlx::AssertSqlSafe(sql))
-            .bind(tenant)
-            .bind(filter.after)
-            .bind(&filter.device_type)
-            .bind(filter.status)
-            .bind(&filter.hardware_id)
-            .bind(filter.group)
-            .bind(limit);
-        reach.ids().into_iter().fold(query, sqlx::query::QueryAs::bind).fetch_all(c).await
+        let query = sqlx::query_as(sqlx::AssertSqlSafe(sql));
+        let query = bind_filter!(query, tenant, filter).bind(filter.after).bind(limit);
+        let query = bind_added!(query, added);
+        reach.ids().into_iter().fold(query, |query, id| query.bind(id)).fetch_all(c).await
+    })
+}
+
+/// How many devices in reach there are, wherever a page would begin.
+pub async fn count(conn: impl Into<Conn<'_>>, tenant: TenantId, reach: &Reach, filter: &Filter) -> Result<i64> {
+    let mut added = Added::behind(5);
+    let sql = reach.limit(&filter.narrow(COUNT, &mut added));
+    run!(conn, |c| {
+        let query = bind_filter!(sqlx::query_scalar(sqlx::AssertSqlSafe(sql)), tenant, filter);
+        let query = bind_added!(query, added);
+        reach.ids().into_iter().fold(query, |query, id| query.bind(id)).fetch_one(c).await
     })
 }
 

@@ -1,4 +1,4 @@
-//! Static groups and their members. Their tree is `group_tree.rs`.
+//! Groups: static ones with their members, dynamic ones with their conditions. Their tree is `group_tree.rs`.
 
 use drover_db::{Conn, Tx, run};
 use drover_types::{DeviceId, GroupId, TenantId, Timestamp};
@@ -9,7 +9,7 @@ use crate::{Reach, Result, group_tree, statements};
 macro_rules! select {
     ($rest:literal) => {
         concat!(
-            "SELECT g.id, g.name, g.description, p.ancestor_id AS parent_id, g.created_at, g.updated_at, \
+            "SELECT g.id, g.name, g.description, g.condition, p.ancestor_id AS parent_id, g.created_at, g.updated_at, \
              (SELECT COUNT(*) FROM group_members m \
               WHERE m.tenant_id = g.tenant_id AND m.group_id = g.id) AS device_count FROM device_groups g \
              LEFT JOIN group_tree p ON p.tenant_id = g.tenant_id AND p.descendant_id = g.id AND p.depth = 1 ",
@@ -26,6 +26,8 @@ statements! {
                     ORDER BY g.id DESC LIMIT $3");
     LOCK = "SELECT id FROM device_groups WHERE tenant_id = $1 AND id = $2";
     UPDATE = "UPDATE device_groups SET name = $3, description = $4, updated_at = $5 WHERE tenant_id = $1 AND id = $2";
+    BY_NAME = "SELECT g.id, g.condition FROM device_groups g WHERE g.tenant_id = $1 AND g.name = $2";
+    SET_CONDITION = "UPDATE device_groups SET condition = $3 WHERE tenant_id = $1 AND id = $2";
     DELETE = "DELETE FROM device_groups WHERE tenant_id = $1 AND id = $2";
     // Unknown devices insert nothing: the count tells.
     ADD = "INSERT INTO group_members (tenant_id, group_id, device_id) \
@@ -49,12 +51,23 @@ pub struct GroupRow {
     pub description: String,
     /// The group that it is part of.
     pub parent_id: Option<GroupId>,
-    /// How many devices are in it.
+    /// Who is in it, when it is dynamic.
+    pub condition: Option<String>,
+    /// How many devices were put into it.
     pub device_count: i64,
     /// When it was made.
     pub created_at: Timestamp,
     /// When its name or description last changed.
     pub updated_at: Timestamp,
+}
+
+/// A group and what decides who is in it.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub struct NamedRow {
+    /// The group.
+    pub id: GroupId,
+    /// Its condition, when it is dynamic.
+    pub condition: Option<String>,
 }
 
 /// A device is in a group.
@@ -133,6 +146,16 @@ pub async fn update(
         .execute(c)
         .await
         .map(|done| done.rows_affected() == 1))
+}
+
+/// The group with that name.
+pub async fn by_name(conn: impl Into<Conn<'_>>, tenant: TenantId, name: &str) -> Result<Option<NamedRow>> {
+    run!(conn, |c| sqlx::query_as(BY_NAME).bind(tenant).bind(name).fetch_optional(c).await)
+}
+
+/// Says who is in a dynamic group.
+pub async fn set_condition(tx: &mut Tx, tenant: TenantId, id: GroupId, condition: &str) -> Result<()> {
+    run!(tx, |c| sqlx::query(SET_CONDITION).bind(tenant).bind(id).bind(condition).execute(c).await.map(drop))
 }
 
 /// Removes a group; false when there is none. Fails with a foreign key violation while a rollout targets it, or a group

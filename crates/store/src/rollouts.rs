@@ -6,6 +6,7 @@ use drover_types::{
     Version,
 };
 
+use crate::groups::NamedRow;
 use crate::{Reach, Result, statements};
 
 /// The columns of [`RolloutRow`], with the firmware as `f`.
@@ -13,7 +14,7 @@ macro_rules! select {
     ($rest:literal) => {
         concat!(
             "SELECT r.id, r.name, r.kind, r.state, r.reason, r.epoch, r.firmware_id, f.version, r.device_type, \
-             r.component, r.parent_id, r.policy, r.shift, r.next_tick_at, r.created_at, r.started_at, r.completed_at, \
+             r.component, r.parent_id, r.policy, r.target_condition, r.shift, r.next_tick_at, r.created_at, r.started_at, r.completed_at, \
              r.archived_at \
              FROM rollouts r JOIN firmware f ON f.tenant_id = r.tenant_id AND f.id = r.firmware_id ",
             $rest
@@ -23,8 +24,8 @@ macro_rules! select {
 
 statements! {
     INSERT = "INSERT INTO rollouts (tenant_id, id, name, kind, state, epoch, firmware_id, device_type, component, \
-              parent_id, policy, shift, next_tick_at, created_at, started_at) \
-              VALUES ($1, $2, $3, $4, $5, 0, $6, $7, $8, $9, $10, $11, $12, $13, $14)";
+              parent_id, policy, target_condition, shift, next_tick_at, created_at, started_at) \
+              VALUES ($1, $2, $3, $4, $5, 0, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)";
     GET = select!("WHERE r.tenant_id = $1 AND r.id = $2");
     CHILD = select!("WHERE r.tenant_id = $1 AND r.parent_id = $2");
     PAGE = select!("WHERE r.tenant_id = $1 AND (CAST($2 AS UUID) IS NULL OR r.id < $2) \
@@ -44,7 +45,8 @@ statements! {
     WAKE = "UPDATE rollouts SET next_tick_at = CASE WHEN next_tick_at IS NULL OR next_tick_at > $3 THEN $3 \
             ELSE next_tick_at END WHERE tenant_id = $1 AND id = $2 \
             AND state IN ('scheduled', 'active', 'paused', 'rolling_back', 'cancelled')";
-    UPDATE_DRAFT = "UPDATE rollouts SET policy = $3 WHERE tenant_id = $1 AND id = $2 AND state = 'draft'";
+    UPDATE_DRAFT = "UPDATE rollouts SET policy = $3, target_condition = $4 \
+                    WHERE tenant_id = $1 AND id = $2 AND state = 'draft'";
     RENAME = "UPDATE rollouts SET name = $3 WHERE tenant_id = $1 AND id = $2";
     // Of all tenants: a number of the installation.
     ACTIVE = "SELECT COUNT(tenant_id) FROM rollouts WHERE state IN ('active', 'rolling_back')";
@@ -61,6 +63,9 @@ statements! {
     ADD_GROUP = "INSERT INTO rollout_groups (tenant_id, rollout_id, group_id) \
                  SELECT g.tenant_id, $2, g.id FROM device_groups g WHERE g.tenant_id = $1 AND g.id = $3";
     CLEAR_GROUPS = "DELETE FROM rollout_groups WHERE tenant_id = $1 AND rollout_id = $2";
+    TARGET_GROUPS = "SELECT g.id, g.condition FROM rollout_groups t JOIN device_groups g \
+                     ON g.tenant_id = t.tenant_id AND g.id = t.group_id \
+                     WHERE t.tenant_id = $1 AND t.rollout_id = $2 ORDER BY g.id";
     GROUPS = "SELECT group_id FROM rollout_groups WHERE tenant_id = $1 AND rollout_id = $2 ORDER BY group_id";
 }
 
@@ -91,6 +96,8 @@ pub struct RolloutRow {
     pub parent_id: Option<RolloutId>,
     /// The policy, as JSON.
     pub policy: String,
+    /// Only devices for which this holds.
+    pub target_condition: Option<String>,
     /// Turns the order of buckets.
     pub shift: i64,
     /// When the driver has to look at it.
@@ -126,6 +133,8 @@ pub struct NewRollout {
     pub parent_id: Option<RolloutId>,
     /// The policy, as JSON.
     pub policy: String,
+    /// Only devices for which this holds.
+    pub target_condition: Option<String>,
     /// 0 to 65 535.
     pub shift: i64,
 }
@@ -177,6 +186,7 @@ pub async fn insert(tx: &mut Tx, tenant: TenantId, rollout: &NewRollout, now: Ti
         .bind(&rollout.component)
         .bind(rollout.parent_id)
         .bind(&rollout.policy)
+        .bind(&rollout.target_condition)
         .bind(rollout.shift)
         .bind(started_at)
         .bind(now)
@@ -275,12 +285,19 @@ pub async fn wake(tx: &mut Tx, tenant: TenantId, id: RolloutId, at: Timestamp) -
     run!(tx, |c| sqlx::query(WAKE).bind(tenant).bind(id).bind(at).execute(c).await.map(drop))
 }
 
-/// Replaces the policy of a draft; false when it is none.
-pub async fn update_draft(tx: &mut Tx, tenant: TenantId, id: RolloutId, policy: &str) -> Result<bool> {
+/// Replaces the policy and the target condition of a draft; false when it is none.
+pub async fn update_draft(
+    tx: &mut Tx,
+    tenant: TenantId,
+    id: RolloutId,
+    policy: &str,
+    target_condition: Option<&str>,
+) -> Result<bool> {
     run!(tx, |c| sqlx::query(UPDATE_DRAFT)
         .bind(tenant)
         .bind(id)
         .bind(policy)
+        .bind(target_condition)
         .execute(c)
         .await
         .map(|done| done.rows_affected() == 1))
@@ -338,7 +355,12 @@ pub async fn clear_groups(tx: &mut Tx, tenant: TenantId, id: RolloutId) -> Resul
     run!(tx, |c| sqlx::query(CLEAR_GROUPS).bind(tenant).bind(id).execute(c).await.map(drop))
 }
 
-/// The target groups.
+/// The target groups with what decides who is in them.
+pub async fn target_groups(conn: impl Into<Conn<'_>>, tenant: TenantId, id: RolloutId) -> Result<Vec<NamedRow>> {
+    run!(conn, |c| sqlx::query_as(TARGET_GROUPS).bind(tenant).bind(id).fetch_all(c).await)
+}
+
+/// The ids of the target groups.
 pub async fn groups(conn: impl Into<Conn<'_>>, tenant: TenantId, id: RolloutId) -> Result<Vec<GroupId>> {
     run!(conn, |c| sqlx::query_scalar(GROUPS).bind(tenant).bind(id).fetch_all(c).await)
 }

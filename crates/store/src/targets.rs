@@ -1,29 +1,64 @@
 //! Which devices a rollout may take: counted and chosen in SQL.
+//!
+//! Two statements of the same rules stand side by side: `eligible!` says who may be taken, and is what a stage chooses
+//! by; `reason!` says why the others are left out. `tests/targets.rs` holds them to one answer.
 
 use drover_db::{Conn, Tx, run};
-use drover_types::{ComponentName, DeviceId, FirmwareId, RolloutId, TenantId, Version};
+use drover_rules::SqlValue;
+use drover_types::{ComponentName, DeviceId, Exclusion, FirmwareId, GroupId, RolloutId, TenantId, Timestamp, Version};
 
-use crate::{Result, statements};
+use crate::conditions::{Added, Selection, bind_added};
+use crate::{Reach, Result, statements};
 
-/// Devices of the type and groups, below the firmware, with what it depends on.
-/// A device whose release counter is unknown is judged by its version.
+/// What the component of the target runs.
+macro_rules! component {
+    () => {
+        " LEFT JOIN device_components c ON c.tenant_id = d.tenant_id AND c.device_id = d.id AND c.component = $3 "
+    };
+}
+
+/// A dependency of the firmware that the device does not meet.
+macro_rules! unmet {
+    ($rest:literal) => {
+        concat!(
+            "EXISTS (SELECT 1 FROM firmware_dependencies f WHERE f.tenant_id = $1 AND f.firmware_id = $6 ",
+            $rest,
+            " AND NOT EXISTS (SELECT 1 FROM device_components x WHERE x.tenant_id = $1 AND x.device_id = d.id \
+             AND x.component = f.component AND x.version_key >= f.min_key \
+             AND (f.below_key IS NULL OR x.version_key < f.below_key)))"
+        )
+    };
+}
+
+/// Devices of the type, below the firmware, with what it depends on, and within the target. A device whose release
+/// counter is unknown is judged by its version.
 macro_rules! eligible {
     ($head:literal, $tail:literal) => {
         concat!(
             $head,
-            " FROM devices d LEFT JOIN device_components c \
-             ON c.tenant_id = d.tenant_id AND c.device_id = d.id AND c.component = $3 \
-             WHERE d.tenant_id = $1 AND d.device_type = $2 \
-             AND (c.release_counter < $4 \
-                 OR (c.release_counter IS NULL AND (c.version_key IS NULL OR c.version_key < $5))) \
-             AND ($6 = 0 OR EXISTS (SELECT 1 FROM rollout_groups g JOIN group_members m \
-                 ON m.tenant_id = g.tenant_id AND m.group_id = g.group_id \
-                 WHERE g.tenant_id = $1 AND g.rollout_id = $7 AND m.device_id = d.id)) \
-             AND NOT EXISTS (SELECT 1 FROM firmware_dependencies f WHERE f.tenant_id = $1 AND f.firmware_id = $8 \
-                 AND NOT EXISTS (SELECT 1 FROM device_components x WHERE x.tenant_id = $1 AND x.device_id = d.id \
-                     AND x.component = f.component AND x.version_key >= f.min_key \
-                     AND (f.below_key IS NULL OR x.version_key < f.below_key))) ",
+            " FROM devices d",
+            component!(),
+            "WHERE d.tenant_id = $1 AND d.device_type = $2 AND (c.release_counter < $4 \
+             OR (c.release_counter IS NULL AND (c.version_key IS NULL OR c.version_key < $5))) AND NOT ",
+            unmet!(""),
+            " /*target*/ ",
             $tail
+        )
+    };
+}
+
+/// The word for why a device is not eligible; NULL when it is.
+macro_rules! reason {
+    () => {
+        concat!(
+            "CASE WHEN d.device_type <> $2 THEN 'wrong_type' /*outside*/ \
+             WHEN c.release_counter = $4 OR (c.release_counter IS NULL AND c.version_key = $5) THEN 'same_version' \
+             WHEN c.release_counter > $4 OR (c.release_counter IS NULL AND c.version_key > $5) THEN 'newer_version' \
+             WHEN ",
+            unmet!("AND f.component = $3"),
+            " THEN 'from_version' WHEN ",
+            unmet!(""),
+            " THEN 'dependency' END"
         )
     };
 }
@@ -47,9 +82,32 @@ statements! {
                  WHERE s.tenant_id = $1 AND s.rollout_id = $7 AND s.device_id = d.id)");
     PICK = eligible!("SELECT d.id AS device_id, d.bucket", "AND NOT EXISTS (SELECT 1 FROM update_sessions s \
                  WHERE s.tenant_id = $1 AND s.rollout_id = $7 AND s.device_id = d.id) \
-         AND d.bucket >= $9 AND d.bucket < $10 AND (d.bucket > $11 OR (d.bucket = $11 AND d.id > $12)) \
-         ORDER BY d.bucket, d.id LIMIT $13");
-    IS_ELIGIBLE = eligible!("SELECT COUNT(*)", "AND d.id = $9");
+         AND d.bucket >= $8 AND d.bucket < $9 AND (d.bucket > $10 OR (d.bucket = $10 AND d.id > $11)) \
+         ORDER BY d.bucket, d.id LIMIT $12");
+    // The device in the order of the ring that $7 turns, behind $8 others.
+    NTH = eligible!("SELECT d.id AS device_id, d.bucket",
+        "ORDER BY ((d.bucket - $7 + 65536) % 65536), d.id LIMIT 1 OFFSET $8");
+    BUSY = eligible!("SELECT COUNT(*)", "AND EXISTS (SELECT 1 FROM update_sessions s WHERE s.tenant_id = $1 \
+        AND s.device_id = d.id AND s.component = $3 \
+        AND s.state IN ('offered', 'downloading', 'downloaded', 'installing', 'rebooting', 'validating'))");
+    // The device asks at this moment, so that is when it was last seen.
+    WHY_NOT = concat!("SELECT ", reason!(), " FROM (SELECT o.tenant_id, o.id, o.hardware_id, o.device_type, o.status, \
+        o.agent_version, o.created_at, CAST($7 AS BIGINT) AS last_seen_at FROM devices o \
+        WHERE o.tenant_id = $1 AND o.id = $8) d", component!(), "WHERE d.tenant_id = $1");
+    REASONS = concat!("SELECT ", reason!(), " AS reason, COUNT(*) AS devices FROM devices d", component!(),
+        "WHERE d.tenant_id = $1 /*reach device d.id*/ GROUP BY 1");
+    TYPES = concat!("SELECT d.device_type AS name, COUNT(*) AS devices, \
+        SUM(CASE WHEN ", reason!(), " IS NULL THEN 1 ELSE 0 END) AS taken FROM devices d", component!(),
+        "WHERE d.tenant_id = $1 /*reach device d.id*/ GROUP BY d.device_type \
+        ORDER BY taken DESC, devices DESC LIMIT $7");
+    VERSIONS = concat!("SELECT c.version AS name, COUNT(*) AS devices, \
+        SUM(CASE WHEN ", reason!(), " IS NULL THEN 1 ELSE 0 END) AS taken FROM devices d", component!(),
+        "WHERE d.tenant_id = $1 AND d.device_type = $2 /*reach device d.id*/ GROUP BY c.version \
+        ORDER BY taken DESC, devices DESC LIMIT $7");
+    EXCLUDED = concat!("SELECT d.id, d.hardware_id, d.device_type, c.version, ", reason!(), " AS reason \
+        FROM devices d", component!(), "WHERE d.tenant_id = $1 AND (CAST($7 AS UUID) IS NULL OR d.id > $7) AND ",
+        reason!(), " IS NOT NULL AND (CAST($8 AS TEXT) IS NULL OR ", reason!(), " = $8) /*reach device d.id*/ \
+        ORDER BY d.id LIMIT $9");
     COUNT_BACK = returning!("SELECT COUNT(*)", "AND s.from_firmware_id IS NOT NULL");
     COUNT_LEFT = returning!("SELECT COUNT(*)", "");
     PICK_BACK = returning!("SELECT s.device_id, s.from_firmware_id AS firmware_id",
@@ -62,8 +120,8 @@ statements! {
 pub struct Target {
     /// The tenant.
     pub tenant: TenantId,
-    /// The rollout.
-    pub rollout: RolloutId,
+    /// The rollout: a device is taken once. None before there is one.
+    pub rollout: Option<RolloutId>,
     /// The firmware.
     pub firmware: FirmwareId,
     /// Its device type.
@@ -74,8 +132,97 @@ pub struct Target {
     pub version: Version,
     /// Its release counter.
     pub release_counter: i64,
-    /// Whether the rollout is limited to groups.
-    pub has_groups: bool,
+    /// Members of these static groups.
+    pub groups: Vec<GroupId>,
+    /// And members of these dynamic ones. No groups at all stand for all devices.
+    pub dynamic_groups: Vec<Selection>,
+    /// Only devices for which this holds.
+    pub condition: Option<Selection>,
+}
+
+/// Which of the eligible devices a stage takes.
+#[derive(Debug, Clone, Default)]
+pub struct StageFilter {
+    /// Only those for which this holds.
+    pub only: Option<Selection>,
+    /// None for which one of these holds: earlier stages took them.
+    pub not: Vec<Selection>,
+    /// Only those behind this place: earlier stages took the others.
+    pub behind: Option<Place>,
+}
+
+/// The place of a device in the order in which stages take them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// What turns the order of buckets.
+    pub shift: i64,
+    /// The device's bucket.
+    pub bucket: i64,
+    /// The device.
+    pub device: DeviceId,
+}
+
+/// Binds `$1` to `$6` of [`eligible!`] and [`reason!`].
+macro_rules! bind_target {
+    ($query:expr, $target:expr) => {
+        $query
+            .bind($target.tenant)
+            .bind(&$target.device_type)
+            .bind(&$target.component)
+            .bind($target.release_counter)
+            .bind($target.version.sort_key())
+            .bind($target.firmware)
+    };
+}
+
+impl Target {
+    /// What has to hold besides type and versions, and what is the matter when it does not.
+    fn terms(&self, added: &mut Added) -> Vec<(Exclusion, String)> {
+        let mut terms = Vec::new();
+        if !self.groups.is_empty() || !self.dynamic_groups.is_empty() {
+            let mut any = Vec::new();
+            if !self.groups.is_empty() {
+                let ids: Vec<String> = self.groups.iter().map(|group| added.value(SqlValue::Id(group.0))).collect();
+                any.push(format!(
+                    "EXISTS (SELECT 1 FROM group_members m WHERE m.tenant_id = $1 AND m.device_id = d.id \
+                     AND m.group_id IN ({}))",
+                    ids.join(", ")
+                ));
+            }
+            any.extend(self.dynamic_groups.iter().map(|group| added.condition(group)));
+            terms.push((Exclusion::NotInGroup, format!("({})", any.join(" OR "))));
+        }
+        terms.extend(self.condition.iter().map(|condition| (Exclusion::Condition, added.condition(condition))));
+        terms
+    }
+
+    /// A statement of `eligible!` with target and stage in the place of its mark. What they ask is hidden in a CASE: a
+    /// planner that tried to use it would leave the order of buckets, in which a stage can stop early.
+    pub(crate) fn eligible(&self, sql: &str, stage: &StageFilter, added: &mut Added) -> String {
+        let mut terms: Vec<String> = self.terms(added).into_iter().map(|(_, term)| term).collect();
+        terms.extend(stage.only.iter().map(|only| added.condition(only)));
+        terms.extend(stage.not.iter().map(|not| format!("NOT {}", added.condition(not))));
+        if let Some(Place { shift, bucket, device }) = stage.behind {
+            let turned = format!("((d.bucket - {} + 65536) % 65536)", added.value(SqlValue::Integer(shift)));
+            let place = added.value(SqlValue::Integer((bucket - shift).rem_euclid(65_536)));
+            let device = added.value(SqlValue::Id(device.0));
+            terms.push(format!("({turned} > {place} OR ({turned} = {place} AND d.id > {device}))"));
+        }
+        let terms: String = terms.iter().map(|term| format!("AND CASE WHEN {term} THEN 1 ELSE 0 END = 1 ")).collect();
+        sql.replace("/*target*/", &terms)
+    }
+
+    /// A statement of `reason!` with the target in the place of its marks.
+    fn reason(&self, sql: &str, added: &mut Added) -> String {
+        let terms = self.terms(added).into_iter();
+        let outside: String = terms.map(|(reason, term)| format!("WHEN NOT {term} THEN '{reason}' ")).collect();
+        sql.replace("/*outside*/", &outside)
+    }
+
+    /// A rollout that is not there has no sessions.
+    fn rollout(&self) -> RolloutId {
+        self.rollout.unwrap_or(RolloutId(uuid::Uuid::nil()))
+    }
 }
 
 /// Buckets `from..to`, behind the device `after` in bucket `after_bucket`.
@@ -110,56 +257,69 @@ pub struct ReturnRow {
 }
 
 /// How many devices may be taken.
-pub async fn count(conn: impl Into<Conn<'_>>, target: &Target) -> Result<i64> {
-    run!(conn, |c| sqlx::query_scalar(COUNT)
-        .bind(target.tenant)
-        .bind(&target.device_type)
-        .bind(&target.component)
-        .bind(target.release_counter)
-        .bind(target.version.sort_key())
-        .bind(i64::from(target.has_groups))
-        .bind(target.rollout)
-        .bind(target.firmware)
-        .fetch_one(c)
-        .await)
+pub async fn count(conn: impl Into<Conn<'_>>, target: &Target, stage: &StageFilter) -> Result<i64> {
+    let mut added = Added::behind(7);
+    let sql = target.eligible(COUNT, stage, &mut added);
+    run!(conn, |c| {
+        let query = bind_target!(sqlx::query_scalar(sqlx::AssertSqlSafe(sql)), target).bind(target.rollout());
+        bind_added!(query, added).fetch_one(c).await
+    })
 }
 
 /// The next `limit` devices that may be taken, in the order of (bucket, id).
-pub async fn pick(tx: &mut Tx, target: &Target, range: Range, limit: i64) -> Result<Vec<CandidateRow>> {
-    run!(tx, |c| sqlx::query_as(PICK)
-        .bind(target.tenant)
-        .bind(&target.device_type)
-        .bind(&target.component)
-        .bind(target.release_counter)
-        .bind(target.version.sort_key())
-        .bind(i64::from(target.has_groups))
-        .bind(target.rollout)
-        .bind(target.firmware)
-        .bind(range.from)
-        .bind(range.to)
-        .bind(range.after_bucket)
-        .bind(range.after)
-        .bind(limit)
-        .fetch_all(c)
-        .await)
+pub async fn pick(
+    tx: &mut Tx,
+    target: &Target,
+    stage: &StageFilter,
+    range: Range,
+    limit: i64,
+) -> Result<Vec<CandidateRow>> {
+    let mut added = Added::behind(12);
+    let sql = target.eligible(PICK, stage, &mut added);
+    run!(tx, |c| {
+        let query = bind_target!(sqlx::query_as(sqlx::AssertSqlSafe(sql)), target)
+            .bind(target.rollout())
+            .bind(range.from)
+            .bind(range.to)
+            .bind(range.after_bucket)
+            .bind(range.after)
+            .bind(limit);
+        bind_added!(query, added).fetch_all(c).await
+    })
 }
 
-/// Whether this device may still have the firmware: between the choice and the offer other rollouts, people and the
-/// device itself may have changed that.
-pub async fn is_eligible(conn: impl Into<Conn<'_>>, target: &Target, device: DeviceId) -> Result<bool> {
-    let found: i64 = run!(conn, |c| sqlx::query_scalar(IS_ELIGIBLE)
-        .bind(target.tenant)
-        .bind(&target.device_type)
-        .bind(&target.component)
-        .bind(target.release_counter)
-        .bind(target.version.sort_key())
-        .bind(i64::from(target.has_groups))
-        .bind(target.rollout)
-        .bind(target.firmware)
-        .bind(device)
-        .fetch_one(c)
-        .await)?;
-    Ok(found == 1)
+/// The last of the first `count` devices that a stage takes, at least 1; none when there are fewer.
+pub async fn nth(
+    conn: impl Into<Conn<'_>>,
+    target: &Target,
+    stage: &StageFilter,
+    shift: i64,
+    count: i64,
+) -> Result<Option<Place>> {
+    let mut added = Added::behind(8);
+    let sql = target.eligible(NTH, stage, &mut added);
+    let found: Option<CandidateRow> = run!(conn, |c| {
+        let query = bind_target!(sqlx::query_as(sqlx::AssertSqlSafe(sql)), target).bind(shift).bind(count - 1);
+        bind_added!(query, added).fetch_optional(c).await
+    })?;
+    Ok(found.map(|row| Place { shift, bucket: row.bucket, device: row.device_id }))
+}
+
+/// Why this device, which asks at `now`, may not have the firmware, if so: between the choice and the offer other
+/// rollouts, people and the device itself may have changed that. A device that is not there is of no type.
+pub async fn why_not(
+    conn: impl Into<Conn<'_>>,
+    target: &Target,
+    device: DeviceId,
+    now: Timestamp,
+) -> Result<Option<Exclusion>> {
+    let mut added = Added::behind(8);
+    let sql = target.reason(WHY_NOT, &mut added);
+    let found: Option<Option<Exclusion>> = run!(conn, |c| {
+        let query = bind_target!(sqlx::query_scalar(sqlx::AssertSqlSafe(sql)), target).bind(now).bind(device);
+        bind_added!(query, added).fetch_optional(c).await
+    })?;
+    Ok(found.unwrap_or(Some(Exclusion::WrongType)))
 }
 
 /// How many devices still run what `parent` brought.
@@ -181,4 +341,101 @@ pub async fn pick_back(
     limit: i64,
 ) -> Result<Vec<ReturnRow>> {
     run!(tx, |c| sqlx::query_as(PICK_BACK).bind(tenant).bind(parent).bind(after).bind(limit).fetch_all(c).await)
+}
+
+/// How many devices there are for a reason; of those that may be taken the reason is none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::FromRow)]
+pub struct ReasonRow {
+    /// Why they are left out.
+    pub reason: Option<Exclusion>,
+    /// How many.
+    pub devices: i64,
+}
+
+/// How many devices have something in common, and how many of them may be taken.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct ShareRow {
+    /// Their type or version; none for devices without a version.
+    pub name: Option<String>,
+    /// How many.
+    pub devices: i64,
+    /// How many of them may be taken.
+    pub taken: i64,
+}
+
+/// A device that is left out.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub struct ExcludedRow {
+    /// The device.
+    pub id: DeviceId,
+    /// Its hardware id.
+    pub hardware_id: String,
+    /// Its type.
+    pub device_type: String,
+    /// What the target's component runs.
+    pub version: Option<Version>,
+    /// Why it is left out.
+    pub reason: Exclusion,
+}
+
+/// How many of the devices that may be taken are at work for another rollout: they wait until that ended.
+pub async fn count_busy(conn: impl Into<Conn<'_>>, target: &Target) -> Result<i64> {
+    let mut added = Added::behind(6);
+    let sql = target.eligible(BUSY, &StageFilter::default(), &mut added);
+    run!(conn, |c| {
+        let query = bind_target!(sqlx::query_scalar(sqlx::AssertSqlSafe(sql)), target);
+        bind_added!(query, added).fetch_one(c).await
+    })
+}
+
+/// All devices in reach by why they are left out. As if the rollout had taken nobody yet.
+pub async fn reasons(conn: impl Into<Conn<'_>>, target: &Target, reach: &Reach) -> Result<Vec<ReasonRow>> {
+    let mut added = Added::behind(6);
+    let sql = reach.limit(&target.reason(REASONS, &mut added));
+    run!(conn, |c| {
+        let query = bind_target!(sqlx::query_as(sqlx::AssertSqlSafe(sql)), target);
+        reach.ids().into_iter().fold(bind_added!(query, added), |query, id| query.bind(id)).fetch_all(c).await
+    })
+}
+
+/// The `limit` device types with the most devices that may be taken.
+pub async fn types(conn: impl Into<Conn<'_>>, target: &Target, reach: &Reach, limit: i64) -> Result<Vec<ShareRow>> {
+    shares(conn, TYPES, target, reach, limit).await
+}
+
+/// The `limit` versions with the most devices that may be taken, among devices of the target's type.
+pub async fn versions(conn: impl Into<Conn<'_>>, target: &Target, reach: &Reach, limit: i64) -> Result<Vec<ShareRow>> {
+    shares(conn, VERSIONS, target, reach, limit).await
+}
+
+async fn shares(
+    conn: impl Into<Conn<'_>>,
+    sql: &str,
+    target: &Target,
+    reach: &Reach,
+    limit: i64,
+) -> Result<Vec<ShareRow>> {
+    let mut added = Added::behind(7);
+    let sql = reach.limit(&target.reason(sql, &mut added));
+    run!(conn, |c| {
+        let query = bind_target!(sqlx::query_as(sqlx::AssertSqlSafe(sql)), target).bind(limit);
+        reach.ids().into_iter().fold(bind_added!(query, added), |query, id| query.bind(id)).fetch_all(c).await
+    })
+}
+
+/// Up to `limit` devices in reach that are left out, for one reason or any, in the order of their ids from behind `after`.
+pub async fn excluded(
+    conn: impl Into<Conn<'_>>,
+    target: &Target,
+    reach: &Reach,
+    reason: Option<Exclusion>,
+    after: Option<DeviceId>,
+    limit: i64,
+) -> Result<Vec<ExcludedRow>> {
+    let mut added = Added::behind(9);
+    let sql = reach.limit(&target.reason(EXCLUDED, &mut added));
+    run!(conn, |c| {
+        let query = bind_target!(sqlx::query_as(sqlx::AssertSqlSafe(sql)), target).bind(after).bind(reason).bind(limit);
+        reach.ids().into_iter().fold(bind_added!(query, added), |query, id| query.bind(id)).fetch_all(c).await
+    })
 }

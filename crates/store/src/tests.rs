@@ -7,6 +7,7 @@ mod changes;
 mod conditions;
 mod content;
 mod devices;
+mod exclusions;
 mod fixture;
 mod idempotency;
 mod isolation;

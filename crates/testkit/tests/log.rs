@@ -120,7 +120,7 @@ async fn no_secret_is_in_any_log() {
     let server = ServerOptions::new(Profile::Local).presign_keys(PRESIGN_KEY).start().await;
     let first = server.first_start();
     let admin = server.admin();
-    let key = admin.create_api_key(&ApiKeyCreate { name: "ci".into(), expires_at: None }).await.unwrap();
+    let key = admin.create_api_key(&ApiKeyCreate { name: "ci".into(), ..ApiKeyCreate::default() }).await.unwrap();
     let enrolment = EnrolmentTokenCreate { name: "x".into(), device_type: None, max_uses: None, expires_at: None };
     let enrolment = admin.create_enrolment_token(&enrolment).await.unwrap();
     let device = server.device("TRUCK-01", None).await;

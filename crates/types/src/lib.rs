@@ -11,6 +11,7 @@ mod clock;
 mod component;
 mod digest;
 mod error_kind;
+mod exclusion;
 mod failure;
 mod id;
 mod key;
@@ -30,6 +31,7 @@ pub use clock::{Clock, SystemClock};
 pub use component::{ComponentName, InvalidName};
 pub use digest::{InvalidDigest, Sha256Digest};
 pub use error_kind::ErrorKind;
+pub use exclusion::Exclusion;
 pub use failure::FailureClass;
 pub use id::{
     ApiKeyId, AuditEntryId, DeviceId, EnrolmentTokenId, FirmwareId, GrantId, GroupId, InvalidId, LoginId, ReleaseKeyId,

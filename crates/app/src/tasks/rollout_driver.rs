@@ -436,6 +436,7 @@ impl Plan {
             component: self.rollout.component.clone(),
             parent_id: Some(self.rollout.id),
             policy: rollout_policy::to_json(&policy)?,
+            target_condition: None,
             shift: 0,
         };
         rollouts::insert(tx, self.tenant, &child, self.now).await?;

@@ -1,17 +1,19 @@
 //! Chooses the devices of an opening stage: batches of rows behind a cursor that survives a restart.
 
-use drover_db::{Lease, Tx};
+use drover_db::{Conn, Lease, Tx};
 use drover_store::stages::{self, Cursor, StageRow, StateChange};
-use drover_store::targets::{self, Range, Target};
+use drover_store::targets::{self, Range, StageFilter, Target};
 use drover_store::update_sessions::{self, Chosen, INSERT_ROWS_MAX, PendingStage};
-use drover_store::{changes, counters, firmware, rollouts};
+use drover_store::{changes, counters, rollouts};
 use drover_types::{
-    DEVICE_BUCKETS, DeviceId, FirmwareId, RolloutKind, SessionState, StageState, TenantId, Timestamp, UpdateSessionId,
+    DEVICE_BUCKETS, DeviceId, FirmwareId, RolloutId, RolloutKind, SessionState, StageState, TenantId, Timestamp,
+    UpdateSessionId,
 };
 
 use super::rollout_driver::{View, hold};
-use crate::rollouts::{rollout_target, tally};
-use crate::{App, Error, Result};
+use crate::rollouts::tally;
+use crate::targets::{self as target, share};
+use crate::{App, Error, Result, conditions};
 
 /// Devices per transaction.
 const BATCH: usize = 5_000;
@@ -19,29 +21,25 @@ const BATCH: usize = 5_000;
 /// A cursor bucket before all buckets: the choice goes on at bucket 0.
 const WRAPPED: i64 = -1;
 
-/// How many devices the stage takes when it opens: its share of all that may be taken and were taken before.
+/// How many devices the stage takes when it opens: all that match its condition, or what is left of its share of all
+/// that may be taken and were taken before.
 pub(super) async fn devices_to_choose(app: &App, view: &View, stage: usize) -> Result<i64> {
     if let (RolloutKind::Rollback, Some(parent)) = (view.row.kind, view.row.parent_id) {
         return Ok(targets::count_back(&app.db, view.tenant, parent).await?);
     }
     let Some(policy) = view.policy.stages.get(stage) else { return Ok(0) };
-    let target = target(app, view).await?;
-    let eligible = targets::count(&app.db, &target).await?;
+    let target = target::of_rollout(Conn::from(&app.db), view.tenant, &view.row, view.now).await?;
+    let filter = stage_filter(view, stage, view.now)?;
+    let eligible = targets::count(&app.db, &target, &filter).await?;
+    let Some(percentage) = policy.percentage else { return Ok(eligible) };
     let taken = i64::try_from(tally(&view.counters, None).total()).unwrap_or(i64::MAX);
-    Ok(share(policy.percentage, eligible.saturating_add(taken)).saturating_sub(taken).max(0))
+    Ok(share(percentage, eligible.saturating_add(taken)).saturating_sub(taken).max(0))
 }
 
-/// ceil(percentage · all).
-fn share(percentage: u8, all: i64) -> i64 {
-    i64::try_from((i128::from(percentage) * i128::from(all) + 99) / 100).unwrap_or(i64::MAX)
-}
-
-async fn target(app: &App, view: &View) -> Result<Target> {
-    let id = view.row.firmware_id;
-    let firmware = firmware::get(&app.db, view.tenant, id).await?;
-    let firmware = firmware.ok_or_else(|| Error::not_found("firmware", id))?;
-    let groups = rollouts::groups(&app.db, view.tenant, view.row.id).await?;
-    Ok(rollout_target(view.tenant, view.row.id, firmware, &groups))
+fn stage_filter(view: &View, stage: usize, now: Timestamp) -> Result<StageFilter> {
+    let condition = view.policy.stages.get(stage).and_then(|stage| stage.condition.as_deref());
+    let only = condition.map(|condition| conditions::stored(condition, now)).transpose()?;
+    Ok(StageFilter { only, ..StageFilter::default() })
 }
 
 /// Chooses the next batch of devices, or makes the stage running when no more are to be chosen.
@@ -52,12 +50,16 @@ pub(super) async fn fill(app: &App, lease: &Lease, view: &View, stage: &StageRow
     }
     let limit = usize::try_from(remaining).unwrap_or(BATCH).min(BATCH);
     let now = view.now;
+    // All batches ask about the moment at which the stage opened, as the count did.
+    let asked_at = stage.opened_at.unwrap_or(now);
     let ids = (0..limit).map(|_| UpdateSessionId::generate(now, app.entropy())).collect();
     let batch = Batch {
         lease: lease.clone(),
         tenant: view.tenant,
         epoch: view.row.epoch,
-        target: target(app, view).await?,
+        target: target::of_rollout(Conn::from(&app.db), view.tenant, &view.row, asked_at).await?,
+        filter: stage_filter(view, usize::try_from(stage.position).unwrap_or(usize::MAX), asked_at)?,
+        rollout: view.row.id,
         parent: view.row.parent_id,
         shift: view.row.shift,
         stage: stage.clone(),
@@ -94,7 +96,9 @@ struct Batch {
     tenant: TenantId,
     epoch: i64,
     target: Target,
-    parent: Option<drover_types::RolloutId>,
+    filter: StageFilter,
+    rollout: RolloutId,
+    parent: Option<RolloutId>,
     shift: i64,
     stage: StageRow,
     remaining: i64,
@@ -113,7 +117,7 @@ struct Picked {
 impl Batch {
     async fn run(&self, tx: &mut Tx) -> Result<()> {
         hold(tx, &self.lease).await?;
-        let (tenant, rollout, position) = (self.tenant, self.target.rollout, self.stage.position);
+        let (tenant, rollout, position) = (self.tenant, self.rollout, self.stage.position);
         if rollouts::lock(tx, tenant, rollout).await? != Some(self.epoch) {
             return Ok(());
         }
@@ -156,7 +160,7 @@ impl Batch {
         let (from, to) = if wrapped { (0, self.shift) } else { (self.shift, i64::from(DEVICE_BUCKETS)) };
         let range = Range { from, to, after_bucket: bucket, after: self.stage.cursor_device.unwrap_or(nobody) };
         let limit = i64::try_from(self.limit).unwrap_or(i64::MAX);
-        let rows = targets::pick(tx, &self.target, range, limit).await?;
+        let rows = targets::pick(tx, &self.target, &self.filter, range, limit).await?;
         let next = match rows.last() {
             Some(last) if rows.len() == self.limit => Some((last.bucket, Some(last.device_id))),
             _ if wrapped || self.shift == 0 => None,
@@ -166,7 +170,7 @@ impl Batch {
         Ok(Picked { devices: rows.into_iter().map(|row| (row.device_id, firmware)).collect(), next })
     }
 
-    async fn pick_back(&self, tx: &mut Tx, parent: drover_types::RolloutId) -> Result<Picked> {
+    async fn pick_back(&self, tx: &mut Tx, parent: RolloutId) -> Result<Picked> {
         let limit = i64::try_from(self.limit).unwrap_or(i64::MAX);
         let rows = targets::pick_back(tx, self.tenant, parent, self.stage.cursor_device, limit).await?;
         let next = match rows.last() {
@@ -174,15 +178,5 @@ impl Batch {
             _ => None,
         };
         Ok(Picked { devices: rows.into_iter().map(|row| (row.device_id, row.firmware_id)).collect(), next })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::share;
-
-    #[test]
-    fn a_share_is_rounded_up_and_never_more_than_all() {
-        assert_eq!((share(20, 20), share(1, 20), share(50, 3), share(100, 7), share(33, 0)), (4, 1, 2, 7, 0));
     }
 }

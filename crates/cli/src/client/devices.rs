@@ -1,14 +1,20 @@
 //! Devices.
 
-use drover_api::{Device, DeviceFilter, DeviceUpdate, Page, PageQuery, UpdateSession};
+use drover_api::{Device, DeviceCount, DeviceCountFilter, DeviceFilter, DeviceUpdate, Page, PageQuery, UpdateSession};
 use drover_types::DeviceId;
 
+use super::pages::with_query;
 use super::{Client, ClientError};
 
 impl Client {
     /// At most `at_most` devices.
     pub async fn devices(&self, filter: &DeviceFilter, at_most: usize) -> Result<Page<Device>, ClientError> {
         self.list(&["devices"], filter, at_most).await
+    }
+
+    /// How many devices there are.
+    pub async fn device_count(&self, filter: &DeviceCountFilter) -> Result<DeviceCount, ClientError> {
+        self.get_url(with_query(self.api_url(&["devices", "count"]), filter, &[])?).await
     }
 
     /// One device.

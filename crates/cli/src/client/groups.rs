@@ -1,6 +1,6 @@
 //! Groups.
 
-use drover_api::{Group, GroupMembers, GroupMove, GroupWrite, Page, PageQuery};
+use drover_api::{Device, Group, GroupMembers, GroupMove, GroupWrite, Page, PageQuery};
 use drover_types::{DeviceId, GroupId};
 
 use super::{Client, ClientError};
@@ -21,7 +21,12 @@ impl Client {
         self.get(&["groups", &id.to_string()]).await
     }
 
-    /// Changes a group's name and description.
+    /// At most `at_most` devices in a group.
+    pub async fn group_devices(&self, id: GroupId, at_most: usize) -> Result<Page<Device>, ClientError> {
+        self.list(&["groups", &id.to_string(), "devices"], &PageQuery::default(), at_most).await
+    }
+
+    /// Changes a group.
     pub async fn update_group(&self, id: GroupId, body: &GroupWrite) -> Result<Group, ClientError> {
         self.put(&["groups", &id.to_string()], body).await
     }

@@ -65,6 +65,11 @@ impl Client {
         self.send(Method::POST, url, body, Repeat::Unsent, false).await
     }
 
+    /// Asks a question that needs a body; it changes nothing.
+    pub(crate) async fn ask(&self, url: Url, body: &impl Serialize) -> Result<Vec<u8>, ClientError> {
+        self.send(Method::POST, url, Some(body), Repeat::Idempotent, false).await
+    }
+
     /// Adds to a set: the same request twice does no harm. The answer's body does not matter.
     pub(crate) async fn post_into_set(&self, path: &[&str], body: &impl Serialize) -> Result<(), ClientError> {
         self.send(Method::POST, self.api_url(path), Some(body), Repeat::Idempotent, false).await.map(drop)

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use clap::{ArgGroup, Args, Subcommand};
-use drover_api::{Device, DeviceFilter, DeviceUpdate};
+use drover_api::{Device, DeviceCountFilter, DeviceFilter, DeviceUpdate, Page};
 use drover_types::DeviceStatus;
 use serde_json::Value;
 
@@ -19,11 +19,16 @@ use crate::run::Context;
 /// At least one of these is needed.
 const CHANGES: [&str; 4] = ["meta", "unset_meta", "group", "no_groups"];
 
+const LIST_EXAMPLES: &str = r#"Examples:
+  drover device list --type robot --status failed
+  drover device list --where 'device.attr.region == "eu" && device.version < semver("2.1.0")'
+  drover device list --where 'device.last_seen < now - duration("72h")' --count"#;
+
 /// `drover device`.
 #[derive(Debug, Subcommand)]
 pub enum DeviceCommand {
     /// List devices
-    #[command(after_help = "Example:\n  drover device list --type robot --status failed")]
+    #[command(after_help = LIST_EXAMPLES)]
     List(DeviceListArgs),
     /// Show one device
     Show {
@@ -72,6 +77,15 @@ pub struct DeviceListArgs {
     /// Only members of this group: id or name
     #[arg(long)]
     group: Option<String>,
+    /// Only those for which this condition holds, in CEL
+    #[arg(long = "where", value_name = "CONDITION", conflicts_with = "rsql")]
+    filter: Option<String>,
+    /// The same in the spelling of RSQL: 'attribute.region==eu;tag==canary'
+    #[arg(long, value_name = "CONDITION")]
+    rsql: Option<String>,
+    /// Only say how many there are
+    #[arg(long)]
+    count: bool,
     #[command(flatten)]
     list: ListArgs,
 }
@@ -127,11 +141,21 @@ async fn list(args: DeviceListArgs, context: &mut Context<'_>) -> Result<(), Cli
         Some(group) => Some(resolve::group(&context.client, group).await?),
         None => None,
     };
-    let (device_type, status) = (args.device_type, args.status);
-    let filter = DeviceFilter { device_type, status, group_id, ..DeviceFilter::default() };
-    let page = context.client.devices(&filter, args.list.at_most()).await?;
+    let DeviceListArgs { device_type, status, filter, rsql, count, list, .. } = args;
+    if count {
+        let filter = DeviceCountFilter { device_type, status, group_id, filter, rsql };
+        let found = context.client.device_count(&filter).await?;
+        return context.out.value(&found, || vec![("devices", found.count.to_string())]);
+    }
+    let filter = DeviceFilter { device_type, status, group_id, filter, rsql, ..DeviceFilter::default() };
+    let page = context.client.devices(&filter, list.at_most()).await?;
+    print_list(&page, context)
+}
+
+/// Devices as a table.
+pub(super) fn print_list(page: &Page<Device>, context: &mut Context<'_>) -> Result<(), CliError> {
     let header = ["HARDWARE ID", "TYPE", "STATUS", "VERSION", "TARGET", "LAST SEEN", "ID"];
-    context.out.list(&page, &header, |device| {
+    context.out.list(page, &header, |device| {
         vec![
             device.hardware_id.clone(),
             device.device_type.clone(),

@@ -4,7 +4,8 @@ use clap::Subcommand;
 use drover_api::{Rollout, RolloutCounts, RolloutFilter, RolloutRollback, UpdateSessionFilter};
 use drover_types::{RolloutId, RolloutState, SessionState};
 
-use super::rollout_args::{CreateArgs, UpdateArgs};
+use super::rollout_args::{CreateArgs, PreviewArgs, UpdateArgs};
+use super::rollout_preview;
 use super::rollout_watch::{self, WatchArgs};
 use super::{rollout_metrics, update_sessions};
 use crate::CliError;
@@ -19,12 +20,19 @@ const CREATE_EXAMPLE: &str = "Example:
   drover rollout create --firmware robot@1.2.3 --stage 20 --stage 50:soak=10m --stage 100 \\
     --rollback-threshold 25% --min-sample 4 --on-breach rollback --session-timeout 1h --start";
 
+const PREVIEW_EXAMPLE: &str = r#"Examples:
+  drover rollout preview --firmware robot@1.2.3 --where 'device.attr.region == "eu"'
+  drover rollout preview --firmware robot@1.2.3 --excluded --reason dependency --all"#;
+
 /// `drover rollout`.
 #[derive(Debug, Subcommand)]
 pub enum RolloutCommand {
     /// Create a rollout; it does nothing until it is started
     #[command(after_help = CREATE_EXAMPLE)]
     Create(Box<CreateArgs>),
+    /// Show what a rollout would do: how many devices it would take, in which stages, and who is left out and why
+    #[command(after_help = PREVIEW_EXAMPLE)]
+    Preview(Box<PreviewArgs>),
     /// List rollouts
     List {
         /// Only in this state
@@ -101,6 +109,7 @@ pub enum RolloutCommand {
 pub(crate) async fn run(command: RolloutCommand, context: &mut Context<'_>) -> Result<(), CliError> {
     match command {
         RolloutCommand::Create(args) => create(*args, context).await,
+        RolloutCommand::Preview(args) => rollout_preview::run(*args, context).await,
         RolloutCommand::List { status, list } => show_list(status, list, context).await,
         RolloutCommand::Update(args) => update(*args, context).await,
         RolloutCommand::Watch(args) => rollout_watch::run(args, context).await,
@@ -145,7 +154,8 @@ async fn act(
 
 async fn create(args: CreateArgs, context: &mut Context<'_>) -> Result<(), CliError> {
     let start = args.start;
-    let body = args.into_body(&context.client).await?;
+    let body = args.body.into_body(&context.client).await?;
+    rollout_preview::tell(&body, context).await?;
     let mut rollout = context.client.create_rollout(&body).await?;
     if start {
         rollout = context.client.start_rollout(rollout.id).await?;
@@ -203,6 +213,9 @@ fn lines(rollout: &Rollout) -> Vec<(&'static str, String)> {
     ]);
     lines.extend(rollout.parent_id.iter().map(|parent| ("takes back", parent.to_string())));
     lines.extend(rollout.target_groups.iter().map(|group| ("group", group.to_string())));
+    lines.extend(rollout.target_condition.iter().map(|condition| ("where", condition.clone())));
+    let conditions = rollout.stages.iter().filter_map(|stage| Some((stage, stage.condition.as_ref()?)));
+    lines.extend(conditions.map(|(stage, condition)| ("stage where", format!("{}: {condition}", stage.name))));
     lines
 }
 
@@ -211,7 +224,8 @@ pub(super) const STAGE_HEADER: [&str; 8] = ["STAGE", "SHARE", "STATUS", "PENDING
 pub(super) fn stage_rows(rollout: &Rollout) -> impl Iterator<Item = Vec<String>> {
     rollout.stages.iter().map(|stage| {
         let soak = HumanDuration::from(std::time::Duration::from_millis(stage.soak_ms));
-        let names = [stage.name.clone(), format!("{} %", stage.percentage), stage.status.to_string()];
+        let share = stage.percentage.map_or_else(|| "where".to_owned(), |percentage| format!("{percentage} %"));
+        let names = [stage.name.clone(), share, stage.status.to_string()];
         [&names[..], &count_cells(&stage.counts), &[soak.to_string()]].concat()
     })
 }

@@ -1,23 +1,28 @@
 //! What `drover rollout create` and `update` take.
 
 use clap::Args;
-use drover_api::{RolloutCreate, RolloutUpdate};
-use drover_types::{BreachAction, Version};
+use drover_api::{RolloutCreate, RolloutUpdate, StageCreate};
+use drover_types::{BreachAction, Exclusion, Version};
 
 use crate::CliError;
 use crate::client::Client;
+use crate::command::ListArgs;
 use crate::parse::{HumanDuration, Share, StageArg};
 use crate::resolve;
 
 /// The plan of a rollout.
 #[derive(Debug, Args)]
 pub(super) struct PlanArgs {
-    /// Cumulative percentage, with soak time, start time and name: 20, 50:soak=10m; once per stage, the last one 100
+    /// Cumulative percentage, with soak time, start time and name: 20, 50:soak=10m; once per stage, the last one 100. Or
+    /// a condition, as the last option: soak=1h,where=CONDITION takes all devices for which it holds
     #[arg(long = "stage", value_name = "PERCENT[:soak=..,start=..,name=..]")]
     stages: Vec<StageArg>,
     /// Only members of these groups: ids or names; may be given more than once
     #[arg(long = "group", value_name = "GROUP")]
     groups: Vec<String>,
+    /// Only devices for which this condition holds, in CEL: 'device.attr.region == "eu"'
+    #[arg(long = "where", value_name = "CONDITION")]
+    condition: Option<String>,
     /// Share of a stage's devices that must succeed before the next stage opens; 95% when not given
     #[arg(long, value_name = "SHARE")]
     success_threshold: Option<Share>,
@@ -41,6 +46,31 @@ pub(super) struct PlanArgs {
 /// A new rollout.
 #[derive(Debug, Args)]
 pub struct CreateArgs {
+    #[command(flatten)]
+    pub(super) body: BodyArgs,
+    /// Start it right away
+    #[arg(long)]
+    pub(super) start: bool,
+}
+
+/// What a rollout would do.
+#[derive(Debug, Args)]
+pub struct PreviewArgs {
+    #[command(flatten)]
+    pub(super) body: BodyArgs,
+    /// List the devices that it would leave out, each with the reason
+    #[arg(long)]
+    pub(super) excluded: bool,
+    /// List only those left out for this reason
+    #[arg(long, value_name = "REASON", requires = "excluded")]
+    pub(super) reason: Option<Exclusion>,
+    #[command(flatten)]
+    pub(super) list: ListArgs,
+}
+
+/// What a rollout is made of.
+#[derive(Debug, Args)]
+pub(super) struct BodyArgs {
     /// A published firmware: id, TYPE@VERSION or TYPE/COMPONENT@VERSION
     #[arg(long)]
     firmware: String,
@@ -49,9 +79,6 @@ pub struct CreateArgs {
     name: Option<String>,
     #[command(flatten)]
     plan: PlanArgs,
-    /// Start it right away
-    #[arg(long)]
-    pub(super) start: bool,
 }
 
 /// What to change.
@@ -66,7 +93,7 @@ pub struct UpdateArgs {
     plan: PlanArgs,
 }
 
-impl CreateArgs {
+impl BodyArgs {
     /// One stage with all devices when none is given.
     pub(super) async fn into_body(self, client: &Client) -> Result<RolloutCreate, CliError> {
         let firmware = resolve::firmware(client, &self.firmware).await?;
@@ -74,13 +101,14 @@ impl CreateArgs {
         let plan = self.plan;
         let mut stages: Vec<_> = plan.stages.into_iter().map(|StageArg(stage)| stage).collect();
         if stages.is_empty() {
-            stages.push(drover_api::StageCreate { name: None, percentage: 100, start_time: None, soak_ms: 0 });
+            stages.push(StageCreate { percentage: Some(100), ..StageCreate::default() });
         }
         Ok(RolloutCreate {
             name: self.name.unwrap_or_else(|| usual_name(&firmware.name, &firmware.version)),
             firmware_id: firmware.id,
             stages,
             target_groups,
+            target_condition: plan.condition,
             success_threshold: plan.success_threshold.map(Share::as_fraction),
             rollback_threshold: plan.rollback_threshold.map(Share::as_fraction),
             min_sample: plan.min_sample,
@@ -102,6 +130,7 @@ impl UpdateArgs {
             name: self.name,
             stages: (!stages.is_empty()).then_some(stages),
             target_groups,
+            target_condition: plan.condition,
             success_threshold: plan.success_threshold.map(Share::as_fraction),
             rollback_threshold: plan.rollback_threshold.map(Share::as_fraction),
             min_sample: plan.min_sample,

@@ -27,3 +27,8 @@ CREATE INDEX device_tags_by_tag ON device_tags (tenant_id, tag, device_id);
 
 -- Conditions ask for ranges of serial numbers: in the order of bytes, as SQLite has it.
 ALTER TABLE devices ALTER COLUMN hardware_id TYPE TEXT COLLATE "C";
+
+-- A group with a condition is dynamic: it has no members of its own, the condition says who is in it.
+ALTER TABLE device_groups ADD COLUMN condition TEXT;
+-- A rollout takes only devices for which this holds, besides those that its groups say.
+ALTER TABLE rollouts ADD COLUMN target_condition TEXT;

@@ -24,3 +24,8 @@ CREATE TABLE device_tags (
     FOREIGN KEY (tenant_id, device_id) REFERENCES devices (tenant_id, id) ON DELETE CASCADE
 ) STRICT;
 CREATE INDEX device_tags_by_tag ON device_tags (tenant_id, tag, device_id);
+
+-- A group with a condition is dynamic: it has no members of its own, the condition says who is in it.
+ALTER TABLE device_groups ADD COLUMN condition TEXT;
+-- A rollout takes only devices for which this holds, besides those that its groups say.
+ALTER TABLE rollouts ADD COLUMN target_condition TEXT;

@@ -57,7 +57,8 @@ fn line(rollout: &Rollout) -> String {
     let counts = &rollout.counts;
     let total = counts.pending + counts.in_flight + counts.succeeded + counts.failed;
     let open = rollout.stages.iter().rev().find(|stage| stage.status != StageState::Waiting);
-    let stage = open.map_or_else(String::new, |stage| format!("{} {:>3} %  ", stage.name, stage.percentage));
+    let stage =
+        open.map_or_else(String::new, |stage| format!("{} {:>3} %  ", stage.name, stage.percentage.unwrap_or(100)));
     format!(
         "   {stage}{:<12} {} of {total} chosen: {} done, {} failed, {} at work",
         rollout.status.as_str(),

@@ -102,15 +102,15 @@ impl<'a> Scenario<'a> {
         let names = ["canary", "early", "everyone"];
         let stages = percentages.iter().enumerate().map(|(index, percentage)| StageCreate {
             name: if percentages.len() == 1 { None } else { names.get(index).map(|name| (*name).to_owned()) },
-            percentage: *percentage,
-            start_time: None,
-            soak_ms: 0,
+            percentage: Some(*percentage),
+            ..StageCreate::default()
         });
         let body = RolloutCreate {
             name: format!("v{}", firmware.version),
             firmware_id: firmware.id,
             stages: stages.collect(),
             target_groups: Vec::new(),
+            target_condition: None,
             success_threshold: Some(0.9),
             rollback_threshold: Some(0.5),
             min_sample: Some(4),

@@ -41,7 +41,8 @@ fn stages() -> impl Strategy<Value = Vec<StagePolicy>> {
         let percentages = earlier.into_iter().chain([100]);
         let stage = |(index, (percentage, (start, soak_ms))): (usize, (u8, (Option<u32>, u64)))| StagePolicy {
             name: format!("stage {index}"),
-            percentage,
+            percentage: Some(percentage),
+            condition: None,
             start_time: start.map(at),
             // Half of the stages do not soak.
             soak_ms: soak_ms.saturating_sub(100_000),

@@ -9,8 +9,7 @@ use crate::any::{at, session_id};
 
 /// 20 %, 50 %, 100 %; half of at least four failed: take it back.
 pub(crate) fn demo_policy() -> Policy {
-    let stage =
-        |name: &str, percentage| StagePolicy { name: name.to_owned(), percentage, start_time: None, soak_ms: 0 };
+    let stage = StagePolicy::by_percentage;
     Policy {
         stages: vec![stage("canary", 20), stage("half", 50), stage("all", 100)],
         success_threshold: 0.9,

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use crate::any;
 
 fn thirds() -> Policy {
-    let stage = |percentage| StagePolicy { name: format!("{percentage} %"), percentage, start_time: None, soak_ms: 0 };
+    let stage = |percentage| StagePolicy::by_percentage(format!("{percentage} %"), percentage);
     let stages = vec![stage(20), stage(50), stage(100)];
     Policy { stages, ..Policy::for_rollback(None, 60_000) }
 }
@@ -28,10 +28,13 @@ fn a_wrong_field_is_named() {
         ("stages[1].name", blamed(|p| p.stages[1].name = " ".to_owned())),
         ("stages[1].name", blamed(|p| p.stages[1].name = "x".repeat(101))),
         ("stages[1].name", blamed(|p| p.stages[1].name = "a\nb".to_owned())),
-        ("stages[0].percentage", blamed(|p| p.stages[0].percentage = 0)),
-        ("stages[2].percentage", blamed(|p| p.stages[2].percentage = 101)),
-        ("stages[1].percentage", blamed(|p| p.stages[1].percentage = 20)),
-        ("stages[2].percentage", blamed(|p| p.stages[2].percentage = 99)),
+        ("stages[0].percentage", blamed(|p| p.stages[0].percentage = Some(0))),
+        ("stages[2].percentage", blamed(|p| p.stages[2].percentage = Some(101))),
+        ("stages[1].percentage", blamed(|p| p.stages[1].percentage = Some(20))),
+        ("stages[2].percentage", blamed(|p| p.stages[2].percentage = Some(99))),
+        ("stages[0].percentage", blamed(|p| p.stages[0].percentage = None)),
+        ("stages[0].percentage", blamed(|p| p.stages[0].condition = Some("true".to_owned()))),
+        ("stages[2].percentage", blamed(|p| by_condition(&mut p.stages[2]))),
         ("stages[2].soak_ms", blamed(|p| p.stages[2].soak_ms = MAX_SOAK_MS + 1)),
         ("success_threshold", blamed(|p| p.success_threshold = 1.01)),
         ("success_threshold", blamed(|p| p.success_threshold = f64::NAN)),
@@ -47,10 +50,23 @@ fn a_wrong_field_is_named() {
     }
 }
 
+fn by_condition(stage: &mut StagePolicy) {
+    *stage = StagePolicy { percentage: None, condition: Some("true".to_owned()), ..stage.clone() };
+}
+
+#[test]
+fn a_stage_by_condition_does_not_count_among_the_percentages() {
+    let mut policy = thirds();
+    by_condition(&mut policy.stages[0]);
+    assert_eq!(policy.validate(), Ok(()));
+    by_condition(&mut policy.stages[1]);
+    assert_eq!(policy.validate(), Ok(()));
+}
+
 #[test]
 fn an_error_says_what_to_change() {
     let mut policy = thirds();
-    policy.stages[2].percentage = 80;
+    policy.stages[2].percentage = Some(80);
     let error = policy.validate().unwrap_err().to_string();
     assert_eq!(error, "stages[2].percentage: expected 100 for the last stage, found 80; add a stage or raise this one");
 }

@@ -68,7 +68,7 @@ impl World {
 
     /// How many devices may have been chosen once the stage is open.
     pub(crate) fn share(&self, stage: usize) -> usize {
-        (usize::from(self.policy.stages[stage].percentage) * self.devices.len()).div_ceil(100)
+        (usize::from(self.policy.stages[stage].percentage.unwrap_or(0)) * self.devices.len()).div_ceil(100)
     }
 
     pub(crate) fn counts(&self, stage: usize) -> StageCounts {

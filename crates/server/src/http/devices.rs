@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Json as Reply;
 use axum::extract::State;
 use axum::http::StatusCode;
-use drover_api::{Device, DeviceFilter, DeviceUpdate, Page, PageQuery, UpdateSession};
+use drover_api::{Device, DeviceCount, DeviceCountFilter, DeviceFilter, DeviceUpdate, Page, PageQuery, UpdateSession};
 use drover_app::{App, Caller};
 use drover_types::DeviceId;
 use utoipa_axum::router::OpenApiRouter;
@@ -19,6 +19,7 @@ use crate::state::Server;
 pub(crate) fn routes() -> OpenApiRouter<Server> {
     OpenApiRouter::new()
         .routes(routes!(device_list))
+        .routes(routes!(device_count))
         .routes(routes!(device_view, device_update, device_delete))
         .routes(routes!(device_updates))
 }
@@ -32,6 +33,17 @@ async fn device_list(
     Query(query): Query<DeviceFilter>,
 ) -> Result<Reply<Page<Device>>> {
     Ok(Reply(app.device_list(&caller, &query).await?))
+}
+
+/// How many devices there are
+#[utoipa::path(get, path = "/api/v1/devices/count", tag = "devices", params(DeviceCountFilter),
+    responses((status = 200, body = DeviceCount), ReadProblems))]
+async fn device_count(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Query(query): Query<DeviceCountFilter>,
+) -> Result<Reply<DeviceCount>> {
+    Ok(Reply(app.device_count(&caller, query).await?))
 }
 
 /// One device

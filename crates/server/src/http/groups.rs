@@ -1,11 +1,11 @@
-//! Static groups.
+//! Groups: static by list, dynamic by condition.
 
 use std::sync::Arc;
 
 use axum::Json as Reply;
 use axum::extract::State;
 use axum::http::StatusCode;
-use drover_api::{Group, GroupMembers, GroupMove, GroupWrite, Page, PageQuery};
+use drover_api::{Device, Group, GroupMembers, GroupMove, GroupWrite, Page, PageQuery};
 use drover_app::{App, Caller};
 use drover_types::{DeviceId, GroupId};
 use utoipa_axum::router::OpenApiRouter;
@@ -21,7 +21,7 @@ pub(crate) fn routes() -> OpenApiRouter<Server> {
         .routes(routes!(group_list, group_create))
         .routes(routes!(group_view, group_update, group_delete))
         .routes(routes!(group_move))
-        .routes(routes!(group_add))
+        .routes(routes!(group_devices, group_add))
         .routes(routes!(group_remove))
 }
 
@@ -56,7 +56,7 @@ async fn group_view(State(app): State<Arc<App>>, caller: Caller, Path(id): Path<
     Ok(Reply(app.group_view(&caller, id).await?))
 }
 
-/// Change a group's name and description
+/// Change a group's name and description, and the condition of a dynamic one
 #[utoipa::path(put, path = "/api/v1/groups/{id}", tag = "groups",
     params(("id" = GroupId, Path)), request_body = GroupWrite,
     responses((status = 200, body = Group), WriteProblems))]
@@ -90,7 +90,19 @@ async fn group_move(
     Ok(Reply(app.group_move(&caller, id, body).await?))
 }
 
-/// Put devices into a group: all of them, or none when one does not exist
+/// The devices in a group, newest first
+#[utoipa::path(get, path = "/api/v1/groups/{id}/devices", tag = "groups", params(("id" = GroupId, Path), PageQuery),
+    responses((status = 200, body = Page<Device>), ReadProblems))]
+async fn group_devices(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Path(id): Path<GroupId>,
+    Query(query): Query<PageQuery>,
+) -> Result<Reply<Page<Device>>> {
+    Ok(Reply(app.group_devices(&caller, id, &query).await?))
+}
+
+/// Put devices into a static group: all of them, or none when one does not exist
 #[utoipa::path(post, path = "/api/v1/groups/{id}/devices", tag = "groups",
     params(("id" = GroupId, Path)), request_body = GroupMembers,
     responses((status = 200, body = Group), WriteProblems))]
@@ -103,7 +115,7 @@ async fn group_add(
     Ok(Reply(app.group_add(&caller, id, body).await?))
 }
 
-/// Take a device out of a group
+/// Take a device out of a static group
 #[utoipa::path(delete, path = "/api/v1/groups/{id}/devices/{device_id}", tag = "groups",
     params(("id" = GroupId, Path), ("device_id" = DeviceId, Path)),
     responses((status = 204), WriteProblems))]

@@ -222,6 +222,7 @@ pub(super) fn new_rollout(n: u16, firmware: &FirmwareRow, state: RolloutState) -
         component: firmware.component.clone(),
         parent_id: None,
         policy: "{}".to_owned(),
+        target_condition: None,
         shift: 0,
     }
 }

@@ -11,7 +11,7 @@ use super::uploads::new_upload;
 use crate::api_keys::ApiKeyRow;
 use crate::objects::ObjectRow;
 use crate::rollouts::{self, StateChange};
-use crate::targets::Target;
+use crate::targets::{StageFilter, Target};
 use crate::uploads::{self, PartRow};
 use crate::{
     Reach, api_keys, counters, device_attributes, device_components, device_tags, devices, firmware, groups, objects,
@@ -65,13 +65,15 @@ async fn fill(scope: Scope<'_>) {
 fn target(scope: Scope<'_>) -> Target {
     Target {
         tenant: scope.tenant,
-        rollout: RolloutId(uuid(ROLLOUT)),
+        rollout: Some(RolloutId(uuid(ROLLOUT))),
         firmware: FirmwareId(uuid(FIRMWARE.into())),
         device_type: "robot".to_owned(),
         component: ComponentName::main(),
         version: "1.1.0".parse().unwrap(),
         release_counter: FIRMWARE.into(),
-        has_groups: false,
+        groups: Vec::new(),
+        dynamic_groups: Vec::new(),
+        condition: None,
     }
 }
 
@@ -97,7 +99,10 @@ async fn view(scope: Scope<'_>) -> String {
             update_sessions::of_rollout(db, tenant, &Reach::Tenant, rollout, None, None, 99).await.unwrap()
         ),
         format!("{:?}", offers::candidates(db, tenant, device).await.unwrap()),
-        format!("{:?}", targets::count(db, &target(scope)).await.unwrap()),
+        format!("{:?}", targets::count(db, &target(scope), &StageFilter::default()).await.unwrap()),
+        format!("{:?}", targets::reasons(db, &target(scope), &Reach::Tenant).await.unwrap().len()),
+        format!("{:?}", targets::excluded(db, &target(scope), &Reach::Tenant, None, None, 99).await.unwrap()),
+        format!("{:?}", devices::count(db, tenant, &Reach::Tenant, &devices::Filter::default()).await.unwrap()),
         format!("{:?}", api_keys::page(db, tenant, None, 99).await.unwrap()),
         format!("{:?}", uploads::page(db, tenant, &uploads::Filter::default(), 99).await.unwrap()),
         format!("{:?}", uploads::get(db, tenant, UploadId(uuid(UPLOAD))).await.unwrap()),

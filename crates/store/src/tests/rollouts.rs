@@ -157,8 +157,8 @@ on_both! {
         let new = acme.firmware(5, "2.0.0").await;
         let draft = acme.rollout(200, &new, RolloutState::Draft).await;
         let active = acme.rollout(201, &new, RolloutState::Active).await;
-        assert!(commit!(acme.db, |tx| rollouts::update_draft(tx, acme.tenant, draft, "{\"a\":1}")));
-        assert!(!commit!(acme.db, |tx| rollouts::update_draft(tx, acme.tenant, active, "{\"a\":1}")));
+        assert!(commit!(acme.db, |tx| rollouts::update_draft(tx, acme.tenant, draft, "{\"a\":1}", Some("true"))));
+        assert!(!commit!(acme.db, |tx| rollouts::update_draft(tx, acme.tenant, active, "{\"a\":1}", None)));
         commit!(acme.db, |tx| rollouts::rename(tx, acme.tenant, active, "spring"));
         assert_eq!(get(acme, draft).await.policy, "{\"a\":1}");
         let row = get(acme, active).await;

@@ -1,33 +1,41 @@
 //! Which devices a rollout may take.
 
 use drover_db::on_both;
-use drover_types::{DeviceId, RolloutId, RolloutState, SessionState};
+use drover_types::{DeviceId, Exclusion, GroupId, RolloutId, RolloutState, SessionState};
 use uuid::Uuid;
 
 use super::fixture::{Scope, acme, at, commit, component, digest, uuid, version};
 use crate::firmware::FirmwareRow;
-use crate::targets::{self, Range, Target};
+use crate::targets::{self, Range, StageFilter, Target};
 use crate::{dependencies, device_components, rollouts};
 
-fn target(acme: Scope<'_>, rollout: RolloutId, firmware: &FirmwareRow, has_groups: bool) -> Target {
+pub(super) fn target(acme: Scope<'_>, rollout: RolloutId, firmware: &FirmwareRow, groups: &[GroupId]) -> Target {
     Target {
         tenant: acme.tenant,
-        rollout,
+        rollout: Some(rollout),
         firmware: firmware.id,
         device_type: firmware.device_type.clone(),
         component: firmware.component.clone(),
         version: firmware.version.clone(),
         release_counter: firmware.release_counter,
-        has_groups,
+        groups: groups.to_vec(),
+        dynamic_groups: Vec::new(),
+        condition: None,
     }
+}
+
+fn everybody() -> StageFilter {
+    StageFilter::default()
 }
 
 /// Every device that may be taken, checked against the count.
 async fn eligible(acme: Scope<'_>, target: &Target) -> Vec<DeviceId> {
     let range = Range { from: 0, to: 65_536, after_bucket: 0, after: DeviceId(Uuid::nil()) };
-    let picked: Vec<DeviceId> =
-        commit!(acme.db, |tx| targets::pick(tx, target, range, 100)).into_iter().map(|row| row.device_id).collect();
-    let count = targets::count(acme.db, target).await.unwrap();
+    let picked: Vec<DeviceId> = commit!(acme.db, |tx| targets::pick(tx, target, &everybody(), range, 100))
+        .into_iter()
+        .map(|row| row.device_id)
+        .collect();
+    let count = targets::count(acme.db, target, &everybody()).await.unwrap();
     assert_eq!(usize::try_from(count).unwrap(), picked.len());
     picked
 }
@@ -37,7 +45,7 @@ async fn picked_in_steps(acme: Scope<'_>, target: &Target, from: i64, to: i64, l
     let mut range = Range { from, to, after_bucket: from, after: DeviceId(Uuid::nil()) };
     let mut picked = Vec::new();
     loop {
-        let step = commit!(acme.db, |tx| targets::pick(tx, target, range, limit));
+        let step = commit!(acme.db, |tx| targets::pick(tx, target, &everybody(), range, limit));
         let Some(last) = step.last() else { return picked };
         range = Range { after_bucket: last.bucket, after: last.device_id, ..range };
         picked.extend(step.iter().map(|row| (row.bucket, row.device_id)));
@@ -84,7 +92,7 @@ on_both! {
         acme.runs(with_ecu, "ecu", "9.9.9", None).await;
         expected.push(with_ecu);
         acme.device_of_type(21, "car", 21).await;
-        assert_eq!(eligible(acme, &target(acme, rollout, &new, false)).await, expected);
+        assert_eq!(eligible(acme, &target(acme, rollout, &new, &[])).await, expected);
     }
 
     async fn devices_are_limited_to_the_groups(test: TestDb) {
@@ -98,10 +106,11 @@ on_both! {
         for group in [first, second] {
             assert!(commit!(acme.db, |tx| rollouts::add_group(tx, acme.tenant, rollout, group)));
         }
-        assert_eq!(eligible(acme, &target(acme, rollout, &new, true)).await, [one, two]);
-        assert_eq!(eligible(acme, &target(acme, rollout, &new, false)).await, [one, two, three]);
-        commit!(acme.db, |tx| rollouts::clear_groups(tx, acme.tenant, rollout));
-        assert!(eligible(acme, &target(acme, rollout, &new, true)).await.is_empty());
+        let chosen = rollouts::groups(acme.db, acme.tenant, rollout).await.unwrap();
+        assert_eq!(eligible(acme, &target(acme, rollout, &new, &chosen)).await, [one, two]);
+        assert_eq!(eligible(acme, &target(acme, rollout, &new, &[])).await, [one, two, three]);
+        let nobody = acme.group(23, &[]).await;
+        assert!(eligible(acme, &target(acme, rollout, &new, &[nobody])).await.is_empty());
     }
 
     async fn dependencies_have_to_be_met(test: TestDb) {
@@ -134,7 +143,7 @@ on_both! {
                 expected.push(device);
             }
         }
-        assert_eq!(eligible(acme, &target(acme, rollout, &new, false)).await, expected);
+        assert_eq!(eligible(acme, &target(acme, rollout, &new, &[])).await, expected);
     }
 
     async fn a_device_is_taken_once(test: TestDb) {
@@ -145,8 +154,8 @@ on_both! {
         let (one, two) = (acme.device(10, 1).await, acme.device(11, 2).await);
         let session = acme.pending(300, rollout, one, new.id).await;
         assert!(acme.change(session, SessionState::Pending, SessionState::Cancelled).await);
-        assert_eq!(eligible(acme, &target(acme, rollout, &new, false)).await, [two]);
-        assert_eq!(eligible(acme, &target(acme, other, &new, false)).await, [one, two]);
+        assert_eq!(eligible(acme, &target(acme, rollout, &new, &[])).await, [two]);
+        assert_eq!(eligible(acme, &target(acme, other, &new, &[])).await, [one, two]);
     }
 
     async fn devices_come_in_the_order_of_buckets_and_ids(test: TestDb) {
@@ -156,7 +165,7 @@ on_both! {
         for (n, bucket) in [(10, 500), (11, 100), (12, 300), (13, 100), (14, 0), (15, 65_535), (16, 100), (17, 299)] {
             acme.device(n, bucket).await;
         }
-        let target = target(acme, rollout, &new, false);
+        let target = target(acme, rollout, &new, &[]);
         let expected = |list: &[(i64, u16)]| -> Vec<_> {
             list.iter().map(|(bucket, n)| (*bucket, DeviceId(uuid(*n)))).collect()
         };
@@ -203,12 +212,13 @@ on_both! {
         let acme = acme(&test).await;
         let new = acme.firmware(5, "2.0.0").await;
         let rollout = acme.rollout(200, &new, RolloutState::Active).await;
-        let target = target(acme, rollout, &new, false);
+        let target = target(acme, rollout, &new, &[]);
         let device = acme.device(10, 0).await;
         acme.pending(300, rollout, device, new.id).await;
         acme.runs(device, "main", "1.0.0", None).await;
-        assert!(targets::is_eligible(acme.db, &target, device).await.unwrap(), "its own session does not count");
+        let why_not = async || targets::why_not(acme.db, &target, device, at(99)).await.unwrap();
+        assert_eq!(why_not().await, None, "its own session does not count");
         acme.runs(device, "main", "3.0.0", None).await;
-        assert!(!targets::is_eligible(acme.db, &target, device).await.unwrap(), "it went further meanwhile");
+        assert_eq!(why_not().await, Some(Exclusion::NewerVersion), "it went further meanwhile");
     }
 }

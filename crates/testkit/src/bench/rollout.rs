@@ -115,8 +115,9 @@ fn plan(firmware: &Firmware) -> RolloutCreate {
     RolloutCreate {
         name: "bench".to_owned(),
         firmware_id: firmware.id,
-        stages: vec![StageCreate { name: None, percentage: 100, start_time: None, soak_ms: 0 }],
+        stages: vec![StageCreate { percentage: Some(100), ..StageCreate::default() }],
         target_groups: Vec::new(),
+        target_condition: None,
         success_threshold: Some(1.0),
         rollback_threshold: None,
         min_sample: None,

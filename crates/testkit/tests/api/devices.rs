@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::scene::{Scene, assert_refused};
 
 async fn group(server: &TestServer, name: &str) -> GroupId {
-    let body = GroupWrite { name: name.to_owned(), description: String::new(), parent_id: None };
+    let body = GroupWrite { name: name.to_owned(), ..GroupWrite::default() };
     server.admin().create_group(&body).await.unwrap().id
 }
 

@@ -55,7 +55,9 @@ pub(crate) fn fair_body(operation: &Operation) -> Option<Value> {
         "firmware_create" => json!({ "manifest": "", "manifest_bundle": "", "artifacts": [] }),
         "group_move" => json!({ "parent_id": null }),
         "group_add" => json!({ "device_ids": [id] }),
-        "rollout_create" => json!({ "name": "x", "firmware_id": id, "stages": [{ "percentage": 100 }] }),
+        "rollout_create" | "rollout_preview" | "rollout_preview_excluded" => {
+            json!({ "name": "x", "firmware_id": id, "stages": [{ "percentage": 100 }] })
+        }
         "status_report" => json!({ "session_id": id, "state": "downloading" }),
         "validation_report" => json!({ "session_id": id, "outcome": "succeeded" }),
         "upload_create" => json!({ "kind": "object", "name": "x", "size_bytes": 1, "sha256": "0".repeat(64) }),

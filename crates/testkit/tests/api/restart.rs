@@ -10,7 +10,7 @@ use crate::scene::Scene;
 on_both_profiles! {
     async fn what_was_acknowledged_is_there_and_the_rollout_goes_on(profile: Profile) {
         let mut scene = Scene::new(profile, 4).await;
-        let group = GroupWrite { name: "lab".into(), description: String::new(), parent_id: None };
+        let group = GroupWrite { name: "lab".into(), ..GroupWrite::default() };
         let group = scene.admin.create_group(&group).await.unwrap();
         let put = scene.server.admin_request(Method::PUT, "/api/v1/objects/a.bin").body("kept");
         assert_eq!(answer(put).await.status, 201);

@@ -176,9 +176,8 @@ on_both_profiles! {
         assert!(scene.devices[0].check().await.is_none(), "a draft does nothing");
         let stage = |percentage| StageCreate {
             name: Some(format!("{percentage} %")),
-            percentage,
-            start_time: None,
-            soak_ms: 0,
+            percentage: Some(percentage),
+            ..StageCreate::default()
         };
         let change = RolloutUpdate {
             stages: Some(vec![stage(50), stage(100)]),

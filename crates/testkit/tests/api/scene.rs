@@ -102,12 +102,13 @@ impl Scene {
 
 /// A plan with these cumulative percentages; in doubt it waits for nobody.
 pub(crate) fn plan(firmware: &Firmware, percentages: &[u8]) -> RolloutCreate {
-    let stage = |percentage: &u8| StageCreate { name: None, percentage: *percentage, start_time: None, soak_ms: 0 };
+    let stage = |percentage: &u8| StageCreate { percentage: Some(*percentage), ..StageCreate::default() };
     RolloutCreate {
         name: format!("v{}", firmware.version),
         firmware_id: firmware.id,
         stages: percentages.iter().map(stage).collect(),
         target_groups: Vec::new(),
+        target_condition: None,
         success_threshold: Some(0.9),
         rollback_threshold: Some(0.6),
         min_sample: Some(2),

@@ -17,7 +17,7 @@ on_both_profiles! {
     async fn no_id_of_another_tenant_leads_anywhere(profile: Profile) {
         let scene = Scene::new(profile, 1).await;
         let (server, admin) = (&scene.server, &scene.admin);
-        let group = admin.create_group(&GroupWrite { name: "lab".into(), description: String::new(), parent_id: None }).await.unwrap();
+        let group = admin.create_group(&GroupWrite { name: "lab".into(), ..GroupWrite::default() }).await.unwrap();
         let rollout = scene.roll_out(&[100], |_| ()).await;
         let api_key = admin.create_api_key(&ApiKeyCreate { name: "ci".into(), ..ApiKeyCreate::default() }).await.unwrap();
         let enrolment = EnrolmentTokenCreate { name: "x".into(), device_type: None, max_uses: None, expires_at: None };
@@ -80,10 +80,10 @@ on_both_profiles! {
 
     async fn what_refers_to_another_tenants_things_is_refused(profile: Profile) {
         let scene = Scene::new(profile, 1).await;
-        let group = GroupWrite { name: "lab".into(), description: String::new(), parent_id: None };
+        let group = GroupWrite { name: "lab".into(), ..GroupWrite::default() };
         let group = scene.admin.create_group(&group).await.unwrap();
         let other = scene.server.add_tenant("other").await;
-        let theirs = GroupWrite { name: "lab".into(), description: String::new(), parent_id: None };
+        let theirs = GroupWrite { name: "lab".into(), ..GroupWrite::default() };
         let theirs = other.admin.create_group(&theirs).await.unwrap();
         assert_ne!(group.id, theirs.id, "the same name in both tenants");
         assert_refused!(other.admin.add_to_group(theirs.id, vec![scene.devices[0].id]).await, 422, "invalid");

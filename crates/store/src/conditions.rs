@@ -1,0 +1,66 @@
+//! What conditions add to a statement: text in the place of a mark, and values behind the statement's own parameters.
+
+use drover_rules::{Condition, ReadsTelemetry, SqlCondition, SqlValue};
+use drover_types::Timestamp;
+
+/// A condition that chooses devices at a moment.
+#[derive(Debug, Clone)]
+pub struct Selection {
+    condition: Condition,
+    now: Timestamp,
+}
+
+impl Selection {
+    /// Refuses what is not in the tables of devices.
+    pub fn new(condition: Condition, now: Timestamp) -> Result<Self, ReadsTelemetry> {
+        condition.sql(1, now)?;
+        Ok(Self { condition, now })
+    }
+}
+
+/// The values that were added to a statement, in the order of their placeholders.
+#[derive(Debug)]
+pub(crate) struct Added {
+    own: usize,
+    pub(crate) values: Vec<SqlValue>,
+}
+
+impl Added {
+    /// Placeholders go on behind the statement's `own` parameters.
+    pub(crate) const fn behind(own: usize) -> Self {
+        Self { own, values: Vec::new() }
+    }
+
+    /// The placeholder of a further value.
+    pub(crate) fn value(&mut self, value: SqlValue) -> String {
+        self.values.push(value);
+        format!("${}", self.own + self.values.len())
+    }
+
+    /// The condition over the alias `d` of `devices`: true or false, never NULL.
+    pub(crate) fn condition(&mut self, selection: &Selection) -> String {
+        let first = self.own + self.values.len() + 1;
+        let compiled = selection.condition.sql(first, selection.now);
+        let SqlCondition { text, binds } = compiled.expect("Selection::new refused what cannot be SQL");
+        self.values.extend(binds);
+        format!("({text})")
+    }
+}
+
+/// Binds what was added to a statement; its own parameters are bound before.
+macro_rules! bind_added {
+    ($query:expr, $added:expr) => {{
+        let mut query = $query;
+        for value in &$added.values {
+            query = match value {
+                drover_rules::SqlValue::Text(text) => query.bind(text.as_str()),
+                drover_rules::SqlValue::Number(number) => query.bind(*number),
+                drover_rules::SqlValue::Integer(integer) => query.bind(*integer),
+                drover_rules::SqlValue::Bytes(bytes) => query.bind(bytes.as_slice()),
+                drover_rules::SqlValue::Id(id) => query.bind(*id),
+            };
+        }
+        query
+    }};
+}
+pub(crate) use bind_added;

@@ -1,0 +1,229 @@
+//! Conditions in lists, counts, groups and targets.
+
+use drover_api::{
+    DeviceAttributesChange, DeviceCountFilter, DeviceFilter, DeviceUpdate, GroupWrite, Page, RolloutUpdate, StageCreate,
+};
+use drover_cli::ClientError;
+use drover_testkit::{Profile, answer, eventually, on_both_profiles, refused};
+use drover_types::{AttributeValue, DeviceId, GroupId, SessionState};
+use reqwest::Method;
+use serde_json::json;
+
+use crate::scene::{Scene, assert_refused, plan};
+
+async fn set(scene: &Scene, index: usize, name: &str, value: AttributeValue) {
+    let change = DeviceAttributesChange { set: [(name.to_owned(), value)].into(), unset: Vec::new() };
+    scene.admin.change_device_attributes(scene.devices[index].id, &change).await.unwrap();
+}
+
+/// Devices 1 and 2 are in the EU, 3 in the US, 4 nowhere; 2 and 3 are canaries; axles count the devices.
+pub(crate) async fn scattered(profile: Profile) -> Scene {
+    let scene = Scene::new(profile, 4).await;
+    for (index, region) in ["eu", "eu", "us"].iter().enumerate() {
+        set(&scene, index, "region", AttributeValue::Text((*region).to_owned())).await;
+    }
+    for index in [1, 2] {
+        scene.admin.add_device_tag(scene.devices[index].id, "canary").await.unwrap();
+    }
+    for (index, axles) in [1.0, 2.0, 3.0, 4.0].into_iter().enumerate() {
+        set(&scene, index, "axles", AttributeValue::Number(axles)).await;
+    }
+    scene
+}
+
+async fn listed(scene: &Scene, filter: &str) -> Vec<String> {
+    let filter = DeviceFilter { filter: Some(filter.to_owned()), ..DeviceFilter::default() };
+    names(scene.admin.devices(&filter, 100).await.unwrap())
+}
+
+fn names(page: Page<drover_api::Device>) -> Vec<String> {
+    let mut names: Vec<String> = page.items.into_iter().map(|device| device.hardware_id).collect();
+    names.sort();
+    names
+}
+
+fn dynamic(name: &str, condition: &str) -> GroupWrite {
+    GroupWrite { name: name.to_owned(), condition: Some(condition.to_owned()), ..GroupWrite::default() }
+}
+
+const SEEN: &str = "device.last_seen > now - duration(\"1h\")";
+const EU: &str = "device.attr.region == \"eu\"";
+
+on_both_profiles! {
+    async fn lists_and_counts_are_filtered_by_conditions(profile: Profile) {
+        let scene = scattered(profile).await;
+        for (condition, expected) in [
+            (EU, &["TRUCK-01", "TRUCK-02"][..]),
+            ("device.attr.region != \"eu\"", &["TRUCK-03", "TRUCK-04"]),
+            ("\"canary\" in device.tags && device.attr.axles > 2", &["TRUCK-03"]),
+            ("device.hardware_id in [\"TRUCK-01\", \"TRUCK-04\"]", &["TRUCK-01", "TRUCK-04"]),
+            ("device.version < semver(\"1.0.0\")", &[]),
+            ("has(device.attr.region) && !(\"canary\" in device.tags)", &["TRUCK-01"]),
+        ] {
+            assert_eq!(listed(&scene, condition).await, expected, "{condition}");
+            let filter = DeviceCountFilter { filter: Some(condition.to_owned()), ..DeviceCountFilter::default() };
+            let count = scene.admin.device_count(&filter).await.unwrap().count;
+            assert_eq!(count, expected.len() as u64, "{condition}");
+        }
+        let rsql = DeviceFilter { rsql: Some("attribute.region==eu;tag==canary".into()), ..DeviceFilter::default() };
+        assert_eq!(names(scene.admin.devices(&rsql, 100).await.unwrap()), ["TRUCK-02"]);
+        let all = scene.admin.device_count(&DeviceCountFilter::default()).await.unwrap().count;
+        assert_eq!(all, 4);
+        let other = scene.server.add_tenant("other").await;
+        assert_eq!(other.admin.device_count(&DeviceCountFilter::default()).await.unwrap().count, 0);
+    }
+
+    async fn filtered_pages_have_every_device_once(profile: Profile) {
+        let scene = scattered(profile).await;
+        let filter = "filter=device.attr.axles+%3E+1&limit=2";
+        let first: Page<drover_api::Device> =
+            answer(scene.server.admin_request(Method::GET, &format!("/api/v1/devices?{filter}"))).await.json();
+        let next = format!("/api/v1/devices?{filter}&cursor={}", first.next_cursor.clone().unwrap());
+        let last: Page<drover_api::Device> = answer(scene.server.admin_request(Method::GET, &next)).await.json();
+        assert_eq!((first.items.len(), last.items.len(), last.next_cursor.clone()), (2, 1, None));
+        let all: Vec<_> = first.items.into_iter().chain(last.items).map(|device| device.hardware_id).collect();
+        assert_eq!(all, ["TRUCK-04", "TRUCK-03", "TRUCK-02"]);
+    }
+
+    async fn a_wrong_condition_says_where(profile: Profile) {
+        let scene = Scene::new(profile, 0).await;
+        for (condition, message) in [
+            ("device.typ == \"x\"", "did you mean device.type?"),
+            ("device.attr.region ==", "line 1, column"),
+            ("telemetry.battery > 40", "conditions on telemetry cannot select devices yet"),
+            ("\"nowhere\" in device.groups", "there is no group \"nowhere\""),
+        ] {
+            let filter = DeviceFilter { filter: Some(condition.to_owned()), ..DeviceFilter::default() };
+            let refusal = scene.admin.devices(&filter, 9).await.unwrap_err();
+            let ClientError::Problem(problem) = refusal else { panic!("{refusal}") };
+            assert_eq!((problem.status, problem.errors[0].field.as_str()), (422, "filter"));
+            assert!(problem.errors[0].message.contains(message), "{}", problem.errors[0].message);
+        }
+        let both = scene.server.admin_request(Method::GET, "/api/v1/devices?filter=true&rsql=type==x");
+        refused(both, 422, "invalid").await;
+        assert_refused!(scene.admin.create_group(&dynamic("x", "device.typ == 1")).await, 422, "invalid");
+    }
+
+    async fn a_dynamic_group_has_whoever_its_condition_says(profile: Profile) {
+        let scene = scattered(profile).await;
+        let admin = &scene.admin;
+        let eu = admin.create_group(&dynamic("eu", EU)).await.unwrap();
+        assert_eq!((eu.condition.as_deref(), eu.device_count), (Some(EU), Some(2)));
+        assert_eq!(names(admin.group_devices(eu.id, 100).await.unwrap()), ["TRUCK-01", "TRUCK-02"]);
+        let by_group = DeviceFilter { group_id: Some(eu.id), ..DeviceFilter::default() };
+        assert_eq!(names(admin.devices(&by_group, 100).await.unwrap()), ["TRUCK-01", "TRUCK-02"]);
+        set(&scene, 3, "region", AttributeValue::Text("eu".into())).await;
+        assert_eq!(admin.group(eu.id).await.unwrap().device_count, Some(3), "asked anew each time");
+        let in_list = admin.groups(10).await.unwrap().items;
+        assert_eq!((in_list[0].device_count, in_list[0].condition.is_some()), (None, true));
+
+        let ids: Vec<DeviceId> = scene.devices.iter().map(|device| device.id).collect();
+        assert_refused!(admin.add_to_group(eu.id, vec![ids[2]]).await, 409, "group_is_dynamic");
+        assert_refused!(admin.remove_from_group(eu.id, ids[0]).await, 409, "group_is_dynamic");
+        let into = DeviceUpdate { group_ids: Some(vec![eu.id]), metadata: None };
+        assert_refused!(admin.update_device(ids[2], &into).await, 422, "invalid");
+
+        let renamed = GroupWrite { name: "europe".into(), ..GroupWrite::default() };
+        let kept = admin.update_group(eu.id, &renamed).await.unwrap();
+        assert_eq!((kept.name.as_str(), kept.condition.as_deref()), ("europe", Some(EU)), "left out, it stays");
+        let us = admin.update_group(eu.id, &dynamic("us", "device.attr.region == \"us\"")).await.unwrap();
+        assert_eq!(us.device_count, Some(1));
+        admin.delete_group(eu.id).await.unwrap();
+    }
+
+    async fn a_group_stays_static_or_dynamic_and_depends_on_no_dynamic_one(profile: Profile) {
+        let scene = scattered(profile).await;
+        let admin = &scene.admin;
+        let lab = admin.create_group(&GroupWrite { name: "lab".into(), ..GroupWrite::default() }).await.unwrap();
+        admin.add_to_group(lab.id, vec![scene.devices[0].id, scene.devices[2].id]).await.unwrap();
+        assert_refused!(admin.update_group(lab.id, &dynamic("lab", EU)).await, 409, "group_is_static");
+        assert_eq!(names(admin.group_devices(lab.id, 9).await.unwrap()), ["TRUCK-01", "TRUCK-03"]);
+        let both = format!("\"lab\" in device.groups && {EU}");
+        let nested = admin.create_group(&dynamic("eu-lab", &both)).await.unwrap();
+        assert_eq!(names(admin.group_devices(nested.id, 9).await.unwrap()), ["TRUCK-01"]);
+        let deeper = dynamic("deeper", "\"eu-lab\" in device.groups");
+        assert_refused!(admin.create_group(&deeper).await, 422, "invalid");
+        let nobody: GroupId = "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b".parse().unwrap();
+        assert_refused!(admin.group_devices(nobody, 9).await, 404, "not_found");
+    }
+
+    async fn a_rollout_takes_who_is_in_its_groups_and_matches_its_condition(profile: Profile) {
+        let scene = scattered(profile).await;
+        let canaries = scene.admin.create_group(&dynamic("canaries", "\"canary\" in device.tags")).await.unwrap();
+        let rollout = scene
+            .roll_out(&[100], |plan| {
+                plan.target_groups = vec![canaries.id];
+                plan.target_condition = Some(EU.to_owned());
+            })
+            .await;
+        assert_eq!(rollout.target_condition.as_deref(), Some(EU));
+        let told: Vec<_> = scene.offers().await.iter().map(|(device, _)| device.hardware_id.clone()).collect();
+        assert_eq!(told, ["TRUCK-02"]);
+        assert_refused!(scene.admin.delete_group(canaries.id).await, 409, "group_in_use");
+    }
+
+    async fn a_stage_takes_all_that_match_its_condition(profile: Profile) {
+        let scene = scattered(profile).await;
+        let firmware = scene.publish("1.1.0", 2).await;
+        let canaries = StageCreate { condition: Some("\"canary\" in device.tags".into()), ..StageCreate::default() };
+        let rollout = scene.start(&firmware, &[75, 100], |plan| plan.stages.insert(0, canaries)).await;
+        assert_eq!((rollout.stages[0].percentage, rollout.stages[0].counts.pending), (None, 2));
+        for (device, offer) in scene.offers().await {
+            device.install(&offer).await;
+        }
+        // 75 % of four are three; two of them the canaries were.
+        assert_eq!(scene.running(rollout.id, 1).await.stages[1].counts.pending, 1);
+        for (device, offer) in scene.offers().await {
+            device.install(&offer).await;
+        }
+        assert_eq!(scene.running(rollout.id, 2).await.stages[2].counts.pending, 1);
+    }
+
+    async fn what_does_not_hold_any_more_is_skipped_with_the_reason(profile: Profile) {
+        let scene = scattered(profile).await;
+        let seen = format!("{EU} && {SEEN}");
+        for device in &scene.devices {
+            device.heartbeat(Vec::new()).await;
+        }
+        // Signs of life reach the database in batches.
+        let all = DeviceCountFilter { filter: Some(SEEN.into()), ..DeviceCountFilter::default() };
+        eventually("signs of life to be written", async || {
+            (scene.admin.device_count(&all).await.unwrap().count == 4).then_some(())
+        })
+        .await;
+        let rollout = scene.roll_out(&[100], |plan| plan.target_condition = Some(seen)).await;
+        assert_eq!(rollout.counts.pending, 2);
+        set(&scene, 0, "region", AttributeValue::Text("us".into())).await;
+        assert_eq!(scene.offers().await.len(), 1, "one has left the target");
+        let sessions = scene.sessions(rollout.id).await;
+        let skipped = sessions.iter().find(|session| session.hardware_id == "TRUCK-01").unwrap();
+        assert_eq!((skipped.state, skipped.failure_code.as_deref()), (SessionState::Skipped, Some("condition")));
+    }
+
+    async fn a_drafts_condition_is_checked_changed_and_removed(profile: Profile) {
+        let scene = scattered(profile).await;
+        let firmware = scene.publish("1.1.0", 2).await;
+        let draft = scene.draft(&firmware, &[100], |plan| plan.target_condition = Some(EU.to_owned())).await;
+        let change = |text: &str| RolloutUpdate { target_condition: Some(text.to_owned()), ..RolloutUpdate::default() };
+        assert_refused!(scene.admin.update_rollout(draft.id, &change("device.typ")).await, 422, "invalid");
+        let us = scene.admin.update_rollout(draft.id, &change("device.attr.region == \"us\"")).await.unwrap();
+        assert_eq!(us.target_condition.as_deref(), Some("device.attr.region == \"us\""));
+        let renamed = RolloutUpdate { name: Some("x".into()), ..RolloutUpdate::default() };
+        assert!(scene.admin.update_rollout(draft.id, &renamed).await.unwrap().target_condition.is_some());
+        assert_eq!(scene.admin.update_rollout(draft.id, &change("")).await.unwrap().target_condition, None);
+        scene.admin.start_rollout(draft.id).await.unwrap();
+        assert_refused!(scene.admin.update_rollout(draft.id, &change(EU)).await, 409, "rollout_started");
+
+        for (field, value) in [
+            ("target_condition", json!("device.typ")),
+            ("stages", json!([{ "condition": "device.typ" }, { "percentage": 100 }])),
+            ("stages", json!([{ "condition": "true", "percentage": 10 }, { "percentage": 100 }])),
+            ("stages", json!([{ "percentage": 10 }, { "condition": "true" }])),
+            ("stages", json!([{}])),
+        ] {
+            let mut body = serde_json::to_value(plan(&firmware, &[100])).unwrap();
+            body[field] = value;
+            refused(scene.server.admin_request(Method::POST, "/api/v1/rollouts").json(&body), 422, "invalid").await;
+        }
+    }
+}
