@@ -72,6 +72,8 @@ const WITHOUT_ENTRY: &[(&str, &str)] = &[
     ("device_status", "of a device: its transitions are events"),
     ("heartbeat", "of a device: a sign of life"),
     ("presign", "changes nothing"),
+    ("rollout_preview", "changes nothing"),
+    ("rollout_preview_excluded", "changes nothing"),
     ("status_report", "of a device: its transitions are events"),
     ("upload_part_done", "bytes without a name: beginning and completing the upload are recorded"),
     ("upload_part_put", "bytes without a name: beginning and completing the upload are recorded"),
