@@ -12,6 +12,7 @@ use ipnet::IpNet;
 use crate::audit::Entry;
 use crate::auth::is_past;
 use crate::context::new_id;
+use crate::grants::check_static;
 use crate::idempotency::{Created, secret_shown_once};
 use crate::page::Paging;
 use crate::{Actor, App, Caller, Credential, CredentialKind, Error, IdempotencyKey, Result, validate};
@@ -40,10 +41,8 @@ impl App {
         validate::text("name", &body.name, 100)?;
         let now = self.now();
         check_limits(caller, &body)?;
-        if let Some(group) = body.group_id
-            && groups::get(&self.db, tenant, group).await?.is_none()
-        {
-            return Err(Error::field("group_id", format!("there is no group {group}")));
+        if let Some(group) = body.group_id {
+            check_static("group_id", group, groups::get(&self.db, tenant, group).await?)?;
         }
         if is_past(body.expires_at, now) {
             return Err(Error::field("expires_at", "must lie ahead"));

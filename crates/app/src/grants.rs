@@ -3,8 +3,9 @@
 use drover_api::{Grant, GrantCreate};
 use drover_db::{Conn, Tx};
 use drover_store::grants::{self, GrantRow, Without};
-use drover_store::{groups, tenants};
-use drover_types::{ErrorKind, GrantId, Permission, TenantId, UserId};
+use drover_store::groups::{self, GroupRow};
+use drover_store::tenants;
+use drover_types::{ErrorKind, GrantId, GroupId, Permission, TenantId, UserId};
 
 use crate::audit::Entry;
 use crate::context::new_id;
@@ -137,12 +138,19 @@ async fn check_scope(tx: &mut Tx, tenant: TenantId, grant: &GrantRow) -> Result<
     if !tenants::is_within(&mut *tx, tenant, there).await? {
         return Err(Error::field("scope.tenant_id", format!("there is no tenant {there} below this one")));
     }
-    if let Some(group) = grant.group_id
-        && groups::get(tx, there, group).await?.is_none()
-    {
-        return Err(Error::field("scope.group_id", format!("there is no group {group}")));
+    let Some(group) = grant.group_id else { return Ok(()) };
+    check_static("scope.group_id", group, groups::get(tx, there, group).await?)
+}
+
+/// Rights hold over a static group: a condition would let whoever sets attributes say how far they go.
+pub(crate) fn check_static(field: &str, group: GroupId, found: Option<GroupRow>) -> Result<()> {
+    match found {
+        None => Err(Error::field(field, format!("there is no group {group}"))),
+        Some(row) if row.condition.is_some() => {
+            Err(Error::field(field, "rights cannot be limited to a dynamic group; name a static one"))
+        }
+        Some(_) => Ok(()),
     }
-    Ok(())
 }
 
 /// That a grant was given.

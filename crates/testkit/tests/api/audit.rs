@@ -356,7 +356,7 @@ async fn rollouts(operator: &mut Operator<'_>, scene: &Scene) {
     // Nothing happens by itself before its time has come.
     let later: Timestamp = "2100-01-01T00:00:00Z".parse().unwrap();
     let mut body = plan(&scene.first, &[100]);
-    body.stages = vec![StageCreate { name: None, percentage: 100, start_time: Some(later), soak_ms: 0 }];
+    body.stages = vec![StageCreate { percentage: Some(100), start_time: Some(later), ..StageCreate::default() }];
     let body = serde_json::to_value(&body).unwrap();
     let id = operator.create("rollout_create", "/api/v1/rollouts", body, "/api/v1/rollouts").await;
     let path = format!("/api/v1/rollouts/{id}");

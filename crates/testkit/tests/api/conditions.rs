@@ -3,11 +3,11 @@
 use drover_api::{
     DeviceAttributesChange, DeviceCountFilter, DeviceFilter, DeviceUpdate, GroupWrite, Page, RolloutUpdate, StageCreate,
 };
-use drover_cli::ClientError;
+use drover_cli::{Client, ClientError};
 use drover_testkit::{Profile, answer, eventually, on_both_profiles, refused};
 use drover_types::{AttributeValue, DeviceId, GroupId, SessionState};
 use reqwest::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::scene::{Scene, assert_refused, plan};
 
@@ -44,6 +44,22 @@ fn names(page: Page<drover_api::Device>) -> Vec<String> {
 
 fn dynamic(name: &str, condition: &str) -> GroupWrite {
     GroupWrite { name: name.to_owned(), condition: Some(condition.to_owned()), ..GroupWrite::default() }
+}
+
+/// The client of a new user who has this role over one group only.
+pub(crate) async fn over_group(scene: &Scene, role: &str, group: GroupId) -> Client {
+    let post = async |path: &str, body: Value| -> Value {
+        let made = answer(scene.server.admin_request(Method::POST, &format!("/api/v1/{path}")).json(&body)).await;
+        assert_eq!(made.status, 201, "{path}: {}", made.text());
+        made.json()
+    };
+    let password = "correct horse battery";
+    let user = post("users", json!({ "username": "anna", "password": password })).await;
+    let grants = format!("users/{}/grants", user["user"]["id"].as_str().unwrap());
+    post(&grants, json!({ "role": role, "scope": { "group_id": group } })).await;
+    let body = json!({ "tenant": "default", "username": "anna", "password": password });
+    let reply = answer(scene.server.request(Method::POST, "/api/v1/auth/login").json(&body)).await;
+    scene.server.stranger().with_token(reply.json::<Value>()["token"].as_str().unwrap())
 }
 
 const SEEN: &str = "device.last_seen > now - duration(\"1h\")";
@@ -145,6 +161,46 @@ on_both_profiles! {
         assert_refused!(admin.create_group(&deeper).await, 422, "invalid");
         let nobody: GroupId = "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b".parse().unwrap();
         assert_refused!(admin.group_devices(nobody, 9).await, 404, "not_found");
+    }
+
+    async fn rights_over_a_group_show_and_count_no_more(profile: Profile) {
+        let scene = scattered(profile).await;
+        let admin = &scene.admin;
+        let lab = admin.create_group(&GroupWrite { name: "lab".into(), ..GroupWrite::default() }).await.unwrap();
+        let secret = admin.create_group(&GroupWrite { name: "secret".into(), ..GroupWrite::default() }).await.unwrap();
+        for group in [lab.id, secret.id] {
+            admin.add_to_group(group, vec![scene.devices[0].id]).await.unwrap();
+        }
+        let eu = admin.create_group(&dynamic("eu", EU)).await.unwrap();
+        let anna = over_group(&scene, "fleet-admin", lab.id).await;
+        let mine = DeviceCountFilter { filter: Some(EU.into()), ..DeviceCountFilter::default() };
+        assert_eq!((anna.device_count(&mine).await.unwrap().count, admin.device_count(&mine).await.unwrap().count), (1, 2));
+        let found = DeviceFilter { filter: Some("true".into()), ..DeviceFilter::default() };
+        assert_eq!(names(anna.devices(&found, 9).await.unwrap()), ["TRUCK-01"]);
+        let hidden = DeviceFilter { filter: Some("\"secret\" in device.groups".into()), ..DeviceFilter::default() };
+        assert_refused!(anna.devices(&hidden, 9).await, 422, "invalid");
+        // Whoever says what a condition is says how far it goes: that takes the whole tenant.
+        assert_refused!(anna.group(eu.id).await, 404, "not_found");
+        assert_refused!(anna.group_devices(eu.id, 9).await, 404, "not_found");
+        assert_refused!(anna.create_group(&dynamic("mine", "true")).await, 422, "invalid");
+        let below = GroupWrite { parent_id: Some(lab.id), ..dynamic("below", "true") };
+        assert_refused!(anna.create_group(&below).await, 422, "invalid");
+        assert_refused!(admin.create_group(&below).await, 422, "invalid");
+        let firmware = scene.publish("1.1.0", 2).await;
+        for groups in [Vec::new(), vec![eu.id], vec![secret.id]] {
+            let mut body = plan(&firmware, &[100]);
+            body.target_groups = groups;
+            assert_refused!(anna.preview_rollout(&body).await, 422, "invalid");
+        }
+        let mut body = plan(&firmware, &[100]);
+        body.target_groups = vec![lab.id];
+        let preview = anna.preview_rollout(&body).await.unwrap();
+        assert_eq!((preview.devices, preview.excluded.len()), (1, 0), "who is out of reach is not even left out");
+        let grant = json!({ "role": "viewer", "scope": { "group_id": eu.id } });
+        let users: Value = answer(scene.server.admin_request(Method::GET, "/api/v1/users")).await.json();
+        let anna = users["items"].as_array().unwrap().iter().find(|user| user["username"] == "anna").unwrap();
+        let path = format!("/api/v1/users/{}/grants", anna["id"].as_str().unwrap());
+        refused(scene.server.admin_request(Method::POST, &path).json(&grant), 422, "invalid").await;
     }
 
     async fn a_rollout_takes_who_is_in_its_groups_and_matches_its_condition(profile: Profile) {
