@@ -13,8 +13,7 @@ use drover_store::rollouts::{self, RolloutRow};
 use drover_store::update_sessions::{self, Move};
 use drover_store::{artifacts, counters, device_components, firmware, stages, targets};
 use drover_types::{
-    DeviceId, FailureClass, FirmwareId, RolloutKind, RolloutState, SessionState, StageState, TenantId,
-    Timestamp,
+    DeviceId, FailureClass, FirmwareId, RolloutKind, RolloutState, SessionState, StageState, TenantId, Timestamp,
 };
 
 use crate::error::retry;

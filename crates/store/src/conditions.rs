@@ -3,6 +3,13 @@
 use drover_rules::{Condition, ReadsTelemetry, SqlCondition, SqlValue};
 use drover_types::Timestamp;
 
+/// In a WHERE: what the target of a rollout asks for.
+pub(crate) const TARGET: &str = "/*target*/";
+/// In a CASE: who is outside of the target.
+pub(crate) const OUTSIDE: &str = "/*outside*/";
+/// In a WHERE: what a list asks for.
+pub(crate) const CONDITIONS: &str = "/*conditions*/";
+
 /// A condition that chooses devices at a moment.
 #[derive(Debug, Clone)]
 pub struct Selection {

@@ -3,7 +3,7 @@
 use drover_db::{Conn, Tx, run};
 use drover_types::{DeviceId, DeviceStatus, EnrolmentTokenId, GroupId, TenantId, Timestamp};
 
-use crate::conditions::{Added, Selection, bind_added};
+use crate::conditions::{Added, CONDITIONS, Selection, bind_added};
 use crate::{Reach, Result, statements};
 
 /// Devices of a list; conditions stand in the place of the mark.
@@ -100,7 +100,7 @@ impl Filter {
     /// The statement with the conditions in the place of its mark.
     fn narrow(&self, sql: &str, added: &mut Added) -> String {
         let conditions = self.conditions.iter().map(|condition| format!("AND {} ", added.condition(condition)));
-        sql.replace("/*conditions*/", &conditions.collect::<String>())
+        sql.replace(CONDITIONS, &conditions.collect::<String>())
     }
 }
 

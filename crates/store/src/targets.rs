@@ -7,7 +7,7 @@ use drover_db::{Conn, Tx, run};
 use drover_rules::SqlValue;
 use drover_types::{ComponentName, DeviceId, Exclusion, FirmwareId, GroupId, RolloutId, TenantId, Timestamp, Version};
 
-use crate::conditions::{Added, Selection, bind_added};
+use crate::conditions::{Added, OUTSIDE, Selection, TARGET, bind_added};
 use crate::{Reach, Result, statements};
 
 /// What the component of the target runs.
@@ -209,14 +209,14 @@ impl Target {
             terms.push(format!("({turned} > {place} OR ({turned} = {place} AND d.id > {device}))"));
         }
         let terms: String = terms.iter().map(|term| format!("AND CASE WHEN {term} THEN 1 ELSE 0 END = 1 ")).collect();
-        sql.replace("/*target*/", &terms)
+        sql.replace(TARGET, &terms)
     }
 
     /// A statement of `reason!` with the target in the place of its marks.
     fn reason(&self, sql: &str, added: &mut Added) -> String {
         let terms = self.terms(added).into_iter();
         let outside: String = terms.map(|(reason, term)| format!("WHEN NOT {term} THEN '{reason}' ")).collect();
-        sql.replace("/*outside*/", &outside)
+        sql.replace(OUTSIDE, &outside)
     }
 
     /// A rollout that is not there has no sessions.

@@ -40,7 +40,7 @@ async fn fleet(acme: Scope<'_>, dice: &mut Dice, releases: &[FirmwareRow]) -> Ve
     let mut members = Vec::new();
     for n in 0..DEVICES {
         let device_type = *dice.of(&["robot", "robot", "robot", "car"]);
-        let bucket = i64::try_from(dice.below(40)).unwrap() * 1_700;
+        let bucket = i64::try_from(dice.below(40)).unwrap() * 1_600;
         let device = acme.device_of_type(1_000 + n, device_type, bucket).await;
         match dice.below(4) {
             0 => {}
