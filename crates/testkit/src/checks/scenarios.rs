@@ -164,7 +164,7 @@ impl<'o> Bench<'o> {
     }
 
     async fn with_some_offers(&self) -> Measured {
-        let group = GroupWrite { name: "one percent".to_owned(), description: String::new(), parent_id: None };
+        let group = GroupWrite { name: "one percent".to_owned(), ..GroupWrite::default() };
         let group = self.admin.create_group(&group).await.expect("the group is created").id;
         self.fleet.group(self.db.db(), group, 100).await;
         let rollout = self.rollout(&[100], vec![group], None).await;
@@ -181,12 +181,13 @@ impl<'o> Bench<'o> {
     }
 
     async fn rollout(&self, shares: &[u8], groups: Vec<GroupId>, max_in_flight: Option<u32>) -> RolloutId {
-        let stage = |share: &u8| StageCreate { name: None, percentage: *share, start_time: None, soak_ms: 0 };
+        let stage = |share: &u8| StageCreate { percentage: Some(*share), ..StageCreate::default() };
         let plan = RolloutCreate {
             name: "bench".to_owned(),
             firmware_id: self.firmware.id,
             stages: shares.iter().map(stage).collect(),
             target_groups: groups,
+            target_condition: None,
             success_threshold: None,
             rollback_threshold: None,
             min_sample: None,
