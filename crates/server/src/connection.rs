@@ -125,7 +125,9 @@ impl Connections {
         if let Some(overdue) = overdue {
             tracing::debug!(%peer, ?overdue, "closing a connection that does not move");
         }
-        if overdue == Some(Overdue::Stalled) {
+        let never_asked = matches!(activity.rest(), Some((false, _)));
+        // Nothing is owed to whoever never asked for anything; and a place that is needed is needed now.
+        if never_asked || overdue == Some(Overdue::Stalled) {
             return;
         }
         connection.as_mut().graceful_shutdown();
