@@ -179,7 +179,7 @@ impl Server {
 
     /// Goes on there with the data folder of before.
     pub(crate) async fn go_on_at(self, target: Moving) -> Self {
-        let mut server = Self::run(&self.folder, target.0).await;
+        let mut server = Self::run(&self.folder, target.0, "127.0.0.1:0").await;
         self.password.clone_into(&mut server.password);
         server
     }
@@ -204,12 +204,6 @@ impl Server {
         let (process, output) = spawn(&self.folder, &self.arguments);
         self.process = process;
         until("the restarted server's address", async || field(&output, "serves ")).await;
-    }
-
-    /// `kill -9`.
-    pub(crate) fn kill(&mut self) {
-        self.process.kill().expect("the server runs");
-        self.process.wait().expect("the server ended");
     }
 
     /// Host and port.

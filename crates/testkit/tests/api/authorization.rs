@@ -73,6 +73,7 @@ impl World {
         tokens.push(Some(server.add_tenant("other").await.token));
         tokens.push(Some(scene.devices[0].token.clone()));
 
+        scene.admin.add_device_tag(scene.devices[0].id, "x").await.expect("the tag is added");
         let draft: RolloutId = scene.draft(&scene.first, &[100], |_| {}).await.id;
         let list = async |path: &str| -> String {
             let page = answer(server.admin_request(Method::GET, &format!("/api/v1/{path}"))).await;
@@ -100,6 +101,7 @@ impl World {
         let path = operation.path.replace("{id}", id).replace("{device_id}", &self.ids["devices"]);
         let parts = path.split('/').map(|part| match part {
             part if part.starts_with('{') && part.ends_with("id}") => unknown,
+            "{number}" => "1",
             part if part.starts_with('{') => "x",
             part => part,
         });

@@ -53,7 +53,6 @@ pub(crate) fn fair_body(operation: &Operation) -> Option<Value> {
         "device_attributes_change" | "device_update" | "rollout_update" | "rollout_rollback" => json!({}),
         "device_status" | "heartbeat" => json!({ "components": [] }),
         "firmware_create" => json!({ "manifest": "", "manifest_bundle": "", "artifacts": [] }),
-        "group_move" => json!({ "parent_id": null }),
         "group_add" => json!({ "device_ids": [id] }),
         "rollout_create" | "rollout_preview" | "rollout_preview_excluded" => {
             json!({ "name": "x", "firmware_id": id, "stages": [{ "percentage": 100 }] })

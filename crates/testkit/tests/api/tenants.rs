@@ -13,6 +13,12 @@ async fn stored(server: &TestServer, token: &str, name: &str, bytes: &'static st
     assert_eq!(answered.status, 201, "{}", answered.text());
 }
 
+/// The id of the first thing in a list of the first tenant.
+async fn first_listed(server: &TestServer, list: &str) -> String {
+    let page = answer(server.admin_request(Method::GET, &format!("/api/v1/{list}"))).await;
+    page.json::<serde_json::Value>()["items"][0]["id"].as_str().expect("an id").to_owned()
+}
+
 on_both_profiles! {
     async fn no_id_of_another_tenant_leads_anywhere(profile: Profile) {
         let scene = Scene::new(profile, 1).await;
@@ -34,6 +40,9 @@ on_both_profiles! {
             ("/enrolment-tokens/", enrolment.enrolment_token.id.to_string()),
             ("/uploads/", upload.id.to_string()),
             ("/release-keys/", release_key.id.to_string()),
+            ("/tenants/", admin.whoami().await.unwrap().tenant_id.to_string()),
+            ("/users/", first_listed(server, "users").await),
+            ("/logins/", first_listed(server, "auth/logins").await),
         ];
         let other = server.add_tenant("other").await;
         let mut checked = 0;
@@ -45,6 +54,7 @@ on_both_profiles! {
             let (_, id) = ids.iter().find(|(part, _)| operation.path.contains(part)).expect("an id for each noun");
             let path = operation.path.replace("{id}", id).replace("{device_id}", &device.to_string());
             let path = path.replace("{name}", "app.bin").replace("{number}", "1").replace("{tag}", "x");
+            let path = path.replace("{grant_id}", &device.to_string());
             let request = server.request(operation.method.clone(), &path).bearer_auth(&other.token);
             let request = match crate::openapi::fair_body(&operation) {
                 Some(body) => request.json(&body),
