@@ -155,7 +155,7 @@ start() {
             -master.port="$MASTER_PORT" -volume.port="$VOLUME_PORT" -filer -filer.port="$FILER_PORT" \
             -filer.localSocket="$dir/filer.sock" -s3 -s3.port="$S3_PORT" -s3.config="$dir/s3.json" \
             -s3.localSocket="$dir/s3.sock" -s3.port.iceberg=0 -s3.port.lance=0 -s3.autoCreateBucket=false \
-            -master.volumeSizeLimitMB=1024 -volume.max=100 -volume.minFreeSpace=1 \
+            -master.volumeSizeLimitMB=1024 -volume.max=100 -volume.minFreeSpace=512MiB \
             </dev/null >"$dir/server.log" 2>&1 &
         pid=$!
         echo "$pid" >"$dir/pid"
