@@ -54,7 +54,7 @@ impl App {
             name: body.name,
             secret_sha256: credential.secret_sha256(),
             user_id: Some(user),
-            scopes: body.scopes.as_deref().map(|scopes| joined(scopes)),
+            scopes: body.scopes.as_deref().map(joined),
             group_id: body.group_id,
             addresses: (!body.addresses.is_empty()).then(|| joined(&body.addresses)),
             created_at: now,

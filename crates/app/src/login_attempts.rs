@@ -91,7 +91,7 @@ impl LoginAttempts {
         }
         for key in [attempt.pair, attempt.network, attempt.account] {
             self.counts.entry(key).and_upsert_with(|entry| {
-                let before = entry.map(|entry| entry.into_value()).filter(|count| !is_old(*count, now));
+                let before = entry.map(moka::Entry::into_value).filter(|count| !is_old(*count, now));
                 Count { failures: before.map_or(0, |count| count.failures).saturating_add(1), last: now }
             });
         }
@@ -99,6 +99,7 @@ impl LoginAttempts {
     }
 
     /// The password was right: what this network failed at this account is forgotten, and the rest does not count it.
+    #[expect(clippy::needless_pass_by_value, reason = "an attempt succeeds once")]
     pub(crate) fn succeeded(&self, attempt: Attempt) {
         self.counts.invalidate(&attempt.pair);
         for key in [attempt.network, attempt.account] {
@@ -142,6 +143,7 @@ mod tests {
         Timestamp::from_micros(0).plus(Duration::from_secs(1_000_000 + seconds))
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "as it is passed")]
     fn address(n: u32) -> Option<IpAddr> {
         Some(IpAddr::from(n.to_be_bytes()))
     }

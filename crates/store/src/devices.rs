@@ -161,7 +161,7 @@ pub async fn page(
         let query = sqlx::query_as(sqlx::AssertSqlSafe(sql));
         let query = bind_filter!(query, tenant, filter).bind(filter.after).bind(limit);
         let query = bind_added!(query, added);
-        reach.ids().into_iter().fold(query, |query, id| query.bind(id)).fetch_all(c).await
+        reach.ids().into_iter().fold(query, sqlx::query::QueryAs::bind).fetch_all(c).await
     })
 }
 
@@ -172,7 +172,7 @@ pub async fn count(conn: impl Into<Conn<'_>>, tenant: TenantId, reach: &Reach, f
     run!(conn, |c| {
         let query = bind_filter!(sqlx::query_scalar(sqlx::AssertSqlSafe(sql)), tenant, filter);
         let query = bind_added!(query, added);
-        reach.ids().into_iter().fold(query, |query, id| query.bind(id)).fetch_one(c).await
+        reach.ids().into_iter().fold(query, sqlx::query::QueryScalar::bind).fetch_one(c).await
     })
 }
 

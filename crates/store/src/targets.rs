@@ -208,15 +208,16 @@ impl Target {
             let device = added.value(SqlValue::Id(device.0));
             terms.push(format!("({turned} > {place} OR ({turned} = {place} AND d.id > {device}))"));
         }
-        let terms: String = terms.iter().map(|term| format!("AND CASE WHEN {term} THEN 1 ELSE 0 END = 1 ")).collect();
-        sql.replace(TARGET, &terms)
+        let terms: Vec<String> =
+            terms.iter().map(|term| format!("AND CASE WHEN {term} THEN 1 ELSE 0 END = 1 ")).collect();
+        sql.replace(TARGET, &terms.concat())
     }
 
     /// A statement of `reason!` with the target in the place of its marks.
     fn reason(&self, sql: &str, added: &mut Added) -> String {
         let terms = self.terms(added).into_iter();
-        let outside: String = terms.map(|(reason, term)| format!("WHEN NOT {term} THEN '{reason}' ")).collect();
-        sql.replace(OUTSIDE, &outside)
+        let outside: Vec<String> = terms.map(|(reason, term)| format!("WHEN NOT {term} THEN '{reason}' ")).collect();
+        sql.replace(OUTSIDE, &outside.concat())
     }
 
     /// A rollout that is not there has no sessions.
@@ -394,7 +395,7 @@ pub async fn reasons(conn: impl Into<Conn<'_>>, target: &Target, reach: &Reach) 
     let sql = reach.limit(&target.reason(REASONS, &mut added));
     run!(conn, |c| {
         let query = bind_target!(sqlx::query_as(sqlx::AssertSqlSafe(sql)), target);
-        reach.ids().into_iter().fold(bind_added!(query, added), |query, id| query.bind(id)).fetch_all(c).await
+        reach.ids().into_iter().fold(bind_added!(query, added), sqlx::query::QueryAs::bind).fetch_all(c).await
     })
 }
 
@@ -419,7 +420,7 @@ async fn shares(
     let sql = reach.limit(&target.reason(sql, &mut added));
     run!(conn, |c| {
         let query = bind_target!(sqlx::query_as(sqlx::AssertSqlSafe(sql)), target).bind(limit);
-        reach.ids().into_iter().fold(bind_added!(query, added), |query, id| query.bind(id)).fetch_all(c).await
+        reach.ids().into_iter().fold(bind_added!(query, added), sqlx::query::QueryAs::bind).fetch_all(c).await
     })
 }
 
@@ -436,6 +437,6 @@ pub async fn excluded(
     let sql = reach.limit(&target.reason(EXCLUDED, &mut added));
     run!(conn, |c| {
         let query = bind_target!(sqlx::query_as(sqlx::AssertSqlSafe(sql)), target).bind(after).bind(reason).bind(limit);
-        reach.ids().into_iter().fold(bind_added!(query, added), |query, id| query.bind(id)).fetch_all(c).await
+        reach.ids().into_iter().fold(bind_added!(query, added), sqlx::query::QueryAs::bind).fetch_all(c).await
     })
 }

@@ -46,7 +46,7 @@ pub struct FilterArgs {
     /// Only by the user, API key or device with this id
     #[arg(long, value_name = "ID")]
     actor_id: Option<Uuid>,
-    /// Only by this kind of actor: user, api_key, host or system
+    /// Only by this kind of actor: user, `api_key`, host or system
     #[arg(long, value_name = "KIND")]
     actor_kind: Option<ActorKind>,
     /// Only this action, for instance rollout.pause

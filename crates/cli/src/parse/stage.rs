@@ -27,16 +27,15 @@ fn parse(text: &str) -> Option<StageCreate> {
         Some((before, condition)) if before.is_empty() || before.ends_with([',', ':']) => (before, Some(condition)),
         _ => (text, None),
     };
-    let (percentage, options) = match condition {
-        Some(_) => (None, rest),
-        None => {
-            let (share, options) = rest.split_once(':').unwrap_or((rest, ""));
-            let percentage: u8 = share.strip_suffix('%').unwrap_or(share).parse().ok()?;
-            if !(1..=100).contains(&percentage) {
-                return None;
-            }
-            (Some(percentage), options)
+    let (percentage, options) = if condition.is_some() {
+        (None, rest)
+    } else {
+        let (share, options) = rest.split_once(':').unwrap_or((rest, ""));
+        let percentage: u8 = share.strip_suffix('%').unwrap_or(share).parse().ok()?;
+        if !(1..=100).contains(&percentage) {
+            return None;
         }
+        (Some(percentage), options)
     };
     let mut stage = StageCreate { percentage, condition: condition.map(str::to_owned), ..StageCreate::default() };
     for option in options.split(',').filter(|option| !option.is_empty()) {

@@ -111,7 +111,7 @@ const OF_DEVICES: &str = "device side";
 fn operations() -> BTreeMap<String, Vec<String>> {
     let document = drover_server::openapi().to_json().expect("the API is described");
     let document: serde_json::Value = serde_json::from_str(&document).expect("JSON");
-    let methods = document["paths"].as_object().into_iter().flatten().flat_map(|(_, methods)| methods.as_object());
+    let methods = document["paths"].as_object().into_iter().flatten().filter_map(|(_, methods)| methods.as_object());
     let operations = methods.flatten().filter_map(|(_, operation)| {
         let tags = operation["tags"].as_array()?.iter().filter_map(|tag| tag.as_str().map(str::to_owned)).collect();
         Some((operation["operationId"].as_str()?.to_owned(), tags))

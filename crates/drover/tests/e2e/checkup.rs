@@ -50,7 +50,7 @@ pub(crate) async fn healthy(profile: Profile) {
     assert!(findings.iter().any(|finding| finding["name"] == "backup" && finding["level"] == "ok"), "{findings:#?}");
 }
 
-pub(crate) async fn broken() {
+pub(crate) fn broken() {
     let folder = TempDir::new().expect("a temporary folder");
     let data = folder.path().join("data");
     std::fs::create_dir_all(data.join("secrets")).expect("a folder");

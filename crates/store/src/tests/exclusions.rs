@@ -44,14 +44,18 @@ async fn fleet(acme: Scope<'_>, dice: &mut Dice, releases: &[FirmwareRow]) -> Ve
         let device = acme.device_of_type(1_000 + n, device_type, bucket).await;
         match dice.below(4) {
             0 => {}
-            1 => acme.runs(device, "main", *dice.of(&["0.9.0", "1.0.0", "2.0.0", "3.0.0"]), None).await,
+            1 => {
+                let version = *dice.of(&["0.9.0", "1.0.0", "2.0.0", "3.0.0"]);
+                acme.runs(device, "main", version, None).await;
+            }
             _ => {
                 let release = dice.of(releases);
                 acme.runs(device, "main", &release.version.to_string(), Some(release.manifest_sha256)).await;
             }
         }
         if dice.below(3) > 0 {
-            acme.runs(device, "ecu", *dice.of(&["1.0.0", "1.5.0", "2.0.0"]), None).await;
+            let version = *dice.of(&["1.0.0", "1.5.0", "2.0.0"]);
+            acme.runs(device, "ecu", version, None).await;
         }
         let region = AttributeValue::Text((*dice.of(&["eu", "us", "asia"])).to_owned());
         let is_seen = dice.below(2) == 0;

@@ -1,6 +1,6 @@
 //! Every route × who calls it: `authorization.txt` says what each is answered.
 //!
-//! A route of the OpenAPI document without a row fails, and so does a row without a route. When a route is new: add a row
+//! A route of the `OpenAPI` document without a row fails, and so does a row without a route. When a route is new: add a row
 //! with what should be answered, and a body to `openapi::fair_body` if it needs one. The test prints what it found.
 
 use std::collections::BTreeMap;
@@ -136,7 +136,7 @@ on_both_profiles! {
             let found = world.statuses(operation).await;
             let row = expected.remove(&operation.id);
             if !row.as_ref().is_some_and(|row| fits(row, &found)) {
-                let cells = found.iter().map(|status| format!(" {status:<8}")).collect::<String>();
+                let cells = found.iter().map(|status| format!(" {status:<8}")).collect::<Vec<_>>().concat();
                 wrong.push(format!("{:<28}{}   # the table says {row:?}", operation.id, cells.trim_end()));
             }
         }

@@ -38,19 +38,25 @@ impl Operation {
 pub(crate) fn fair_body(operation: &Operation) -> Option<Value> {
     let id = "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b";
     Some(match operation.id.as_str() {
-        "api_key_create" | "enrolment_token_create" | "group_create" | "group_update" => json!({ "name": "x" }),
+        "api_key_create"
+        | "enrolment_token_create"
+        | "group_create"
+        | "group_update"
+        | "tenant_create"
+        | "tenant_update" => {
+            json!({ "name": "x" })
+        }
         "user_create" => json!({ "username": "x" }),
-        "user_update" => json!({}),
         "grant_create" => json!({ "role": "viewer" }),
         "group_move" => json!({ "parent_id": null }),
-        "tenant_create" | "tenant_update" => json!({ "name": "x" }),
         "auth_password" => json!({ "old_password": "x", "new_password": "correct horse battery" }),
-        "auth_session_open" => json!({ "username": "x", "password": "x" }),
         "release_key_create" => json!({ "name": "x", "public_key": "x" }),
-        "auth_login" => json!({ "username": "x", "password": "x" }),
+        "auth_login" | "auth_session_open" => json!({ "username": "x", "password": "x" }),
         "device_register" => json!({ "hardware_id": "x", "device_type": "x" }),
         "device_attributes_replace" => json!({ "attributes": {} }),
-        "device_attributes_change" | "device_update" | "rollout_update" | "rollout_rollback" => json!({}),
+        "device_attributes_change" | "device_update" | "rollout_update" | "rollout_rollback" | "user_update" => {
+            json!({})
+        }
         "device_status" | "heartbeat" => json!({ "components": [] }),
         "firmware_create" => json!({ "manifest": "", "manifest_bundle": "", "artifacts": [] }),
         "group_add" => json!({ "device_ids": [id] }),
