@@ -7,7 +7,7 @@
 #![expect(clippy::missing_panics_doc, reason = "a test that cannot go on ends by a panic: all of this does")]
 
 mod answer;
-pub mod checks;
+pub mod bench;
 mod clock;
 mod device;
 mod options;

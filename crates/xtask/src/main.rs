@@ -46,7 +46,7 @@ enum Bench {
     Footprint,
     /// Update checks of 500 000 devices on SQLite and PostgreSQL; `-- --help` lists the options
     Checks {
-        /// Handed to the benchmark: `--devices`, `--seconds`, `--connections`, `--sqlite-only`
+        /// Handed to the benchmark: `--devices`, `--seconds`, `--connections`, `--database`
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         options: Vec<String>,
     },

@@ -2,20 +2,19 @@
 
 use std::time::Duration;
 
-use drover_testkit::Profile;
-use drover_testkit::checks::{ChecksOptions, Measured, bench_checks};
+use drover_testkit::bench::{ChecksOptions, Database, Measured, bench_checks};
 
 pub(crate) async fn checks() {
     let options = ChecksOptions {
         drover: env!("CARGO_BIN_EXE_drover").into(),
-        profile: Profile::Local,
+        database: Database::Sqlite,
         devices: 2_000,
         time: Duration::from_secs(1),
         connections: 4,
     };
     let mut rows: Vec<Measured> = Vec::new();
     bench_checks(&options, |row| rows.push(row.clone())).await;
-    let [cold, nothing, offers, opening] = &rows[..] else { panic!("four scenarios: {rows:?}") };
+    let [cold, nothing, offers, opening, open] = &rows[..] else { panic!("five scenarios: {rows:?}") };
     for row in &rows {
         assert!(row.failures == 0 && row.checks > 0 && row.checks_per_cpu_s() > 0.0, "{row:?}");
         assert!(row.p50_ms > 0.0 && row.p50_ms <= row.p99_ms && row.usage.resident_kib > 0, "{row:?}");
@@ -24,4 +23,5 @@ pub(crate) async fn checks() {
     assert_eq!((cold.offers, nothing.offers), (0, 0));
     assert!(offers.offers > 0 && offers.offers <= offers.checks / 50, "{offers:?}");
     assert!(opening.scenario.contains("stage of 400 devices"), "{opening:?}");
+    assert!(open.offers <= open.checks / 100, "one device at a time: {open:?}");
 }

@@ -1,20 +1,32 @@
 //! `drover serve` as a process that is watched from outside.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use drover_api::LoginRequest;
 use drover_cli::{Client, ServerTrust, ServerUrl};
-use drover_testkit::eventually;
 use rustix::param::clock_ticks_per_second;
 
-use crate::place::Place;
+use super::place::Place;
+use crate::eventually;
+
+/// What `drover serve` is told so that nobody is limited in how often they may call.
+pub const UNLIMITED: [&str; 4] = ["--check-per-minute", "0", "--stranger-per-minute", "0"];
+
+/// What a process used so far.
+#[derive(Debug, Clone, Copy)]
+pub struct Usage {
+    /// Processor time in seconds, of all its threads, in user and system mode.
+    pub cpu_s: f64,
+    /// `VmRSS` in KiB.
+    pub resident_kib: u64,
+}
 
 /// A running server, killed when dropped.
-pub(crate) struct Server {
+pub struct Server {
     process: Child,
     /// Its address, without a slash at the end.
-    pub(crate) url: String,
+    pub url: String,
     password: String,
     /// The key that it proves; none without TLS.
     pin: Option<String>,
@@ -29,16 +41,11 @@ impl Drop for Server {
 }
 
 impl Server {
-    /// Starts `program` in an empty place; nobody is limited in how often they may call.
-    pub(crate) async fn start(program: &PathBuf, place: &Place) -> Self {
-        Self::start_with(program, place, &[]).await
-    }
-
-    /// The same with more arguments.
-    pub(crate) async fn start_with(program: &PathBuf, place: &Place, more: &[&str]) -> Self {
+    /// Starts `program` in an empty place with these arguments, as [`UNLIMITED`].
+    pub async fn start(program: &Path, place: &Place, more: &[&str]) -> Self {
         let (out, err) = (place.folder().join("serve.out"), place.folder().join("serve.err"));
         let process = Command::new(program)
-            .args(["serve", "--listen", "127.0.0.1:0", "--check-per-minute", "0", "--stranger-per-minute", "0"])
+            .args(["serve", "--listen", "127.0.0.1:0"])
             .arg("--data")
             .arg(place.folder().join("data"))
             .args(place.arguments())
@@ -67,18 +74,18 @@ impl Server {
     }
 
     /// A client of the first user.
-    pub(crate) async fn admin(&self) -> Client {
+    pub async fn admin(&self) -> Client {
         self.stranger().with_token(self.log_in().await)
     }
 
     /// A token of the first user.
-    pub(crate) async fn log_in(&self) -> String {
+    pub async fn log_in(&self) -> String {
         let request = LoginRequest { tenant: None, username: "admin".to_owned(), password: self.password.clone() };
         self.stranger().login(&request).await.expect("the printed password fits").token
     }
 
     /// What vouches for it.
-    pub(crate) fn trust(&self) -> ServerTrust {
+    pub fn trust(&self) -> ServerTrust {
         let pin = self.pin.as_ref().map(|pin| pin.parse().expect("the server prints its pin"));
         pin.map_or(ServerTrust::System, ServerTrust::Pinned)
     }
@@ -88,8 +95,13 @@ impl Server {
         Client::new(Client::http_trusting(&self.trust()).expect("a network client"), url)
     }
 
+    /// What it used so far.
+    pub fn usage(&self) -> Usage {
+        Usage { cpu_s: self.cpu_seconds(), resident_kib: self.memory_kib("VmRSS") }
+    }
+
     /// CPU seconds that it used so far, from `/proc/PID/stat`.
-    pub(crate) fn cpu_seconds(&self) -> f64 {
+    pub fn cpu_seconds(&self) -> f64 {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.process.id())).expect("the server runs");
         // Behind the name in brackets: state is the first field, user and system time the 12th and 13th.
         let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
@@ -100,14 +112,14 @@ impl Server {
     }
 
     /// `VmRSS` or `VmHWM` from `/proc/PID/status`, in KiB.
-    pub(crate) fn memory_kib(&self, field: &str) -> u64 {
+    pub fn memory_kib(&self, field: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).expect("the server runs");
         let line = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
         line.and_then(|line| line.split_whitespace().next()?.parse().ok()).expect("a number of KiB")
     }
 
     /// The value of a metric without labels; 0 when it is not there yet.
-    pub(crate) async fn metric(&self, name: &str) -> f64 {
+    pub async fn metric(&self, name: &str) -> f64 {
         let text = reqwest::get(format!("{}/metrics", self.url)).await.expect("it answers").text().await;
         let text = text.expect("text");
         let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));

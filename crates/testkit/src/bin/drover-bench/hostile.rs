@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use drover_cli::{Client, ServerTrust};
+use drover_testkit::bench::{Database, Place, Server, UNLIMITED};
 use drover_trust::pinned_tls;
 use reqwest::Method;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -16,9 +17,6 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsConnector;
-
-use crate::place::{Database, Place};
-use crate::server::Server;
 
 /// How often the good client asks, each time on a new connection.
 const ASK_EVERY: Duration = Duration::from_millis(20);
@@ -147,8 +145,9 @@ impl Bench {
         let place = Place::new(Database::Sqlite).await;
         let most = (options.connections).to_string();
         let mode = if tls { "on" } else { "off" };
-        let arguments = ["--tls", mode, "--max-connections", &most, "--max-connections-per-address", "5000"];
-        let server = Server::start_with(&options.program, &place, &arguments).await;
+        let mut arguments = UNLIMITED.to_vec();
+        arguments.extend(["--tls", mode, "--max-connections", &most, "--max-connections-per-address", "5000"]);
+        let server = Server::start(&options.program, &place, &arguments).await;
         let trust = server.trust();
         let good_http = Client::http_trusting(&trust).expect("a network client");
         let token = server.log_in().await;

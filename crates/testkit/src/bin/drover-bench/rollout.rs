@@ -2,19 +2,15 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use drover_api::{Firmware, ReleaseKeyCreate, Rollout, RolloutCreate, StageCreate};
-use drover_cli::{Client, Progress};
+use drover_api::{Firmware, Rollout, RolloutCreate, StageCreate};
+use drover_cli::Client;
 use drover_protocol::{StatusReport, ValidationOutcome, ValidationReport};
-use drover_testkit::{ReleaseBuilder, private_key};
-use drover_types::{KeyAlgorithm, RolloutId, SessionState, StageState};
+use drover_testkit::bench::{Database, Fleet, Place, Server, UNLIMITED};
+use drover_types::{RolloutId, SessionState, StageState};
 use tokio::task::JoinSet;
-
-use crate::fleet::Fleet;
-use crate::place::{Database, Place};
-use crate::server::Server;
 
 /// Reports that a device sends for its update: downloading, installing, succeeded.
 const REPORTS_PER_DEVICE: u32 = 3;
@@ -29,7 +25,7 @@ pub(crate) struct Options {
     program: PathBuf,
     /// Registered devices, all of them in the rollout
     #[arg(long, default_value_t = 500_000)]
-    devices: usize,
+    devices: u32,
     /// Reports per second while the rollout goes on
     #[arg(long, default_value_t = 1_000)]
     reports_per_s: u32,
@@ -37,7 +33,7 @@ pub(crate) struct Options {
     #[arg(long, default_value_t = 20)]
     seconds: u64,
     /// Which databases
-    #[arg(long, value_enum, value_delimiter = ',', default_values = ["sqlite", "postgres"])]
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = Database::ALL)]
     database: Vec<Database>,
 }
 
@@ -54,19 +50,19 @@ pub(crate) async fn run(options: &Options) {
 
 async fn measure(options: &Options, database: Database) {
     let place = Place::new(database).await;
-    let server = Server::start(&options.program, &place).await;
+    let server = Server::start(&options.program, &place, &UNLIMITED).await;
     let db = place.open().await;
-    let fleet = Arc::new(Fleet::seed(&db, options.devices).await);
+    let fleet = Arc::new(Fleet::register(&db, options.devices).await);
     db.close().await;
     let admin = server.admin().await;
-    let firmware = publish(&admin, &place).await;
+    let firmware = place.publish(&admin).await;
     let rollout = admin.create_rollout(&plan(&firmware)).await.expect("the plan is accepted");
 
     let (cpu, begin) = (server.cpu_seconds(), Instant::now());
     admin.start_rollout(rollout.id).await.expect("it starts");
     let opened = opened(&admin, rollout.id).await;
     let opening = (begin.elapsed().as_secs_f64(), server.cpu_seconds() - cpu);
-    assert_eq!(opened.counts.pending, options.devices as u64, "the stage took the whole fleet");
+    assert_eq!(opened.counts.pending, u64::from(options.devices), "the stage took the whole fleet");
 
     let ticks = (tick_count(&server).await, tick_seconds(&server).await);
     let (cpu, begin) = (server.cpu_seconds(), Instant::now());
@@ -77,7 +73,7 @@ async fn measure(options: &Options, database: Database) {
     assert_eq!(done * u64::from(REPORTS_PER_DEVICE), u64::from(reports), "every report counted");
 
     println!(
-        "| {database:?} | {} | {:.1} s | {:.1} s | {} MiB | {:.0} | {:.2} s | {:.0} | {:.1} ms |",
+        "| {database} | {} | {:.1} s | {:.1} s | {} MiB | {:.0} | {:.2} s | {:.0} | {:.1} ms |",
         options.devices,
         opening.0,
         opening.1,
@@ -95,20 +91,6 @@ async fn tick_count(server: &Server) -> f64 {
 
 async fn tick_seconds(server: &Server) -> f64 {
     server.metric("drover_rollout_tick_seconds_sum").await
-}
-
-async fn publish(admin: &Client, place: &Place) -> Firmware {
-    let key = private_key(KeyAlgorithm::EcdsaP256);
-    let trusted = ReleaseKeyCreate { name: "bench".to_owned(), public_key: key.public_key().to_pem() };
-    admin.add_release_key(&trusted).await.expect("the key is added");
-    let release = ReleaseBuilder::new("2.0.0", 2).sign(&key);
-    let draft = admin.create_firmware(&release.create_body()).await.expect("the draft is created");
-    for (name, bytes) in release.artifacts() {
-        let file = place.folder().join(name);
-        std::fs::write(&file, bytes).expect("the artifact is written");
-        admin.upload_artifact(draft.id, name, &file, Progress::new(|_| ())).await.expect("the artifact is taken");
-    }
-    admin.publish_firmware(draft.id).await.expect("the firmware is published")
 }
 
 fn plan(firmware: &Firmware) -> RolloutCreate {
@@ -143,7 +125,7 @@ async fn report(options: &Options, server: &Server, fleet: &Arc<Fleet>) -> u32 {
     let http = drover_uplink::http_client().expect("a network client");
     let pace = Duration::from_secs(1) / (options.reports_per_s / REPORTS_PER_DEVICE).max(1);
     let (begin, length) = (Instant::now(), Duration::from_secs(options.seconds));
-    let next = Arc::new(AtomicUsize::new(0));
+    let next = Arc::new(AtomicU32::new(0));
     let mut workers = JoinSet::new();
     for _ in 0..WORKERS {
         let (http, url, fleet, next) = (http.clone(), server.url.clone(), Arc::clone(fleet), Arc::clone(&next));
@@ -151,7 +133,7 @@ async fn report(options: &Options, server: &Server, fleet: &Arc<Fleet>) -> u32 {
             let mut reports = 0;
             loop {
                 let number = next.fetch_add(1, Ordering::Relaxed);
-                let due = pace * u32::try_from(number).unwrap_or(u32::MAX);
+                let due = pace * number;
                 if number >= fleet.devices || due >= length {
                     return reports;
                 }

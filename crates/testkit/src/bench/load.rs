@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::seed::Fleet;
+use super::fleet::Fleet;
 
 /// What was asked and answered.
 #[derive(Debug, Default)]

@@ -2,11 +2,8 @@
 //! they need, starts the servers of the cluster profile, and runs them.
 
 mod checks;
-mod fleet;
 mod hostile;
-mod place;
 mod rollout;
-mod server;
 
 use clap::Parser;
 
