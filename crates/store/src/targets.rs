@@ -63,8 +63,8 @@ macro_rules! reason {
     };
 }
 
-/// Devices that may still run what the rollout brought and have something to return to. One that was given up on may
-/// have installed it all the same.
+/// Devices that may still run what the rollout `$2` brought and have something to return to. One that was given up on
+/// may have installed it all the same.
 macro_rules! returning {
     ($head:literal, $tail:literal) => {
         concat!(
@@ -109,10 +109,12 @@ statements! {
         reason!(), " IS NOT NULL AND (CAST($8 AS TEXT) IS NULL OR ", reason!(), " = $8) /*reach device d.id*/ \
         ORDER BY d.id LIMIT $9");
     COUNT_BACK = returning!("SELECT COUNT(*)", "AND s.from_firmware_id IS NOT NULL");
+    // A device that came back late may be among those of the way back already.
     COUNT_LEFT = returning!("SELECT COUNT(*)", "");
     PICK_BACK = returning!("SELECT s.device_id, s.from_firmware_id AS firmware_id",
         "AND s.from_firmware_id IS NOT NULL AND (CAST($3 AS UUID) IS NULL OR s.device_id > $3) \
-         ORDER BY s.device_id LIMIT $4");
+         AND NOT EXISTS (SELECT 1 FROM update_sessions b WHERE b.tenant_id = $1 AND b.rollout_id = $5 \
+             AND b.device_id = s.device_id) ORDER BY s.device_id LIMIT $4");
 }
 
 /// What decides whether a device may be taken.
@@ -333,15 +335,24 @@ pub async fn count_back(conn: impl Into<Conn<'_>>, tenant: TenantId, parent: Rol
     run!(conn, |c| sqlx::query_scalar(COUNT_BACK).bind(tenant).bind(parent).fetch_one(c).await)
 }
 
-/// The next `limit` devices that go back from what `parent` brought, in the order of their ids.
+/// The next `limit` devices that go back from what `parent` brought and that `child`, the way back, does not have yet,
+/// in the order of their ids.
 pub async fn pick_back(
     tx: &mut Tx,
     tenant: TenantId,
     parent: RolloutId,
+    child: RolloutId,
     after: Option<DeviceId>,
     limit: i64,
 ) -> Result<Vec<ReturnRow>> {
-    run!(tx, |c| sqlx::query_as(PICK_BACK).bind(tenant).bind(parent).bind(after).bind(limit).fetch_all(c).await)
+    run!(tx, |c| sqlx::query_as(PICK_BACK)
+        .bind(tenant)
+        .bind(parent)
+        .bind(after)
+        .bind(limit)
+        .bind(child)
+        .fetch_all(c)
+        .await)
 }
 
 /// How many devices there are for a reason; of those that may be taken the reason is none.

@@ -148,6 +148,17 @@ impl TestServer {
         self.stranger().with_token(self.login("default").await)
     }
 
+    /// Runs statements behind the server's back.
+    pub async fn sql(&self, statements: &'static str) {
+        let done: Result<(), sqlx::Error> = async {
+            let mut tx = self.db.db().begin().await?;
+            run!(&mut tx, |c| sqlx::raw_sql(statements).execute(c).await.map(drop))?;
+            tx.commit().await
+        }
+        .await;
+        done.expect("the statements run");
+    }
+
     /// How many rows a table has.
     pub async fn count(&self, table: &'static str) -> i64 {
         let sql = sqlx::AssertSqlSafe(format!("SELECT COUNT(*) FROM {table}"));

@@ -48,7 +48,9 @@ pub(super) async fn fill(app: &App, lease: &Lease, view: &View, stage: &StageRow
     if remaining == 0 {
         return release(app, lease, view, stage).await;
     }
-    let limit = usize::try_from(remaining).unwrap_or(BATCH).min(BATCH);
+    // A way back takes all that there are, and there may be more of them by now.
+    let most = if view.row.parent_id.is_some() { i64::MAX } else { remaining };
+    let limit = usize::try_from(most).unwrap_or(BATCH).min(BATCH);
     let now = view.now;
     // All batches ask about the moment at which the stage opened, as the count did.
     let asked_at = stage.opened_at.unwrap_or(now);
@@ -136,7 +138,11 @@ impl Batch {
         if count > 0 {
             counters::add(tx, tenant, rollout, position, SessionState::Pending, None, count).await?;
         }
-        let remaining = if picked.next.is_none() { 0 } else { self.remaining - count };
+        let remaining = match (&picked.next, self.parent) {
+            (None, _) => 0,
+            (Some(_), None) => self.remaining - count,
+            (Some(_), Some(_)) => (self.remaining - count).max(1),
+        };
         let (bucket, device) = picked.next.map_or((None, None), |(bucket, device)| (Some(bucket), device));
         let cursor = Cursor { remaining, bucket, device };
         if !stages::advance(tx, tenant, rollout, position, self.remaining, cursor).await? {
@@ -172,7 +178,7 @@ impl Batch {
 
     async fn pick_back(&self, tx: &mut Tx, parent: RolloutId) -> Result<Picked> {
         let limit = i64::try_from(self.limit).unwrap_or(i64::MAX);
-        let rows = targets::pick_back(tx, self.tenant, parent, self.stage.cursor_device, limit).await?;
+        let rows = targets::pick_back(tx, self.tenant, parent, self.rollout, self.stage.cursor_device, limit).await?;
         let next = match rows.last() {
             Some(last) if rows.len() == self.limit => Some((0, Some(last.device_id))),
             _ => None,

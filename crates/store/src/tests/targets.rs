@@ -182,6 +182,7 @@ on_both! {
         let acme = acme(&test).await;
         let (old, new) = (acme.firmware(4, "1.0.0").await, acme.firmware(5, "2.0.0").await);
         let rollout = acme.rollout(200, &new, RolloutState::Active).await;
+        let child = acme.rollout(201, &new, RolloutState::Active).await;
         let cases = [
             (10, Some(&old), SessionState::Succeeded, &new),
             (11, Some(&old), SessionState::Succeeded, &new),
@@ -202,10 +203,14 @@ on_both! {
         // Of those that run it, one has nothing to return to; one was given up on and has it all the same.
         assert_eq!(targets::count_back(acme.db, acme.tenant, rollout).await.unwrap(), 3);
         assert_eq!(targets::count_left(acme.db, acme.tenant, rollout).await.unwrap(), 4);
-        let first = commit!(acme.db, |tx| targets::pick_back(tx, acme.tenant, rollout, None, 1));
+        let first = commit!(acme.db, |tx| targets::pick_back(tx, acme.tenant, rollout, child, None, 1));
         assert_eq!(first.iter().map(|row| (row.device_id, row.firmware_id)).collect::<Vec<_>>(), [(one, old.id)]);
-        let rest = commit!(acme.db, |tx| targets::pick_back(tx, acme.tenant, rollout, Some(one), 9));
+        let rest = commit!(acme.db, |tx| targets::pick_back(tx, acme.tenant, rollout, child, Some(one), 9));
         assert_eq!(rest.iter().map(|row| (row.device_id, row.firmware_id)).collect::<Vec<_>>(), [(two, old.id), (silent, old.id)]);
+        acme.pending(400, child, two, old.id).await;
+        let rest = commit!(acme.db, |tx| targets::pick_back(tx, acme.tenant, rollout, child, None, 9));
+        let rest: Vec<_> = rest.iter().map(|row| row.device_id).collect();
+        assert_eq!(rest, [one, silent], "the other one is on its way back already");
     }
 
     async fn one_device_is_judged_again_before_it_is_told(test: TestDb) {

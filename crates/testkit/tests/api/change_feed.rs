@@ -3,23 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use drover_db::run;
 use drover_testkit::{Node, Profile, ServerOptions, SimClock, TestServer, answer, eventually, on_both_profiles};
 use drover_uplink::Client;
 use reqwest::Method;
 
 use crate::scene::Scene;
-
-/// Runs a statement behind the server's back.
-async fn sql(server: &TestServer, statement: &'static str) {
-    let done: Result<(), sqlx::Error> = async {
-        let mut tx = server.db().db().begin().await?;
-        run!(&mut tx, |c| sqlx::raw_sql(statement).execute(c).await.map(drop))?;
-        tx.commit().await
-    }
-    .await;
-    done.expect("the statement runs");
-}
 
 /// The status of a check, and the code of its problem.
 async fn check(server: &TestServer, url: &str, token: &str) -> (u16, String) {
@@ -48,9 +36,9 @@ on_both_profiles! {
         }
         for table in ["device_tokens", "update_sessions", "devices"] {
             match table {
-                "device_tokens" => sql(&server, "ALTER TABLE device_tokens RENAME TO hidden_tokens").await,
-                "devices" => sql(&server, "ALTER TABLE devices RENAME TO hidden_devices").await,
-                _ => sql(&server, "ALTER TABLE update_sessions RENAME TO hidden_sessions").await,
+                "device_tokens" => server.sql("ALTER TABLE device_tokens RENAME TO hidden_tokens").await,
+                "devices" => server.sql("ALTER TABLE devices RENAME TO hidden_devices").await,
+                _ => server.sql("ALTER TABLE update_sessions RENAME TO hidden_sessions").await,
             }
         }
         for _ in 0..10 {
@@ -69,9 +57,9 @@ on_both_profiles! {
         for token in [&device.token, &revoked.token, &device.token, &revoked.token] {
             assert_eq!(check(&server, &server.url(), token).await, NOTHING);
         }
-        sql(&server, "ALTER TABLE changes RENAME TO hidden_changes").await;
+        server.sql("ALTER TABLE changes RENAME TO hidden_changes").await;
         // Revoked elsewhere, and this node cannot hear of it.
-        sql(&server, "UPDATE device_tokens SET revoked_at = 1 WHERE device_id IN \
+        server.sql("UPDATE device_tokens SET revoked_at = 1 WHERE device_id IN \
             (SELECT id FROM devices WHERE hardware_id = 'B')").await;
         clock.advance(Duration::from_secs(6));
         let deaf = (503, "changes_unknown".to_owned());
@@ -82,7 +70,7 @@ on_both_profiles! {
         assert_eq!(check(&server, &server.url(), &revoked.token).await, (401, "unauthenticated".to_owned()));
         assert_eq!(answer(server.request(Method::GET, "/readyz")).await.status, 503, "others shall take over");
         device.heartbeat(Vec::new()).await;
-        sql(&server, "ALTER TABLE hidden_changes RENAME TO changes").await;
+        server.sql("ALTER TABLE hidden_changes RENAME TO changes").await;
         eventually("the node to hear again", async || {
             (check(&server, &server.url(), &device.token).await == NOTHING).then_some(())
         })

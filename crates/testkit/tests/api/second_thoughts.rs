@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use drover_api::RolloutFilter;
+use drover_api::{Rollout, RolloutFilter, RolloutRollback};
+use drover_protocol::Offer;
 use drover_store::{rollouts, tenants};
 use drover_testkit::{Profile, eventually, on_both_profiles};
 use drover_types::{RolloutId, RolloutState, SessionState};
@@ -18,6 +19,23 @@ impl Scene {
             row.next_tick_at.is_none().then_some(())
         })
         .await;
+    }
+
+    /// Two devices got a rollout that is taken back. One has it; the other fell silent while it installed.
+    async fn taken_back(profile: Profile) -> (Self, Rollout, Rollout, Offer) {
+        let (scene, clock) = Self::with_clock(profile, 2).await;
+        let rollout = scene.roll_out(&[100], |plan| plan.session_timeout_ms = Some(600_000)).await;
+        let [quick, silent] = &scene.devices[..] else { panic!("two devices") };
+        let (offer, lost) = (quick.check().await.unwrap(), silent.check().await.unwrap());
+        quick.install(&offer).await;
+        silent.proceed(&lost, SessionState::Installing).await;
+        scene.admin.roll_back_rollout(rollout.id, &RolloutRollback::default()).await.unwrap();
+        clock.advance(Duration::from_mins(11));
+        let filter = RolloutFilter { parent_id: Some(rollout.id), ..RolloutFilter::default() };
+        let child =
+            eventually("the way back", async || scene.admin.rollouts(&filter, 2).await.unwrap().items.pop()).await;
+        let child = scene.running(child.id, 0).await;
+        (scene, rollout, child, lost)
     }
 }
 
@@ -50,24 +68,14 @@ on_both_profiles! {
     }
 
     async fn a_device_that_succeeds_after_all_was_taken_back_goes_back_too(profile: Profile) {
-        let (scene, clock) = Scene::with_clock(profile, 2).await;
-        let rollout = scene.roll_out(&[100], |plan| plan.session_timeout_ms = Some(600_000)).await;
+        let (scene, rollout, child, lost) = Scene::taken_back(profile).await;
         let [quick, silent] = &scene.devices[..] else { panic!("two devices") };
-        let offers = [quick.check().await.unwrap(), silent.check().await.unwrap()];
-        quick.install(&offers[0]).await;
-        silent.proceed(&offers[1], SessionState::Installing).await;
-        scene.admin.roll_back_rollout(rollout.id, &drover_api::RolloutRollback::default()).await.unwrap();
-        clock.advance(Duration::from_mins(11));
-        let filter = RolloutFilter { parent_id: Some(rollout.id), ..RolloutFilter::default() };
-        let child =
-            eventually("the way back", async || scene.admin.rollouts(&filter, 2).await.unwrap().items.pop()).await;
-        scene.running(child.id, 0).await;
         let back = quick.check().await.expect("the way back");
         quick.install(&back).await;
         scene.becomes(child.id, RolloutState::Completed).await;
         scene.becomes(rollout.id, RolloutState::RolledBack).await;
 
-        assert_eq!(silent.commit(&offers[1]).await.state, SessionState::Succeeded);
+        assert_eq!(silent.commit(&lost).await.state, SessionState::Succeeded);
         scene.becomes(child.id, RolloutState::Active).await;
         let back = silent.check().await.expect("the way back, late");
         assert_eq!(back.firmware_id, scene.first.id);
@@ -76,6 +84,29 @@ on_both_profiles! {
         assert_eq!(ended.counts.succeeded, 2);
         let view = scene.admin.device(silent.id).await.unwrap();
         assert_eq!(view.current_version.as_ref(), Some(&scene.first.version));
+    }
+
+    async fn a_device_that_comes_back_while_the_way_back_opens_holds_nobody_up(profile: Profile) {
+        let (scene, _, child, lost) = Scene::taken_back(profile).await;
+        let [quick, silent] = &scene.devices[..] else { panic!("two devices") };
+        // As it was before the first device was chosen, and with nobody to drive it.
+        scene.server.sql("UPDATE leases SET token = token + 1, holder = 'nobody', \
+            expires_at = expires_at + 3600000000 WHERE name = 'rollout-driver'").await;
+        scene.server.sql("DELETE FROM update_sessions WHERE rollout_id IN \
+            (SELECT id FROM rollouts WHERE kind = 'rollback')").await;
+        scene.server.sql("DELETE FROM rollout_counters WHERE rollout_id IN \
+            (SELECT id FROM rollouts WHERE kind = 'rollback')").await;
+        scene.server.sql("UPDATE rollout_stages SET state = 'opening', remaining = 1, cursor_bucket = NULL, \
+            cursor_device = NULL WHERE rollout_id IN (SELECT id FROM rollouts WHERE kind = 'rollback')").await;
+        scene.server.sql("UPDATE rollouts SET next_tick_at = 1 WHERE kind = 'rollback'").await;
+        assert_eq!(silent.commit(&lost).await.state, SessionState::Succeeded);
+        assert_eq!(scene.sessions(child.id).await.len(), 1, "the late one");
+        scene.server.sql("UPDATE leases SET expires_at = 0 WHERE name = 'rollout-driver'").await;
+        scene.running(child.id, 0).await;
+        for device in [quick, silent] {
+            device.install(&device.check().await.expect("the way back")).await;
+        }
+        assert_eq!(scene.becomes(child.id, RolloutState::Completed).await.counts.succeeded, 2);
     }
 
     async fn a_revoked_key_stops_what_it_signed(profile: Profile) {
