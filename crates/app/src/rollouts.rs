@@ -193,6 +193,8 @@ impl App {
             .write(move |tx| {
                 Box::pin(async move {
                     let before = locked(tx, tenant, id).await?;
+                    // What it covers may have changed since it was looked at.
+                    access.check_rollout(&mut *tx, id).await?;
                     if changes_plan && !rollouts::update_draft(tx, tenant, id, &json, condition.as_deref()).await? {
                         return Err(Error::conflict(
                             "rollout_started",
@@ -305,6 +307,7 @@ impl App {
             .write(move |tx| {
                 Box::pin(async move {
                     let before = locked(tx, tenant, id).await?;
+                    access.check_rollout(&mut *tx, id).await?;
                     if !transitions::set_rollout_state(tx, tenant, &row, &change, now).await? {
                         let detail = "the rollout changed at this moment; look at it and try again";
                         return Err(Error::conflict("wrong_state", detail));

@@ -28,6 +28,7 @@ mod openapi;
 mod people;
 mod presign;
 mod problems;
+mod races;
 mod release_keys;
 mod restart;
 mod rollback;
