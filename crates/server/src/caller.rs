@@ -114,10 +114,15 @@ fn missing() -> Error {
     Error::new(ErrorKind::Unauthenticated, "unauthenticated", detail)
 }
 
+/// The token of `Authorization: Bearer …`.
+pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim()).filter(|token| !token.is_empty())
+}
+
 fn token(headers: &HeaderMap) -> Option<&str> {
-    if let Some(authorization) = headers.get(header::AUTHORIZATION) {
-        let (scheme, token) = authorization.to_str().ok()?.split_once(' ')?;
-        return scheme.eq_ignore_ascii_case("bearer").then(|| token.trim()).filter(|token| !token.is_empty());
+    if headers.contains_key(header::AUTHORIZATION) {
+        return bearer(headers);
     }
     headers.get(API_KEY)?.to_str().ok().map(str::trim).filter(|token| !token.is_empty())
 }

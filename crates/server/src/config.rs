@@ -6,6 +6,8 @@ use std::time::Duration;
 use axum::http::HeaderValue;
 use serde::{Deserialize, Serialize};
 
+use crate::metrics::MetricsToken;
+
 /// The longest that a shutdown may take.
 const SHUTDOWN_GRACE_MAX_MS: u64 = 25_000;
 
@@ -39,6 +41,9 @@ pub struct HttpConfig {
     pub transfer_idle_timeout_ms: u64,
     /// How long requests may go on after a shutdown began, in milliseconds; at most 25 000.
     pub shutdown_grace_ms: u64,
+    /// What shows that a request for figures from another machine is allowed; without it none is.
+    #[serde(skip)]
+    pub metrics_token: Option<MetricsToken>,
 }
 
 impl Default for HttpConfig {
@@ -56,6 +61,7 @@ impl Default for HttpConfig {
             request_timeout_ms: 30_000,
             transfer_idle_timeout_ms: 60_000,
             shutdown_grace_ms: 20_000,
+            metrics_token: None,
         }
     }
 }

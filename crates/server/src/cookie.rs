@@ -6,6 +6,7 @@
 
 use axum::http::header::{COOKIE, HOST, ORIGIN};
 use axum::http::request::Parts;
+use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use drover_app::{Error, is_csrf_token};
 use drover_types::ErrorKind;
@@ -41,7 +42,7 @@ pub(crate) fn check(parts: &Parts, token: &str) -> Result<()> {
     if matches!(parts.method, Method::GET | Method::HEAD | Method::OPTIONS) {
         return Ok(());
     }
-    check_origin(&parts.headers)?;
+    check_origin(&parts.headers, &parts.uri)?;
     let sent = parts.headers.get(CSRF_TOKEN).map(HeaderValue::as_bytes).unwrap_or_default();
     if is_csrf_token(token, sent) {
         return Ok(());
@@ -52,14 +53,16 @@ pub(crate) fn check(parts: &Parts, token: &str) -> Result<()> {
 }
 
 /// Lets a request through that a page of this origin sent.
-pub(crate) fn check_origin(headers: &HeaderMap) -> Result<()> {
+pub(crate) fn check_origin(headers: &HeaderMap, uri: &Uri) -> Result<()> {
     let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
     // A browser that sends it knows best; one that does not sends the origin with everything that is no plain GET.
     let is_ours = match (text(&FETCH_SITE), text(&ORIGIN)) {
         (Some(site), _) => site == "same-origin",
         (None, Some(origin)) => {
             let authority = origin.parse::<Uri>().ok().and_then(|origin| origin.authority().map(ToString::to_string));
-            authority.is_some() && authority.as_deref() == text(&HOST)
+            // HTTP/2 has the host in the address of the request instead.
+            let host = text(&HOST).or_else(|| uri.authority().map(Authority::as_str));
+            authority.is_some() && authority.as_deref() == host
         }
         (None, None) => false,
     };
@@ -125,6 +128,17 @@ mod tests {
         ] {
             assert!(!passes(Method::POST, refused), "{refused:?}");
         }
+    }
+
+    #[test]
+    fn http2_has_the_host_in_the_address() {
+        let sent = |uri: &'static str, origin: &'static str| {
+            let request = Request::post(uri).header("origin", origin).body(()).expect("a request").into_parts().0;
+            check_origin(&request.headers, &request.uri).is_ok()
+        };
+        assert!(sent("https://fleet:8443/api/v1/auth/session", "https://fleet:8443"));
+        assert!(!sent("https://fleet:8443/api/v1/auth/session", "https://evil"));
+        assert!(!sent("/api/v1/auth/session", "https://fleet:8443"), "no host at all");
     }
 
     #[test]

@@ -17,7 +17,9 @@ pub(crate) fn layer(origins: Vec<HeaderValue>) -> CorsLayer {
         .allow_headers([
             header::AUTHORIZATION,
             header::CONTENT_TYPE,
+            header::IF_NONE_MATCH,
             header::RANGE,
+            name("drover-tenant"),
             name("idempotency-key"),
             name("x-api-key"),
             request_id::HEADER,

@@ -18,6 +18,9 @@ use crate::problem::{Failure, Result};
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
+/// PostgreSQL takes no text with it.
+const NUL: &str = "%00";
+
 /// A body of JSON.
 pub(crate) struct Json<T>(pub(crate) T);
 
@@ -125,6 +128,11 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
+        let pairs = parts.uri.query().unwrap_or_default().split('&');
+        if let Some(pair) = pairs.into_iter().find(|pair| pair.contains(NUL)) {
+            let field = pair.split('=').next().filter(|name| !name.contains(NUL)).unwrap_or_default();
+            return Err(invalid_field(field.to_owned(), "must not contain control characters".to_owned()));
+        }
         match axum::extract::Query::from_request_parts(parts, state).await {
             Ok(axum::extract::Query(value)) => Ok(Self(value)),
             Err(rejection) => Err(refused_query(&rejection.body_text())),

@@ -1,25 +1,19 @@
-//! Whether the service lives, whether it can work, and its figures.
-
-use std::sync::Arc;
+//! Whether the service lives, and whether it can work.
 
 use axum::extract::State;
-use axum::http::header;
-use axum::response::IntoResponse;
-use drover_app::{App, Error};
+use drover_app::Error;
 use drover_types::ErrorKind;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use crate::metrics;
 use crate::problem::Result;
 use crate::responses::OpenProblems;
 use crate::state::Server;
 
 pub(crate) fn routes() -> OpenApiRouter<Server> {
-    OpenApiRouter::new()
-        .routes(routes!(healthz))
-        .routes(routes!(health))
-        .routes(routes!(readyz))
-        .routes(routes!(metrics))
+    let probes = OpenApiRouter::new().routes(routes!(healthz)).routes(routes!(health)).routes(routes!(readyz));
+    probes.merge(metrics::routes())
 }
 
 /// Whether the process lives
@@ -49,12 +43,4 @@ async fn readyz(State(server): State<Server>) -> Result<&'static str> {
     }
     server.app.ready().await?;
     Ok("ok\n")
-}
-
-/// Figures for Prometheus
-#[utoipa::path(get, path = "/metrics", tag = "operations", security(()),
-    responses((status = 200, body = String, content_type = "application/openmetrics-text"), OpenProblems))]
-async fn metrics(State(app): State<Arc<App>>) -> Result<impl IntoResponse> {
-    let text = app.metrics_text().await?;
-    Ok(([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text))
 }

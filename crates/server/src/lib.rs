@@ -14,6 +14,7 @@ mod extract;
 mod health;
 mod http;
 mod limits;
+mod metrics;
 mod openapi;
 mod pace;
 mod problem;
@@ -29,6 +30,7 @@ mod trace_context;
 mod transfer;
 
 pub use config::{ConfigError, HttpConfig, check_plain};
+pub use metrics::{InvalidMetricsToken, MetricsToken};
 pub use openapi::openapi;
 pub use serve::{ServeError, serve};
 pub use tls::{CertificateSource, PinChoice, Tls, TlsError};

@@ -53,7 +53,12 @@ pub async fn serve(
         check_plain(listener.local_addr().map_err(ServeError::Listener)?)?;
     }
     let limits = Arc::new(Limits::new(&config));
-    let server = Server { app: Arc::clone(&app), limits: Arc::clone(&limits), shutdown: shutdown.clone() };
+    let server = Server {
+        app: Arc::clone(&app),
+        limits: Arc::clone(&limits),
+        metrics_token: config.metrics_token.clone(),
+        shutdown: shutdown.clone(),
+    };
     let router = router::build(server, &config)?;
     let keep_certificate = async {
         if let Some(tls) = tls.clone() {

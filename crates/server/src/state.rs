@@ -7,12 +7,15 @@ use drover_app::App;
 use tokio_util::sync::CancellationToken;
 
 use crate::limits::Limits;
+use crate::metrics::MetricsToken;
 
 /// The state of the router.
 #[derive(Clone)]
 pub(crate) struct Server {
     pub(crate) app: Arc<App>,
     pub(crate) limits: Arc<Limits>,
+    /// Who shows it may read figures from another machine; without it nobody may.
+    pub(crate) metrics_token: Option<MetricsToken>,
     /// Cancelled as soon as the server shuts down.
     pub(crate) shutdown: CancellationToken,
 }

@@ -60,9 +60,11 @@ impl Service {
         let folder = tempfile::tempdir().expect("a folder");
         let app = open_app(folder.path()).await;
         let first = app.first_start().await.expect("it starts").expect("for the first time");
+        app.bind_presign_keys().await.expect("the tenant is there");
         let shutdown = CancellationToken::new();
         let limits = Arc::new(Limits::new(&config));
-        let server = Server { app: Arc::clone(&app), limits, shutdown: shutdown.clone() };
+        let metrics_token = config.metrics_token.clone();
+        let server = Server { app: Arc::clone(&app), limits, metrics_token, shutdown: shutdown.clone() };
         let router = router::build(server, &config).expect("good settings");
         let (enrolment_token, password) = (first.enrolment_token, first.password);
         Self { router, app, shutdown, enrolment_token, password, _folder: folder }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use drover_app::compose::Backends;
 use drover_app::{PresignKeys, ServerPin, Settings};
-use drover_server::HttpConfig;
+use drover_server::{HttpConfig, MetricsToken};
 use url::{Host, Url};
 
 use crate::error::RunError;
@@ -88,6 +88,10 @@ pub(crate) struct ServeArgs {
     /// behind it share one rate limit
     #[arg(long, env = "DROVER_TRUST_FORWARDED_FOR", value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
     trust_forwarded_for: Option<bool>,
+    /// Bearer token with which figures (/metrics) can be read from other machines, 16 to 200 characters; without it only
+    /// on this one. Safer in the variable than on the command line
+    #[arg(long, env = "DROVER_METRICS_TOKEN", hide_env_values = true, value_name = "TOKEN")]
+    metrics_token: Option<String>,
     /// How log lines look
     #[arg(long, env = "DROVER_LOG_FORMAT", value_enum, value_name = "FORMAT")]
     log_format: Option<LogFormat>,
@@ -122,7 +126,8 @@ pub(crate) struct FileConfig {
     cors_origins: Option<Vec<String>>,
     trust_forwarded_for: Option<bool>,
     log_format: Option<LogFormat>,
-    /// Keys that may only presign are secrets: they come from a file of their own or the environment.
+    /// Secrets come from a file of their own or the environment.
+    metrics_token_file: Option<PathBuf>,
     presign_api_keys_file: Option<PathBuf>,
 }
 
@@ -187,6 +192,7 @@ fn assemble(args: ServeArgs, file: FileConfig) -> Result<ServeConfig, RunError> 
             .max_connections_per_address
             .or(file.max_connections_per_address)
             .unwrap_or(defaults.max_connections_per_address),
+        metrics_token: metrics_token(args.metrics_token, file.metrics_token_file.as_deref())?,
         ..defaults
     };
     http.check().map_err(|error| RunError::Setting(error.to_string()))?;
@@ -237,6 +243,15 @@ fn assemble(args: ServeArgs, file: FileConfig) -> Result<ServeConfig, RunError> 
         http,
         log_format: args.log_format.or(file.log_format).unwrap_or(LogFormat::Text),
     })
+}
+
+fn metrics_token(given: Option<String>, file: Option<&Path>) -> Result<Option<MetricsToken>, RunError> {
+    let text = match (given, file) {
+        (Some(text), _) => text,
+        (None, Some(path)) => read_text(path)?.trim().to_owned(),
+        (None, None) => return Ok(None),
+    };
+    MetricsToken::new(&text).map(Some).map_err(|error| RunError::Setting(error.to_string()))
 }
 
 /// What devices are told: `https`, or `http` to this machine, without path or query.

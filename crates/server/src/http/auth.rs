@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Json as Reply;
 use axum::extract::State;
 use axum::http::header::SET_COOKIE;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse as _, Response};
 use drover_api::{BrowserSession, CallerView, LoginReply, LoginRequest, OpenLogin, Page, PageQuery, PasswordChange};
 use drover_app::{App, Caller, Error, csrf_token};
@@ -62,10 +62,11 @@ async fn auth_session_open(
     State(app): State<Arc<App>>,
     stranger: Stranger,
     headers: HeaderMap,
+    uri: Uri,
     Json(body): Json<LoginRequest>,
 ) -> Result<Response> {
     stranger.count()?;
-    cookie::check_origin(&headers)?;
+    cookie::check_origin(&headers, &uri)?;
     let LoginReply { token, .. } = log_in(&app, &stranger, body).await?;
     let mut response = Reply(BrowserSession { csrf_token: csrf_token(&token) }).into_response();
     response.headers_mut().insert(SET_COOKIE, cookie::set(&token)?);

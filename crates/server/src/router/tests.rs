@@ -92,4 +92,12 @@ async fn only_named_origins_may_call() {
     assert_eq!(allowed.expect("a header"), "https://fleet.example.org");
     assert_eq!(answer(&config, "https://evil.example.org").await, None);
     assert_eq!(answer(&HttpConfig::default(), "https://fleet.example.org").await, None);
+    // What a page of such an origin needs to work in a tenant below its own.
+    let router = wrap(service(), &config, std::sync::Arc::default()).expect("good settings");
+    let response =
+        tower::ServiceExt::oneshot(router, preflight("https://fleet.example.org")).await.expect("infallible");
+    let headers = response.headers()["access-control-allow-headers"].to_str().expect("text");
+    for name in ["authorization", "drover-tenant", "if-none-match", "idempotency-key"] {
+        assert!(headers.split(',').any(|allowed| allowed.eq_ignore_ascii_case(name)), "{name} in {headers}");
+    }
 }

@@ -28,8 +28,35 @@ async fn figures_and_the_document_are_served() {
     let metrics = service.get("/metrics", "").await;
     assert!(metrics.text().contains("ota_active_campaigns 0"), "{}", metrics.text());
     assert!(metrics.text().ends_with("# EOF\n"));
+    // A proxy asks for somebody else, who learns nothing: neither figures nor that there are any.
+    let asked = |uri: &str| with_token(Method::GET, uri, "").header("x-forwarded-for", "127.0.0.1");
+    for uri in ["/metrics", "/nothing-here"] {
+        let answer = service.send(asked(uri).body(Body::empty()).expect("a request")).await;
+        assert_eq!(answer.problem(404), "no_such_path", "{uri}");
+    }
     let document = service.get("/openapi.json", "").await;
     assert_eq!(document.json(), serde_json::to_value(crate::openapi()).expect("a document"));
+}
+
+#[tokio::test]
+async fn figures_are_served_elsewhere_with_their_own_token() {
+    let metrics_token = crate::MetricsToken::new("0123456789abcdef").ok();
+    let service = Service::with(HttpConfig { metrics_token, ..HttpConfig::default() }).await;
+    for (token, status) in [("0123456789abcdef", 200), (&*service.log_in().await, 404), ("", 404)] {
+        let request = with_token(Method::GET, "/metrics", token).header("forwarded", "for=10.0.0.7");
+        let answer = service.send(request.body(Body::empty()).expect("a request")).await;
+        assert_eq!(answer.status.as_u16(), status, "{}", answer.text());
+    }
+    assert_eq!(service.get("/api/v1/auth/me", "0123456789abcdef").await.problem(401), "unauthenticated");
+}
+
+#[tokio::test]
+async fn text_that_no_database_takes_is_refused() {
+    let service = Service::start().await;
+    let token = service.log_in().await;
+    for query in ["audit?action=a%00", "devices?hardware_id=%00", "objects?prefix=x%00y", "devices?%00=1"] {
+        assert_eq!(service.get(&format!("/api/v1/{query}"), &token).await.problem(422), "invalid", "{query}");
+    }
 }
 
 #[tokio::test]

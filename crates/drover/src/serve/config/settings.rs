@@ -116,6 +116,7 @@ fn values(config: &ServeConfig) -> Vec<((&'static str, &'static str), String)> {
         same("archive_after_days", (settings.archive_after.as_secs() / 86_400).to_string()),
         same("cors_origins", http.cors_origins.join(", ")),
         same("trust_forwarded_for", http.trust_forwarded_for.to_string()),
+        same("metrics_token", if http.metrics_token.is_none() { "none" } else { HIDDEN }.to_owned()),
         same("log_format", format!("{:?}", config.log_format).to_lowercase()),
         same("presign_api_keys", if settings.presign_keys.is_empty() { "none" } else { HIDDEN }.to_owned()),
     ]
@@ -169,8 +170,9 @@ mod tests {
             let id = argument.get_id().as_str();
             let name = if id == "no_migrate" { "migrate" } else { id };
             assert!(shown.iter().any(|setting| setting.name == name), "{id} is not shown");
-            let key = if id == "presign_api_keys" { "presign_api_keys_file" } else { name };
-            assert!(known_keys().iter().any(|known| known == key), "{key} cannot be set in a file");
+            // Secrets have a file of their own, which the file names.
+            let in_file = |known: &String| known == name || known.strip_suffix("_file") == Some(name);
+            assert!(known_keys().iter().any(in_file), "{name} cannot be set in a file");
         }
     }
 
@@ -191,8 +193,16 @@ mod tests {
     /// What clap is told to hide is hidden here as well.
     #[test]
     fn no_secret_is_shown() {
-        let secrets = ["postgres://fleet:s3cr3t@db/fleet?sslpassword=s3cr3t", "s3cr3t-key"];
-        let shown = shown(&["--database", secrets[0], "--blobs", "s3://bucket", "--presign-api-keys", secrets[1]]);
+        let shown = shown(&[
+            "--database",
+            "postgres://fleet:s3cr3t@db/fleet?sslpassword=s3cr3t",
+            "--blobs",
+            "s3://bucket",
+            "--metrics-token",
+            "s3cr3t-of-prometheus",
+            "--presign-api-keys",
+            "s3cr3t-key",
+        ]);
         let text = serde_json::to_string(&shown).unwrap();
         assert!(!text.contains("s3cr3t"), "{text}");
         assert!(text.contains("postgres://fleet:(hidden)@db/fleet"), "{text}");
@@ -201,7 +211,11 @@ mod tests {
             .filter(|argument| argument.is_hide_env_values_set())
             .map(|argument| argument.get_id().to_string())
             .collect();
-        assert_eq!(hidden, ["database", "presign_api_keys"], "give this test a value for the new secret");
+        assert_eq!(
+            hidden,
+            ["database", "metrics_token", "presign_api_keys"],
+            "give this test a value for the new secret"
+        );
     }
 
     #[test]
