@@ -86,6 +86,19 @@ impl App {
 impl Audit {
     /// Adds an entry to the transaction of the change. A change that left the object as it was is none, and adds nothing.
     pub(crate) async fn record(&mut self, tx: &mut Tx, entry: Entry) -> Result<()> {
+        self.insert(tx, self.tenant, entry).await
+    }
+
+    /// Adds an entry to the log of another tenant that the change concerns as well. Not to an empty one: nobody is there
+    /// to read it, and a tenant with records cannot be removed any more.
+    pub(crate) async fn record_there(&mut self, tx: &mut Tx, there: TenantId, entry: Entry) -> Result<()> {
+        if there == self.tenant || !rows::is_begun(&mut *tx, there).await? {
+            return Ok(());
+        }
+        self.insert(tx, there, entry).await
+    }
+
+    async fn insert(&mut self, tx: &mut Tx, tenant: TenantId, entry: Entry) -> Result<()> {
         if entry.changed_nothing() {
             return Ok(());
         }
@@ -106,10 +119,10 @@ impl Audit {
             after: entry.after,
             details: &entry.details_json(),
         };
-        rows::insert(tx, self.tenant, &row).await?;
+        rows::insert(tx, tenant, &row).await?;
         let address = self.origin.address.map(|address| address.to_string());
         if self.who.name.is_some() || address.is_some() {
-            rows::insert_person(tx, self.tenant, id, self.who.name.as_deref(), address.as_deref()).await?;
+            rows::insert_person(tx, tenant, id, self.who.name.as_deref(), address.as_deref()).await?;
         }
         Ok(())
     }

@@ -8,6 +8,7 @@ use drover_types::{DeviceId, GroupId, Permission, TenantId};
 
 use crate::audit::Entry;
 use crate::context::new_id;
+use crate::grants::going_with;
 use crate::idempotency::Created;
 use crate::page::Paging;
 use crate::{Access, App, Caller, Error, IdempotencyKey, Result, conditions, group_tree, validate};
@@ -143,8 +144,10 @@ impl App {
                     let before = locked(tx, &access, id).await?;
                     group_tree::check_leaf(tx, tenant, id).await?;
                     rollouts::leave_ended(tx, tenant, id).await?;
+                    let grants = going_with(tx, &mut audit, tenant, Some(id)).await?;
                     groups::delete(tx, tenant, id).await.map_err(in_use)?;
-                    audit.record(tx, Entry::deleted("group", id, &before)?.with("name", before.name)).await
+                    let entry = Entry::deleted("group", id, &before)?.with("name", before.name);
+                    audit.record(tx, entry.with_ids("grants", &grants)).await
                 })
             })
             .await

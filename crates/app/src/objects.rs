@@ -56,7 +56,7 @@ impl App {
             })
             .await?;
         if added {
-            return self.with_bytes(tenant, row, &stored.key).await;
+            return self.with_bytes(caller, tenant, row, &stored.key).await;
         }
         let there = self.object(tenant, name.as_str()).await?;
         if there.sha256 == row.sha256 {
@@ -72,11 +72,23 @@ impl App {
     }
 
     /// Content that was there before may have been removed as unused just before it got this name.
-    async fn with_bytes(&self, tenant: TenantId, row: ObjectRow, key: &ObjectKey) -> Result<StoredObject> {
+    async fn with_bytes(
+        &self,
+        caller: &Caller,
+        tenant: TenantId,
+        row: ObjectRow,
+        key: &ObjectKey,
+    ) -> Result<StoredObject> {
         let Err(error) = self.blobs.head(key).await else { return Ok(view(row)) };
-        let name = row.name;
+        let mut audit = self.audit(caller, tenant);
         self.writer
-            .write(move |tx| Box::pin(async move { Ok::<_, Error>(objects::delete(tx, tenant, &name).await?) }))
+            .write(move |tx| {
+                Box::pin(async move {
+                    objects::delete(tx, tenant, &row.name).await?;
+                    let gone = view(row);
+                    audit.record(tx, Entry::deleted("object", &gone.object_key, &gone)?).await
+                })
+            })
             .await?;
         Err(Error::new(error.kind(), "object_unreadable", "what was stored cannot be read: upload it again")
             .with_source(error))

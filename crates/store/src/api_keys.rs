@@ -26,7 +26,7 @@ statements! {
     PAGE = select!("WHERE k.tenant_id = $1 AND (CAST($2 AS UUID) IS NULL OR k.id < $2) ORDER BY k.id DESC LIMIT $3");
     REVOKE = "UPDATE api_keys SET revoked_at = $3 WHERE tenant_id = $1 AND id = $2 AND revoked_at IS NULL";
     REVOKE_OF_USER = "UPDATE api_keys SET revoked_at = $3 \
-                      WHERE tenant_id = $1 AND user_id = $2 AND revoked_at IS NULL";
+                      WHERE tenant_id = $1 AND user_id = $2 AND revoked_at IS NULL RETURNING id";
     USED = "UPDATE api_keys SET last_used_at = $3 WHERE tenant_id = $1 AND id = $2 \
             AND (last_used_at IS NULL OR last_used_at < $3)";
 }
@@ -86,9 +86,9 @@ pub async fn used(tx: &mut Tx, tenant: TenantId, id: ApiKeyId, now: Timestamp) -
     run!(tx, |c| sqlx::query(USED).bind(tenant).bind(id).bind(now).execute(c).await.map(drop))
 }
 
-/// Revokes all keys of a user.
-pub async fn revoke_of_user(tx: &mut Tx, tenant: TenantId, user: UserId, now: Timestamp) -> Result<()> {
-    run!(tx, |c| sqlx::query(REVOKE_OF_USER).bind(tenant).bind(user).bind(now).execute(c).await.map(drop))
+/// Revokes all keys of a user and says which they were.
+pub async fn revoke_of_user(tx: &mut Tx, tenant: TenantId, user: UserId, now: Timestamp) -> Result<Vec<ApiKeyId>> {
+    run!(tx, |c| sqlx::query_scalar(REVOKE_OF_USER).bind(tenant).bind(user).bind(now).fetch_all(c).await)
 }
 
 /// The key with that id.

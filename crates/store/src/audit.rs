@@ -11,6 +11,7 @@ statements! {
               object_kind, object_id, request_id, before_sha256, after_sha256, details) \
               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
     INSERT_PERSON = "INSERT INTO audit_people (tenant_id, entry_id, name, address) VALUES ($1, $2, $3, $4)";
+    IS_BEGUN = "SELECT COUNT(*) FROM (SELECT e.id FROM audit_entries e WHERE e.tenant_id = $1 LIMIT 1) AS first";
     // Of all tenants: the sequencer serves the installation.
     UNNUMBERED = "SELECT tenant_id FROM audit_entries WHERE seq IS NULL GROUP BY tenant_id LIMIT $1";
     // Whatever is committed and has no number: the order of commits is neither that of ids nor that of times.
@@ -120,6 +121,12 @@ pub enum Order {
     NewestFirst,
     /// The oldest first.
     OldestFirst,
+}
+
+/// Whether there is any entry of the tenant, numbered or not.
+pub async fn is_begun(conn: impl Into<Conn<'_>>, tenant: TenantId) -> Result<bool> {
+    let found: i64 = run!(conn, |c| sqlx::query_scalar(IS_BEGUN).bind(tenant).fetch_one(c).await)?;
+    Ok(found > 0)
 }
 
 /// Adds an entry without a number.

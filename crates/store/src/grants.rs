@@ -22,6 +22,9 @@ statements! {
               JOIN tenant_tree t ON t.ancestor_id = g.scope_tenant_id \
               WHERE t.descendant_id = $1 AND g.role = 'owner' AND g.group_id IS NULL AND u.disabled_at IS NULL \
               AND (CAST($2 AS UUID) IS NULL OR g.user_id <> $2) AND (CAST($3 AS UUID) IS NULL OR g.id <> $3)";
+    // Those over the tenant $1 and its groups, or only over its group $2, whosever they are.
+    OVER = "SELECT tenant_id, id, user_id, role, scope_tenant_id, group_id, created_at FROM grants \
+            WHERE scope_tenant_id = $1 AND (CAST($2 AS UUID) IS NULL OR group_id = $2) ORDER BY id LIMIT $3";
     DELETE_OF_SCOPE = "DELETE FROM grants WHERE scope_tenant_id = $1";
 }
 
@@ -40,6 +43,16 @@ pub struct GrantRow {
     pub group_id: Option<GroupId>,
     /// When it was given.
     pub created_at: Timestamp,
+}
+
+/// A grant with the tenant of its user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::FromRow)]
+pub struct OverRow {
+    /// The user's tenant.
+    pub tenant_id: TenantId,
+    /// The grant.
+    #[sqlx(flatten)]
+    pub grant: GrantRow,
 }
 
 /// What holds in one tenant.
@@ -114,6 +127,16 @@ pub async fn count_owners(conn: impl Into<Conn<'_>>, tenant: TenantId, without: 
         Without::Grant(grant) => (None, Some(grant)),
     };
     run!(conn, |c| sqlx::query_scalar(OWNERS).bind(tenant).bind(user).bind(grant).fetch_one(c).await)
+}
+
+/// Up to `limit` grants that hold over a tenant with its groups, or over one of these.
+pub async fn over(
+    conn: impl Into<Conn<'_>>,
+    scope: TenantId,
+    group: Option<GroupId>,
+    limit: i64,
+) -> Result<Vec<OverRow>> {
+    run!(conn, |c| sqlx::query_as(OVER).bind(scope).bind(group).bind(limit).fetch_all(c).await)
 }
 
 /// Takes back all grants on a tenant that is about to go.

@@ -8,6 +8,9 @@ use crate::{Result, statements};
 statements! {
     INSERT = "INSERT INTO users (tenant_id, id, username, password_hash, created_at) VALUES ($1, $2, $3, $4, $5)";
     SET_PASSWORD = "UPDATE users SET password_hash = $3 WHERE tenant_id = $1 AND id = $2";
+    // Changes nothing: whoever changes the user waits until the transaction ends.
+    HOLD_UNCHANGED = "UPDATE users SET password_hash = password_hash \
+                      WHERE tenant_id = $1 AND id = $2 AND password_hash = $3 AND disabled_at IS NULL";
     SET_DISABLED = "UPDATE users SET disabled_at = $3 WHERE tenant_id = $1 AND id = $2";
     RENAME = "UPDATE users SET username = $3 WHERE tenant_id = $1 AND id = $2";
     DELETE = "DELETE FROM users WHERE tenant_id = $1 AND id = $2";
@@ -69,6 +72,17 @@ pub async fn page(
 /// Replaces a user's password.
 pub async fn set_password(tx: &mut Tx, tenant: TenantId, id: UserId, password_hash: &str) -> Result<()> {
     run!(tx, |c| sqlx::query(SET_PASSWORD).bind(tenant).bind(id).bind(password_hash).execute(c).await.map(drop))
+}
+
+/// Holds a user still until the transaction ends; false when the password is another one by now, or the user disabled.
+pub async fn hold_unchanged(tx: &mut Tx, tenant: TenantId, id: UserId, password_hash: &str) -> Result<bool> {
+    run!(tx, |c| sqlx::query(HOLD_UNCHANGED)
+        .bind(tenant)
+        .bind(id)
+        .bind(password_hash)
+        .execute(c)
+        .await
+        .map(|done| done.rows_affected() == 1))
 }
 
 /// Says since when the user may do nothing; none lets him again.

@@ -10,6 +10,9 @@ use crate::{Error, Result};
 /// Bytes of an entry's details as JSON: enough for the ids of as many devices as one call can put into a group.
 const DETAILS_MAX_BYTES: usize = 48 * 1024;
 
+/// Ids that a detail names of what went along with an object: some 20 KiB.
+const IDS_MAX: usize = 500;
+
 /// One change of one object. Objects are given as the API shows them, so without secrets: never as rows, and never as
 /// the answer that shows a new token.
 #[derive(Debug)]
@@ -56,6 +59,15 @@ impl Entry {
     pub(crate) fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
         self.details.insert(name.to_owned(), value.into());
         self
+    }
+
+    /// With what went along with the object: how many they were, and the ids of the first.
+    pub(crate) fn with_ids<I: ToString>(self, name: &str, ids: &[I]) -> Self {
+        if ids.is_empty() {
+            return self;
+        }
+        let first: Vec<String> = ids.iter().take(IDS_MAX).map(ToString::to_string).collect();
+        self.with(name, first).with(&format!("{name}_count"), ids.len())
     }
 
     /// For instance `rollout.pause`.
@@ -114,6 +126,15 @@ mod tests {
         assert_ne!(entry.before, entry.after);
         assert_eq!(entry.details_json(), r#"{"changed":["b","c","d"]}"#);
         assert!(!entry.changed_nothing());
+    }
+
+    #[test]
+    fn what_went_along_is_counted_and_named_as_far_as_there_is_room() {
+        let entry = Entry::new("group", "delete", "g").with_ids("grants", &["a", "b"]).with_ids::<u8>("api_keys", &[]);
+        assert_eq!(entry.details_json(), r#"{"grants":["a","b"],"grants_count":2}"#);
+        let many: Vec<uuid::Uuid> = (0..5_000).map(uuid::Uuid::from_u128).collect();
+        let json: Value = serde_json::from_str(&entry.with_ids("api_keys", &many).details_json()).expect("JSON");
+        assert_eq!((json["api_keys"].as_array().map(Vec::len), &json["api_keys_count"]), (Some(500), &json!(5_000)));
     }
 
     #[test]

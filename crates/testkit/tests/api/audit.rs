@@ -13,6 +13,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::openapi::operations;
+use crate::person::{PASSWORD, Person, role, role_over};
 use crate::scene::{Scene, plan};
 
 /// Each call that changes something, and the action under which the log has it.
@@ -409,6 +410,60 @@ on_both_profiles! {
         let made_first: Vec<&str> = entries.iter().rev().take(3).map(|entry| entry.action.as_str()).collect();
         assert_eq!(made_first.iter().collect::<BTreeSet<_>>().len(), 3, "{made_first:?}");
         assert!(entries.iter().rev().take(3).all(|entry| entry.actor.kind == ActorKind::Host));
+    }
+
+    /// Rights and keys that go with something else are found in the log like those that are taken back one by one.
+    async fn what_went_along_is_in_the_entry_and_in_each_log_that_it_concerns(profile: Profile) {
+        let server = TestServer::start(profile).await;
+        let admin = Person::admin(&server);
+        let home = server.admin().whoami().await.unwrap().tenant_id;
+        let child = admin.make("tenants", json!({ "name": "child" })).await;
+        let below = admin.within(&child);
+        let (own, theirs) = (admin.make("groups", json!({ "name": "lab" })).await, below.make("groups", json!({ "name": "lab" })).await);
+        let over = |tenant: &str, group: &str| json!({ "role": "fleet-admin", "scope": { "tenant_id": tenant, "group_id": group } });
+        let (anna, as_anna) = admin.add("anna", &[over(&home.to_string(), &own), over(&child, &theirs), role("fleet-admin")]).await;
+        let carl = below.make("users", json!({ "username": "carl", "password": PASSWORD })).await;
+        below.make(&format!("users/{carl}/grants"), role_over("viewer", &theirs)).await;
+        as_anna.key(json!({})).await;
+        let key = admin.get("api-keys").await.json::<Value>()["items"][0]["id"].clone();
+        let of_anna = admin.grants_of(&anna).await;
+        let of_carl = below.grants_of(&carl).await;
+
+        let log = async |person: &Person<'_>, action: &str, id: &str| {
+            eventually("the entry to be numbered", async || {
+                let page = person.get(&format!("audit?action={action}&object_id={id}")).await.json::<Value>();
+                page["items"].as_array().and_then(|items| items.first().cloned())
+            })
+            .await
+        };
+        // Who got rights over the child stands in the child's log as well.
+        let given = log(&below, "grant.create", &of_anna[1]).await;
+        assert_eq!((&given["details"]["user_id"], &given["actor"]["tenant_id"]), (&json!(anna), &json!(home)));
+
+        assert_eq!(below.delete(&format!("groups/{theirs}")).await.status, 204);
+        let gone = log(&below, "group.delete", &theirs).await;
+        assert_eq!(gone["details"]["grants"], json!([of_anna[1], of_carl[0]]));
+        assert_eq!(gone["details"]["grants_count"], 2);
+        assert_eq!(log(&admin, "grant.delete", &of_anna[1]).await["details"]["user_id"], json!(anna));
+
+        let both = json!({ "role": "viewer", "scope": { "tenant_id": child } });
+        let in_child = admin.make(&format!("users/{anna}/grants"), both).await;
+        assert_eq!(admin.delete(&format!("users/{anna}")).await.status, 204);
+        let gone = log(&admin, "user.delete", &anna).await;
+        assert_eq!(gone["details"]["grants"], json!([of_anna[0], of_anna[2], in_child]));
+        assert_eq!(gone["details"]["api_keys"], json!([key]));
+        log(&below, "grant.delete", &in_child).await;
+
+        // A rename is read by those whom it concerns; a tenant without a log gets none, and can be removed.
+        admin.call(Method::PUT, &format!("tenants/{child}"), json!({ "name": "branch" })).await;
+        log(&admin, "tenant.update", &child).await;
+        log(&below, "tenant.update", &child).await;
+        let empty = admin.make("tenants", json!({ "name": "empty" })).await;
+        let (berta, _) = admin.add("berta", &[json!({ "role": "viewer", "scope": { "tenant_id": empty } })]).await;
+        admin.call(Method::PUT, &format!("tenants/{empty}"), json!({ "name": "still empty" })).await;
+        let of_berta = admin.grants_of(&berta).await;
+        assert_eq!(admin.delete(&format!("tenants/{empty}")).await.status, 204);
+        assert_eq!(log(&admin, "tenant.delete", &empty).await["details"]["grants"], json!(of_berta));
     }
 
     async fn what_is_refused_or_repeated_leaves_no_entry(profile: Profile) {
