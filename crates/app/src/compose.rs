@@ -3,7 +3,7 @@
 mod parts;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use drover_blob::OpenOptions as BlobOptions;
@@ -136,6 +136,7 @@ pub async fn compose(
         clock,
         random,
         settings,
+        presign_keys: OnceLock::new(),
         passwords,
         login_attempts,
         metrics,

@@ -1,6 +1,6 @@
 //! What every use case has at hand.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use drover_blob::BlobStore;
@@ -14,7 +14,7 @@ use crate::feed::Feed;
 use crate::login_attempts::LoginAttempts;
 use crate::metrics::Metrics;
 use crate::passwords::PasswordHasher;
-use crate::presign::PresignKeys;
+use crate::presign::{BoundPresignKeys, PresignKeys};
 
 /// Randomness as an argument.
 pub trait Random: Send + Sync + 'static {
@@ -78,6 +78,8 @@ pub struct App {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) random: Arc<dyn Random>,
     pub(crate) settings: Settings,
+    /// Empty until the start has bound them.
+    pub(crate) presign_keys: OnceLock<BoundPresignKeys>,
     pub(crate) passwords: PasswordHasher,
     pub(crate) login_attempts: LoginAttempts,
     pub(crate) metrics: Metrics,

@@ -43,6 +43,7 @@ impl Node {
     ) -> Result<Self, RunError> {
         let app = compose::compose(backends, settings, Arc::new(SystemClock), Arc::new(SystemRandom)).await?;
         let first_start = app.first_start().await?;
+        app.bind_presign_keys().await?;
         Ok(Self { app, http, tls, listener, first_start })
     }
 

@@ -74,6 +74,7 @@ async fn serve(options: ServerOptions, backends: Backends, listener: TcpListener
     let app = compose::compose(&backends, settings, clock, Arc::new(SystemRandom)).await;
     let app: Arc<App> = app.expect("the application is put together");
     let first_start = app.first_start().await.expect("the first start works");
+    app.bind_presign_keys().await.expect("the tenants of presign keys are there");
     let stop = CancellationToken::new();
     let background = tasks::start(&app, &stop);
     tokio::spawn(async move {
@@ -116,6 +117,12 @@ impl TestServer {
         let mut server = Self { runtime, address, options, backends, http, admin_token, first_start, db, folder };
         server.admin_token = server.login("default").await;
         server
+    }
+
+    /// Ends it and starts it again on the same data, with other options.
+    pub async fn restart_with(&mut self, change: impl FnOnce(ServerOptions) -> ServerOptions) {
+        self.options = change(self.options.clone());
+        self.kill_and_restart().await;
     }
 
     /// Kills it in whatever it does, and starts it again at the same address on the same data.

@@ -35,8 +35,8 @@ async fn presign(
 }
 
 async fn authenticate(app: &App, bearer: &Bearer, origin: Origin) -> drover_app::Result<Caller> {
-    match app.authenticate_presign(&bearer.token, origin.clone()).await {
-        Ok(caller) => Ok(caller),
-        Err(_) => app.authenticate(&bearer.token, bearer.there, origin).await,
+    match app.authenticate_presign(&bearer.token, bearer.there, origin.clone())? {
+        Some(caller) => Ok(caller),
+        None => app.authenticate(&bearer.token, bearer.there, origin).await,
     }
 }

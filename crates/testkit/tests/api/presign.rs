@@ -1,9 +1,14 @@
 //! Source 000's presign API, and the probes beside it.
 
+use std::sync::Arc;
+
 use drover_api::{PresignReply, PresignRequest};
+use drover_app::compose::compose;
+use drover_app::{Origin, PresignKeys, Settings, SystemRandom};
 use drover_testkit::{
     Profile, ServerOptions, TestServer, answer, eventually, on_both_profiles, on_the_local_profile, refused,
 };
+use drover_types::SystemClock;
 use reqwest::Method;
 use serde_json::json;
 
@@ -47,18 +52,49 @@ on_both_profiles! {
     }
 
     async fn a_key_is_bound_to_its_tenant(profile: Profile) {
-        let server = with_hello(
-            ServerOptions::new(profile).presign_keys("dev-local-key, other=their-local-key, gone=nobodys-key"),
-        )
-        .await;
-        let other = server.add_tenant("other").await;
-        refused(ask(&server, "firmware/v1/hello.bin").bearer_auth("their-local-key"), 404, "not_found").await;
-        let put = server.request(Method::PUT, "/api/v1/objects/firmware/v1/hello.bin").bearer_auth(&other.token);
-        assert_eq!(answer(put.body("Theirs.\n")).await.status, 201);
-        let reply: PresignReply =
-            answer(ask(&server, "firmware/v1/hello.bin").bearer_auth("their-local-key")).await.json();
-        assert_eq!(answer(server.raw().get(reply.url)).await.text(), "Theirs.\n");
-        refused(ask(&server, "firmware/v1/hello.bin").bearer_auth("nobodys-key"), 401, "unauthenticated").await;
+        let mut server = with_hello(ServerOptions::new(profile)).await;
+        let tenant = async |server: &TestServer, name: &str| {
+            let made = server.admin_request(Method::POST, "/api/v1/tenants").json(&json!({ "name": name }));
+            answer(made).await.json::<serde_json::Value>()["id"].as_str().unwrap().to_owned()
+        };
+        let acme = tenant(&server, "acme").await;
+        let second = tenant(&server, "second").await;
+        server.restart_with(|options| options.presign_keys("dev-local-key, acme=their-local-key")).await;
+        let ask = || ask(&server, "firmware/v1/hello.bin").bearer_auth("their-local-key");
+        refused(ask(), 404, "not_found").await;
+        let put = |tenant: &str, bytes: &'static str| {
+            let put = server.admin_request(Method::PUT, "/api/v1/objects/firmware/v1/hello.bin");
+            answer(put.header("drover-tenant", tenant).body(bytes))
+        };
+        assert_eq!(put(&acme, "Theirs.\n").await.status, 201);
+        assert_eq!(put(&second, "Nobody's.\n").await.status, 201);
+        let opens = async || {
+            let reply: PresignReply = answer(ask()).await.json();
+            answer(server.raw().get(reply.url)).await.text()
+        };
+        assert_eq!(opens().await, "Theirs.\n");
+        // Whoever takes the name next does not get the key.
+        for (id, name) in [(&acme, "acme-before"), (&second, "acme")] {
+            let rename = server.admin_request(Method::PUT, &format!("/api/v1/tenants/{id}"));
+            assert_eq!(answer(rename.json(&json!({ "name": name }))).await.status, 200);
+        }
+        assert_eq!(opens().await, "Theirs.\n");
+        refused(ask().header("drover-tenant", &second), 404, "not_found").await;
+        assert_eq!(answer(ask().header("drover-tenant", &acme)).await.status, 200);
+    }
+
+    async fn a_key_for_a_tenant_that_is_not_there_keeps_the_server_from_starting(profile: Profile) {
+        let server = TestServer::start(profile).await;
+        let presign_keys = PresignKeys::parse("dev-local-key, acme=their-local-key").unwrap();
+        let settings = Settings { presign_keys, ..Settings::default() };
+        let app = compose(server.backends(), settings, Arc::new(SystemClock), Arc::new(SystemRandom)).await.unwrap();
+        let error = app.bind_presign_keys().await.unwrap_err();
+        let said = "key number 2 of PRESIGN_API_KEYS is for the tenant \"acme\", and there is none of that name; start \
+                    without this key, make the tenant (`drover tenant create acme`), then start with it";
+        assert_eq!((error.code, error.to_string().as_str()), ("unknown_tenant", said));
+        for key in ["dev-local-key", "their-local-key"] {
+            assert_eq!(app.authenticate_presign(key, None, Origin::default()).unwrap(), None, "none works");
+        }
     }
 
     async fn an_address_expires(profile: Profile) {

@@ -1,7 +1,13 @@
 //! What one tenant has, another does not see.
 
+use std::sync::Arc;
+
 use drover_api::{ApiKeyCreate, EnrolmentTokenCreate, GroupWrite, RolloutUpdate};
+use drover_app::compose::compose;
+use drover_app::{Settings, SystemRandom};
+use drover_db::Writer;
 use drover_testkit::{Profile, ReleaseBuilder, TestServer, answer, on_both_profiles, on_the_local_profile, refused};
+use drover_types::SystemClock;
 use reqwest::Method;
 
 use crate::openapi::operations;
@@ -117,6 +123,21 @@ on_both_profiles! {
             let url = client.presign(&body).await.unwrap().url;
             assert_eq!(answer(server.raw().get(url)).await.text(), content);
         }
+    }
+}
+
+on_both_profiles! {
+    /// Whatever it is called: an installation begins once.
+    async fn an_installation_without_the_name_default_is_not_begun_again(profile: Profile) {
+        let server = TestServer::start(profile).await;
+        let own = server.admin().whoami().await.unwrap().tenant_id;
+        let writer = Writer::start(server.db().db().clone());
+        let renamed = writer.write(move |tx| Box::pin(async move { drover_store::tenants::rename(tx, own, "acme").await }));
+        renamed.await.unwrap();
+        let (clock, random) = (Arc::new(SystemClock), Arc::new(SystemRandom));
+        let app = compose(server.backends(), Settings::default(), clock, random).await.unwrap();
+        assert!(app.first_start().await.unwrap().is_none());
+        assert_eq!(server.count("tenants").await, 1);
     }
 }
 
