@@ -23,7 +23,7 @@ use crate::context::new_id;
 use crate::idempotency::Created;
 use crate::page::Paging;
 use crate::{
-    Access, App, Caller, Error, IdempotencyKey, Reach, Result, rollout_policy, transitions,
+    Access, Actor, App, Caller, Error, IdempotencyKey, Reach, Result, rollout_policy, transitions,
     update_sessions as sessions, validate,
 };
 
@@ -229,7 +229,7 @@ impl App {
 
     /// Offers nothing new until it is resumed; devices that began finish.
     pub async fn rollout_pause(&self, caller: &Caller, id: RolloutId) -> Result<Rollout> {
-        let why = Some(format!("paused by {}", self.whoami(caller).name));
+        let why = Some(format!("paused by {}", somebody(caller)));
         let steering = Steering { verb: "pause", to: RolloutState::Paused, why };
         self.steer(caller, id, steering, &[RolloutState::Scheduled, RolloutState::Active]).await
     }
@@ -246,7 +246,7 @@ impl App {
 
     /// Stops for good. Devices that have not begun to install are called off.
     pub async fn rollout_cancel(&self, caller: &Caller, id: RolloutId) -> Result<Rollout> {
-        let why = Some(format!("cancelled by {}", self.whoami(caller).name));
+        let why = Some(format!("cancelled by {}", somebody(caller)));
         let from = [RolloutState::Draft, RolloutState::Scheduled, RolloutState::Active, RolloutState::Paused];
         self.steer(caller, id, Steering { verb: "cancel", to: RolloutState::Cancelled, why }, &from).await
     }
@@ -265,7 +265,7 @@ impl App {
                 "a way back is not taken back; roll the firmware out again instead",
             ));
         }
-        let why = body.reason.unwrap_or_else(|| format!("rolled back by {}", self.whoami(caller).name));
+        let why = body.reason.unwrap_or_else(|| format!("rolled back by {}", somebody(caller)));
         let from = [RolloutState::Active, RolloutState::Paused, RolloutState::Completed, RolloutState::Cancelled];
         let steering = Steering { verb: "rollback", to: RolloutState::RollingBack, why: Some(why) };
         self.steer(caller, id, steering, &from).await
@@ -379,6 +379,14 @@ impl App {
             update_sessions::of_rollout(&self.db, tenant, &access.reach, id, query.state, paging.after, paging.rows())
                 .await?;
         Ok(paging.page(rows, |row| row.id, sessions::view))
+    }
+}
+
+/// Who it was, as everybody may read it for ever: the audit log has the name, where it can be erased.
+const fn somebody(caller: &Caller) -> &'static str {
+    match caller.actor {
+        Actor::ApiKey { .. } => "an API key",
+        _ => "a user",
     }
 }
 

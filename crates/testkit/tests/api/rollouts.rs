@@ -46,7 +46,7 @@ on_both_profiles! {
         let offer = first.check().await.expect("an offer");
         first.proceed(&offer, SessionState::Downloading).await;
         let paused = scene.admin.pause_rollout(rollout.id).await.unwrap();
-        assert_eq!((paused.status, paused.reason.as_deref()), (RolloutState::Paused, Some("paused by admin")));
+        assert_eq!((paused.status, paused.reason.as_deref()), (RolloutState::Paused, Some("paused by a user")));
         assert!(scene.devices[1].check().await.is_none() && scene.devices[2].check().await.is_none());
         assert_eq!(first.check().await.expect("it goes on").session_id, offer.session_id);
         first.proceed(&offer, SessionState::Installing).await;
