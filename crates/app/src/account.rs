@@ -5,6 +5,7 @@ use drover_store::{logins, users};
 use drover_types::{ErrorKind, LoginId, UserId};
 
 use crate::audit::Entry;
+use crate::credentials::unauthenticated;
 use crate::page::Paging;
 use crate::users::{PASSWORD_MAX_BYTES, check_password, user};
 use crate::{Actor, App, Caller, Error, Result};
@@ -19,16 +20,23 @@ impl App {
         let account = (caller.home.to_string(), row.username.clone());
         let attempt = self.login_attempts.begin(&account, caller.origin.address, self.now())?;
         let too_long = body.old_password.len() > PASSWORD_MAX_BYTES;
-        if too_long || !self.passwords.verify(body.old_password, Some(row.password_hash)).await? {
+        if too_long || !self.passwords.verify(body.old_password, Some(row.password_hash.clone())).await? {
+            attempt.failed();
             return Err(Error::new(ErrorKind::Forbidden, "wrong_password", "the password so far is another one"));
         }
-        self.login_attempts.succeeded(attempt);
+        attempt.succeeded();
         let hash = self.passwords.hash(body.new_password, &*self.random).await?;
         let (tenant, now) = (caller.home, self.now());
         let mut audit = self.audit(caller, tenant);
         self.writer
             .write(move |tx| {
                 Box::pin(async move {
+                    // Two hashes were computed since all of this was looked at.
+                    let is_as_it_was = users::hold_unchanged(tx, tenant, id, &row.password_hash).await?;
+                    let open = logins::get(&mut *tx, tenant, login).await?.filter(|open| open.revoked_at.is_none());
+                    if !is_as_it_was || open.is_none() {
+                        return Err(unauthenticated());
+                    }
                     users::set_password(tx, tenant, id, &hash).await?;
                     logins::revoke_others(tx, tenant, id, Some(login), now).await?;
                     audit.record(tx, Entry::new("user", "change_password", id)).await
@@ -74,7 +82,7 @@ impl App {
 }
 
 /// The user who is logged in. Keys have no account.
-fn own(caller: &Caller) -> Result<(UserId, LoginId)> {
+pub(crate) fn own(caller: &Caller) -> Result<(UserId, LoginId)> {
     match caller.actor {
         Actor::User { id, login, .. } => Ok((id, login)),
         _ => Err(Error::new(ErrorKind::Forbidden, "forbidden", "this is about one's own account; log in as a user")),

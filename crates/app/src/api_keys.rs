@@ -6,7 +6,7 @@ use std::time::Duration;
 use drover_api::{ApiKey, ApiKeyCreate, ApiKeyCreated, Page, PageQuery};
 use drover_store::api_keys::{self, ApiKeyRow};
 use drover_store::groups;
-use drover_types::{ApiKeyId, ErrorKind, Permission, TenantId, UserId};
+use drover_types::{ApiKeyId, Permission, TenantId, UserId};
 use ipnet::IpNet;
 
 use crate::audit::Entry;
@@ -15,7 +15,7 @@ use crate::context::new_id;
 use crate::grants::check_static;
 use crate::idempotency::{Created, secret_shown_once};
 use crate::page::Paging;
-use crate::{Actor, App, Caller, Credential, CredentialKind, Error, IdempotencyKey, Result, validate};
+use crate::{App, Caller, Credential, CredentialKind, Error, IdempotencyKey, Result, validate};
 
 /// Networks that a key can be bound to.
 const ADDRESSES_MAX: usize = 32;
@@ -126,14 +126,14 @@ impl App {
 
 /// A key has the rights of the user who makes it. A key makes none: one that leaked would live on in those that it made.
 fn maker(caller: &Caller) -> Result<UserId> {
-    match caller.actor {
-        Actor::User { id, .. } if caller.home == caller.tenant => Ok(id),
-        Actor::User { .. } => Err(Error::unprocessable(
-            "not_your_tenant",
-            "an API key belongs to its maker's own tenant; it may work in those below it like he may",
-        )),
-        _ => Err(Error::new(ErrorKind::Forbidden, "forbidden", "only a user makes API keys; log in with a password")),
+    let user = caller.authorize_person()?;
+    if caller.home == caller.tenant {
+        return Ok(user);
     }
+    Err(Error::unprocessable(
+        "not_your_tenant",
+        "an API key belongs to its maker's own tenant; it may work in those below it like he may",
+    ))
 }
 
 /// What a key is limited to is something that its maker may do: else the key would be of no use.

@@ -7,12 +7,13 @@ use drover_bus::Sighting;
 use drover_store::{api_keys, device_tokens, devices, logins, tenants, users};
 use drover_types::{ApiKeyId, LoginId, TenantId, Timestamp};
 
+use crate::account::own;
 use crate::audit::Entry;
 use crate::context::new_id;
 use crate::credentials::unauthenticated;
 use crate::feed::KnownToken;
 use crate::users::PASSWORD_MAX_BYTES;
-use crate::{Actor, App, Caller, Credential, CredentialKind, Error, Grant, Origin, Result, Rights, Scope};
+use crate::{Actor, App, Caller, Credential, CredentialKind, Error, Grant, Origin, Result, Rights, Scope, rights};
 
 /// The tenant of an installation that has only one.
 pub(crate) const DEFAULT_TENANT: &str = "default";
@@ -43,7 +44,7 @@ impl App {
         if !alive || !credential.matches(row.secret_sha256) {
             return Err(unauthenticated());
         }
-        let rights = self.rights_of_user(credential.tenant, row.user_id, there).await?;
+        let rights = rights::of_user(&self.db, credential.tenant, row.user_id, there).await?;
         Ok((Actor::User { id: row.user_id, name: row.username, login: id }, rights))
     }
 
@@ -64,7 +65,7 @@ impl App {
             return Err(unauthenticated());
         }
         self.note_key_used(credential.tenant, &row).await;
-        let rights = self.rights_of_key(credential.tenant, &row, there).await?;
+        let rights = rights::of_key(&self.db, credential.tenant, &row, there).await?;
         Ok((Actor::ApiKey { id, name: row.name }, rights))
     }
 
@@ -110,20 +111,24 @@ impl App {
         let account = (tenant_name.to_owned(), request.username.clone());
         let attempt = self.login_attempts.begin(&account, origin.address, self.now())?;
         if request.password.len() > PASSWORD_MAX_BYTES {
+            attempt.failed();
             return Err(refused());
         }
-        let tenant = tenants::by_name(&self.db, tenant_name).await?;
+        // PostgreSQL takes no text with a NUL: there is nobody of that name.
+        let is_name = !tenant_name.contains('\0') && !request.username.contains('\0');
+        let tenant = if is_name { tenants::by_name(&self.db, tenant_name).await? } else { None };
         let user = match &tenant {
             Some(tenant) => users::by_username(&self.db, tenant.tenant_id, &request.username).await?,
             None => None,
         };
         let stored = user.as_ref().map(|user| user.password_hash.clone());
         let fits = self.passwords.verify(request.password, stored).await?;
-        let (Some(tenant), Some(user), true) = (tenant, user, fits) else { return Err(refused()) };
-        if user.disabled_at.is_some() {
+        let user = user.filter(|user| fits && user.disabled_at.is_none());
+        let (Some(tenant), Some(user)) = (tenant, user) else {
+            attempt.failed();
             return Err(refused());
-        }
-        self.login_attempts.succeeded(attempt);
+        };
+        attempt.succeeded();
 
         let now = self.now();
         let id = new_id!(self, LoginId);
@@ -133,11 +138,15 @@ impl App {
         let secret_sha256 = credential.secret_sha256();
         let address = origin.address.map(|address| address.to_string());
         let login = logins::NewLogin { id, user_id: user.id, secret_sha256, expires_at, address };
-        let actor = Actor::User { id: user.id, name: user.username, login: id };
+        let actor = Actor::User { id: user.id, name: user.username.clone(), login: id };
         let mut audit = self.audit(&Caller { home: tenant, tenant, actor, rights: Rights::default(), origin }, tenant);
         self.writer
             .write(move |tx| {
                 Box::pin(async move {
+                    // While the password was checked, it may have been replaced, or the user disabled.
+                    if !users::hold_unchanged(tx, tenant, user.id, &user.password_hash).await? {
+                        return Err(refused());
+                    }
                     logins::insert(tx, tenant, &login, now).await?;
                     audit.record(tx, Entry::new("user", "login", user.id).with("login_id", id.to_string())).await
                 })
@@ -148,9 +157,7 @@ impl App {
 
     /// Ends the caller's server-side session. Other credentials have none: revoke those.
     pub async fn logout(&self, caller: &Caller) -> Result<()> {
-        let Actor::User { id, login, .. } = caller.actor else {
-            return Err(Error::unprocessable("not_logged_in", "only a login can be logged out; revoke a key instead"));
-        };
+        let (id, login) = own(caller)?;
         let (tenant, now) = (caller.home, self.now());
         let mut audit = self.audit(caller, tenant);
         self.writer

@@ -2,7 +2,7 @@
 
 use drover_db::Conn;
 use drover_store::Reach;
-use drover_types::{DeviceId, ErrorKind, GroupId, Permission, Permissions, RolloutId, TenantId};
+use drover_types::{DeviceId, ErrorKind, GroupId, Permission, Permissions, RolloutId, TenantId, UserId};
 
 use crate::{Actor, Caller, Error, Result};
 
@@ -97,6 +97,17 @@ impl Caller {
         }
     }
 
+    /// The user, if the caller is one who is logged in: for what yields a password, a right or a key. Made with a key
+    /// that leaked, they would outlive its expiry, its addresses and its revocation.
+    pub fn authorize_person(&self) -> Result<UserId> {
+        let Actor::User { id, .. } = self.actor else {
+            let detail = "an API key makes no users, passwords, rights or keys, as they would outlive it; log in with \
+                          `drover login` and do it as yourself";
+            return Err(Error::new(ErrorKind::Forbidden, "needs_login", detail));
+        };
+        Ok(id)
+    }
+
     /// The tenant and the device, if the caller is one.
     pub fn authorize_device(&self) -> Result<(TenantId, DeviceId)> {
         match &self.actor {
@@ -138,6 +149,7 @@ mod tests {
         let all = caller(Actor::PresignKey, Rights::everywhere(Role::Owner.permissions()));
         assert!(all.authorize_device().is_err());
         assert!(Permission::ALL.iter().all(|permission| all.authorize_tenant(*permission).is_ok()));
+        assert_eq!(all.authorize_person().unwrap_err().code, "needs_login", "whatever it may do, it is no person");
     }
 
     #[test]

@@ -54,11 +54,37 @@ pub(crate) struct LoginAttempts {
     hasher: RandomState,
 }
 
-/// An attempt that was let through and counts as failed until it succeeds.
-pub(crate) struct Attempt {
+/// An attempt that was let through. It counts as failed while it goes on; dropped without a verdict, because the server
+/// was busy or the client went away, it does not count: else strangers who keep the server busy would use up an owner's
+/// tries.
+pub(crate) struct Attempt<'a> {
+    attempts: &'a LoginAttempts,
     pair: u64,
     network: u64,
     account: u64,
+    has_verdict: bool,
+}
+
+impl Attempt<'_> {
+    /// The password was wrong.
+    pub(crate) fn failed(mut self) {
+        self.has_verdict = true;
+    }
+
+    /// The password was right: what this network failed at this account is forgotten, and the rest does not count it.
+    pub(crate) fn succeeded(mut self) {
+        self.has_verdict = true;
+        self.attempts.counts.invalidate(&self.pair);
+        self.attempts.take_back(&[self.network, self.account]);
+    }
+}
+
+impl Drop for Attempt<'_> {
+    fn drop(&mut self) {
+        if !self.has_verdict {
+            self.attempts.take_back(&[self.pair, self.network, self.account]);
+        }
+    }
 }
 
 impl Default for LoginAttempts {
@@ -71,39 +97,38 @@ impl Default for LoginAttempts {
 impl LoginAttempts {
     /// Lets an attempt at an account (tenant and user, there or not) through, or says how long to wait. It counts before
     /// the password is looked at: of many at once no more get through than of many in a row.
-    pub(crate) fn begin(&self, account: &(String, String), address: Option<IpAddr>, now: Timestamp) -> Result<Attempt> {
+    pub(crate) fn begin(
+        &self,
+        account: &(String, String),
+        address: Option<IpAddr>,
+        now: Timestamp,
+    ) -> Result<Attempt<'_>> {
         let network = address.map(network_of);
-        let attempt = Attempt {
-            pair: self.hasher.hash_one(("pair", account, network)),
-            network: self.hasher.hash_one(("network", network)),
-            account: self.hasher.hash_one(("account", account)),
-        };
-        let pair = self.left_to_wait(attempt.pair, PAIR, now);
-        let network = self.left_to_wait(attempt.network, NETWORK, now);
+        let pair = self.hasher.hash_one(("pair", account, network));
+        let network = self.hasher.hash_one(("network", network));
+        let account = self.hasher.hash_one(("account", account));
         // A network with tries of its own left does not wait for what others do to the account.
-        let has_own_tries = self.count(attempt.pair, now).is_none_or(|count| count.failures < PAIR.free);
-        let account = if has_own_tries { Duration::ZERO } else { self.left_to_wait(attempt.account, ACCOUNT, now) };
-        let wait = pair.max(network).max(account);
+        let has_own_tries = self.count(pair, now).is_none_or(|count| count.failures < PAIR.free);
+        let of_account = if has_own_tries { Duration::ZERO } else { self.left_to_wait(account, ACCOUNT, now) };
+        let wait = self.left_to_wait(pair, PAIR, now).max(self.left_to_wait(network, NETWORK, now)).max(of_account);
         if !wait.is_zero() {
             let wait_s = wait.as_secs().max(1);
             let detail = format!("too many failed log-ins; try again in {wait_s} s");
             return Err(Error::new(ErrorKind::RateLimited, "too_many_attempts", detail));
         }
-        for key in [attempt.pair, attempt.network, attempt.account] {
+        for key in [pair, network, account] {
             self.counts.entry(key).and_upsert_with(|entry| {
                 let before = entry.map(moka::Entry::into_value).filter(|count| !is_old(*count, now));
                 Count { failures: before.map_or(0, |count| count.failures).saturating_add(1), last: now }
             });
         }
-        Ok(attempt)
+        Ok(Attempt { attempts: self, pair, network, account, has_verdict: false })
     }
 
-    /// The password was right: what this network failed at this account is forgotten, and the rest does not count it.
-    #[expect(clippy::needless_pass_by_value, reason = "an attempt succeeds once")]
-    pub(crate) fn succeeded(&self, attempt: Attempt) {
-        self.counts.invalidate(&attempt.pair);
-        for key in [attempt.network, attempt.account] {
-            self.counts.entry(key).and_compute_with(|entry| match entry {
+    /// An attempt was no failure.
+    fn take_back(&self, keys: &[u64]) {
+        for key in keys {
+            self.counts.entry(*key).and_compute_with(|entry| match entry {
                 Some(entry) => {
                     let count = entry.into_value();
                     moka::ops::compute::Op::Put(Count { failures: count.failures.saturating_sub(1), ..count })
@@ -152,9 +177,9 @@ mod tests {
         ("default".to_owned(), name.to_owned())
     }
 
-    /// How many of `tries` in a row get through.
+    /// How many of `tries` with a wrong password in a row get through.
     fn passed(attempts: &LoginAttempts, name: &str, from: u32, tries: u32, second: u64) -> u32 {
-        let pass = |_: &u32| attempts.begin(&account(name), address(from), at(second)).is_ok();
+        let pass = |_: &u32| attempts.begin(&account(name), address(from), at(second)).map(Attempt::failed).is_ok();
         u32::try_from((0..tries).filter(pass).count()).expect("few")
     }
 
@@ -183,11 +208,24 @@ mod tests {
             passed(&attempts, "admin", network, 6, 0);
         }
         let owner = attempts.begin(&account("admin"), address(20_000), at(1)).expect("the owner gets in");
-        attempts.succeeded(owner);
+        owner.succeeded();
         assert_eq!(passed(&attempts, "admin", 20_000, 9, 1), 5, "the tries of that network are whole again");
         // Who used up its own tries waits for the account as well.
         let wait = attempts.begin(&account("admin"), address(7), at(2)).map(drop).unwrap_err().to_string();
         assert!(wait.contains("try again in 58 s") || wait.contains("try again in 59 s"), "{wait}");
+    }
+
+    #[test]
+    fn attempts_without_a_verdict_do_not_count_and_count_while_they_go_on() {
+        let attempts = LoginAttempts::default();
+        for _ in 0..100 {
+            drop(attempts.begin(&account("admin"), address(1), at(0)).expect("the one before is over"));
+        }
+        let at_once: Vec<_> =
+            (0..9).filter_map(|_| attempts.begin(&account("admin"), address(1), at(0)).ok()).collect();
+        assert_eq!(at_once.len(), 5, "no more at once than in a row");
+        drop(at_once);
+        assert_eq!(passed(&attempts, "admin", 1, 9, 0), 5, "whole again");
     }
 
     #[test]
@@ -202,7 +240,8 @@ mod tests {
     fn an_ipv6_client_cannot_change_its_address_at_will() {
         let attempts = LoginAttempts::default();
         let from = |n: u16| Some(format!("2001:db8::{n:x}").parse().expect("an address"));
-        let through = (0..99).filter(|n| attempts.begin(&account("admin"), from(*n), at(0)).is_ok()).count();
+        let pass = |n: &u16| attempts.begin(&account("admin"), from(*n), at(0)).map(Attempt::failed).is_ok();
+        let through = (0..99).filter(pass).count();
         assert_eq!(through, 5);
     }
 

@@ -5,13 +5,14 @@ use drover_db::{Conn, Tx};
 use drover_store::grants::{self, GrantRow, Without};
 use drover_store::users::{self, UserRow};
 use drover_store::{api_keys, logins, tenants};
-use drover_types::{Permission, TenantId, Timestamp, UserId};
+use drover_types::{GrantId, Permission, TenantId, Timestamp, UserId};
 
-use crate::audit::Entry;
+use crate::audit::{Audit, Entry};
 use crate::context::new_id;
+use crate::grants::{check_may_give, given, may_give, taken};
 use crate::idempotency::{Created, secret_shown_once};
 use crate::page::Paging;
-use crate::rights::GRANTS_MAX;
+use crate::rights::{self, GRANTS_MAX};
 use crate::{App, Caller, Error, IdempotencyKey, Result, validate};
 
 const PASSWORD_MIN_CHARS: usize = 12;
@@ -32,7 +33,7 @@ impl App {
         user(&self.db, tenant, id).await.map(view)
     }
 
-    /// Adds a user, with a role over the whole tenant if one is asked for.
+    /// Adds a user, with a role over the whole tenant if one is asked for. There is always a password in it.
     pub async fn user_create(
         &self,
         caller: &Caller,
@@ -40,6 +41,7 @@ impl App {
         idempotency: Option<IdempotencyKey>,
     ) -> Result<UserCreated> {
         let tenant = caller.authorize_tenant(Permission::UsersWrite)?;
+        caller.authorize_person()?;
         validate::text("username", &body.username, 100)?;
         let made = self.password_or_new(body.password)?;
         let now = self.now();
@@ -52,9 +54,6 @@ impl App {
             group_id: None,
             created_at: now,
         });
-        if let Some(grant) = &grant {
-            self.check_may_give(&self.db, caller, grant).await?;
-        }
         let password_hash = self.passwords.hash(made.text.clone(), &*self.random).await?;
         let row = UserRow { id, username: body.username, password_hash, created_at: now, disabled_at: None };
         let mut audit = self.audit(caller, tenant);
@@ -63,6 +62,10 @@ impl App {
             .writer
             .write(move |tx| {
                 Box::pin(async move {
+                    check_still(tx, &caller).await?;
+                    if let Some(grant) = &grant {
+                        check_may_give(tx, &caller, grant).await?;
+                    }
                     let before = IdempotencyKey::claim(idempotency.as_ref(), tx, &caller, id.0, now).await?;
                     if let Some(before) = before {
                         return Ok(Created::Before(before));
@@ -71,7 +74,7 @@ impl App {
                     audit.record(tx, Entry::created("user", id, &view(stored))?).await?;
                     if let Some(grant) = &grant {
                         grants::insert(tx, tenant, grant).await?;
-                        audit.record(tx, crate::grants::given(grant)?).await?;
+                        audit.record(tx, given(grant)?).await?;
                     }
                     Ok::<_, Error>(Created::Now)
                 })
@@ -87,19 +90,23 @@ impl App {
         }
     }
 
-    /// Renames, disables or enables a user.
+    /// Renames, disables or enables a user. A key only disables: with a name or a way back in it would give more than it
+    /// takes.
     pub async fn user_update(&self, caller: &Caller, id: UserId, body: UserUpdate) -> Result<User> {
         let tenant = caller.authorize_tenant(Permission::UsersWrite)?;
+        if body.username.is_some() || body.disabled == Some(false) {
+            caller.authorize_person()?;
+        }
         if let Some(username) = &body.username {
             validate::text("username", username, 100)?;
         }
-        self.check_may_change(caller, tenant, id).await?;
         let now = self.now();
-        let mut audit = self.audit(caller, tenant);
+        let (caller, mut audit) = (caller.clone(), self.audit(caller, tenant));
         self.writer
             .write(move |tx| {
                 Box::pin(async move {
                     let before = locked(tx, tenant, id).await?;
+                    check_may_change(tx, &caller, tenant, id).await?;
                     if let Some(username) = body.username {
                         let renamed = users::rename(tx, tenant, id, &username).await;
                         renamed.map_err(|error| name_taken(error, &username))?;
@@ -121,18 +128,20 @@ impl App {
     /// Removes a user with all grants and logins; the user's API keys are revoked.
     pub async fn user_delete(&self, caller: &Caller, id: UserId) -> Result<()> {
         let tenant = caller.authorize_tenant(Permission::UsersWrite)?;
-        self.check_may_change(caller, tenant, id).await?;
         let now = self.now();
-        let mut audit = self.audit(caller, tenant);
+        let (caller, mut audit) = (caller.clone(), self.audit(caller, tenant));
         self.writer
             .write(move |tx| {
                 Box::pin(async move {
                     let before = locked(tx, tenant, id).await?;
+                    check_may_change(tx, &caller, tenant, id).await?;
                     check_owners_stay(tx, tenant, id).await?;
-                    api_keys::revoke_of_user(tx, tenant, id, now).await?;
+                    let keys = api_keys::revoke_of_user(tx, tenant, id, now).await?;
+                    let grants = grants_that_go(tx, &mut audit, tenant, id).await?;
                     logins::delete_of_user(tx, tenant, id).await?;
                     users::delete(tx, tenant, id).await?;
-                    audit.record(tx, Entry::deleted("user", id, &view(before))?).await
+                    let entry = Entry::deleted("user", id, &view(before))?;
+                    audit.record(tx, entry.with_ids("grants", &grants).with_ids("api_keys", &keys)).await
                 })
             })
             .await
@@ -146,15 +155,17 @@ impl App {
         body: PasswordReset,
     ) -> Result<PasswordResetReply> {
         let tenant = caller.authorize_tenant(Permission::UsersWrite)?;
+        caller.authorize_person()?;
         let made = self.password_or_new(body.password)?;
-        self.check_may_change(caller, tenant, id).await?;
+        user(&self.db, tenant, id).await?;
         let hash = self.passwords.hash(made.text, &*self.random).await?;
         let now = self.now();
-        let mut audit = self.audit(caller, tenant);
+        let (caller, mut audit) = (caller.clone(), self.audit(caller, tenant));
         self.writer
             .write(move |tx| {
                 Box::pin(async move {
                     locked(tx, tenant, id).await?;
+                    check_may_change(tx, &caller, tenant, id).await?;
                     users::set_password(tx, tenant, id, &hash).await?;
                     logins::revoke_others(tx, tenant, id, None, now).await?;
                     audit.record(tx, Entry::new("user", "reset_password", id)).await
@@ -162,18 +173,6 @@ impl App {
             })
             .await?;
         Ok(PasswordResetReply { password: made.to_show })
-    }
-
-    /// Refuses to change a user who may do what the caller may not: else a new password would be a way to more rights.
-    async fn check_may_change(&self, caller: &Caller, tenant: TenantId, id: UserId) -> Result<()> {
-        user(&self.db, tenant, id).await?;
-        for grant in grants::of_user(&self.db, tenant, id, GRANTS_MAX).await? {
-            if !self.may_give(&self.db, caller, &grant).await? {
-                let detail = "this user may do more than you; ask somebody who may do as much";
-                return Err(Error::new(drover_types::ErrorKind::Forbidden, "forbidden", detail));
-            }
-        }
-        Ok(())
     }
 
     fn password_or_new(&self, given: Option<String>) -> Result<MadePassword> {
@@ -184,6 +183,33 @@ impl App {
         check_password("password", &text)?;
         Ok(MadePassword { text, to_show: None })
     }
+}
+
+/// Refuses a caller who may not administer users any more: hashing a password takes its time.
+async fn check_still(tx: &mut Tx, caller: &Caller) -> Result<()> {
+    rights::renewed(tx, caller).await?.authorize_tenant(Permission::UsersWrite).map(drop)
+}
+
+/// Refuses to change a user who may do what the caller may not: else a new password would be a way to more rights.
+/// Asked behind [`locked`], where neither gets or loses grants any more.
+async fn check_may_change(tx: &mut Tx, caller: &Caller, tenant: TenantId, id: UserId) -> Result<()> {
+    check_still(tx, caller).await?;
+    for grant in grants::of_user(&mut *tx, tenant, id, GRANTS_MAX).await? {
+        if !may_give(tx, caller, &grant).await? {
+            let detail = "this user may do more than you; ask somebody who may do as much";
+            return Err(Error::new(drover_types::ErrorKind::Forbidden, "forbidden", detail));
+        }
+    }
+    Ok(())
+}
+
+/// The grants of a user who is about to go; those over another tenant are recorded there as well.
+async fn grants_that_go(tx: &mut Tx, audit: &mut Audit, tenant: TenantId, id: UserId) -> Result<Vec<GrantId>> {
+    let grants = grants::of_user(&mut *tx, tenant, id, GRANTS_MAX).await?;
+    for grant in &grants {
+        audit.record_there(tx, grant.scope_tenant_id, taken(grant)?).await?;
+    }
+    Ok(grants.into_iter().map(|grant| grant.id).collect())
 }
 
 struct MadePassword {

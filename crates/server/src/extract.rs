@@ -18,7 +18,7 @@ use crate::problem::{Failure, Result};
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
-/// PostgreSQL takes no text with it.
+/// `PostgreSQL` takes no text with it.
 const NUL: &str = "%00";
 
 /// A body of JSON.

@@ -27,7 +27,7 @@ on_both_profiles! {
         assert_eq!((me.kind.as_str(), me.name.as_str()), ("api_key", "ci"));
         let by_header = server.request(Method::GET, "/api/v1/auth/me").header("x-api-key", &created.token);
         assert_eq!(answer(by_header).await.status, 200);
-        assert_refused!(client.logout().await, 422, "not_logged_in");
+        assert_refused!(client.logout().await, 403, "forbidden");
 
         let listed = admin.api_keys(10).await.unwrap().items;
         assert!(listed[0].last_used_at.is_some());

@@ -419,9 +419,11 @@ on_both_profiles! {
         let home = server.admin().whoami().await.unwrap().tenant_id;
         let child = admin.make("tenants", json!({ "name": "child" })).await;
         let below = admin.within(&child);
-        let (own, theirs) = (admin.make("groups", json!({ "name": "lab" })).await, below.make("groups", json!({ "name": "lab" })).await);
-        let over = |tenant: &str, group: &str| json!({ "role": "fleet-admin", "scope": { "tenant_id": tenant, "group_id": group } });
-        let (anna, as_anna) = admin.add("anna", &[over(&home.to_string(), &own), over(&child, &theirs), role("fleet-admin")]).await;
+        let own = admin.make("groups", json!({ "name": "lab" })).await;
+        let theirs = below.make("groups", json!({ "name": "lab" })).await;
+        let in_theirs = json!({ "role": "fleet-admin", "scope": { "tenant_id": child, "group_id": theirs } });
+        let grants = [role_over("fleet-admin", &own), in_theirs, role("fleet-admin")];
+        let (anna, as_anna) = admin.add("anna", &grants).await;
         let carl = below.make("users", json!({ "username": "carl", "password": PASSWORD })).await;
         below.make(&format!("users/{carl}/grants"), role_over("viewer", &theirs)).await;
         as_anna.key(json!({})).await;

@@ -13,6 +13,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::openapi::{Operation, fair_body, operations};
+use crate::person::{PASSWORD, Person, log_in};
 use crate::scene::Scene;
 
 const TABLE: &str = include_str!("authorization.txt");
@@ -63,13 +64,16 @@ impl World {
         clock.advance(Duration::from_hours(2));
         let mut user = String::new();
         for role in ["viewer", "operator"] {
-            let made =
-                post("users", json!({ "username": role, "password": "correct horse battery", "role": role })).await;
+            let made = post("users", json!({ "username": role, "password": PASSWORD, "role": role })).await;
             user = id(&made["user"]);
-            let body = json!({ "username": role, "password": "correct horse battery" });
-            let reply = answer(server.request(Method::POST, "/api/v1/auth/login").json(&body)).await;
-            tokens.push(Some(reply.json::<Value>()["token"].as_str().expect("a token").to_owned()));
+            tokens.push(Some(log_in(server, "default", role).await.token));
         }
+        let operator = log_in(server, "default", "operator").await;
+        let current = answer(server.request(Method::GET, "/api/v1/auth/logins").bearer_auth(&operator.token)).await;
+        let current: Value = current.json();
+        let current = current["items"].as_array().expect("logins").iter().find(|login| login["current"] == true);
+        let login = id(current.expect("this one"));
+        let grant = Person::admin(server).grants_of(&user).await.remove(0);
         tokens.push(Some(server.add_tenant("other").await.token));
         tokens.push(Some(scene.devices[0].token.clone()));
 
@@ -81,13 +85,17 @@ impl World {
         };
         let ids = BTreeMap::from([
             ("api-keys", id(&key["api_key"])),
+            // A login of the operator's, other than the one that he calls with.
+            ("auth", login),
             ("devices", scene.devices[0].id.to_string()),
             ("enrolment-tokens", list("enrolment-tokens").await),
             ("firmware", scene.first.id.to_string()),
+            ("grants", grant),
             ("groups", id(&post("groups", json!({ "name": "lab" })).await)),
             ("release-keys", list("release-keys").await),
             ("rollouts", draft.to_string()),
             ("tenants", id(&post("tenants", json!({ "name": "below" })).await)),
+            ("uploads", crate::uploads::begin(server, server.admin_token(), "part/1.bin").await.id.to_string()),
             ("users", user),
         ]);
         Self { scene, ids, tokens }
@@ -99,6 +107,7 @@ impl World {
         let unknown = "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b";
         let id = self.ids.get(noun).map_or(unknown, String::as_str);
         let path = operation.path.replace("{id}", id).replace("{device_id}", &self.ids["devices"]);
+        let path = path.replace("{grant_id}", &self.ids["grants"]);
         let parts = path.split('/').map(|part| match part {
             part if part.starts_with('{') && part.ends_with("id}") => unknown,
             "{number}" => "1",
@@ -110,12 +119,17 @@ impl World {
 
     async fn statuses(&self, operation: &Operation) -> Vec<u16> {
         let mut statuses = Vec::new();
-        for token in &self.tokens {
+        for (caller, token) in CALLERS.iter().zip(&self.tokens) {
             let mut request = self.scene.server.request(operation.method.clone(), &self.path(operation));
             if let Some(token) = token {
                 request = request.bearer_auth(token);
             }
-            let body = fair_body(operation);
+            let mut body = fair_body(operation);
+            if matches!(operation.id.as_str(), "auth_login" | "auth_session_open") {
+                // A page of ours, and a name for each: tries at one name are bounded.
+                request = request.header("sec-fetch-site", "same-origin");
+                body = Some(json!({ "username": format!("no-{caller}"), "password": "x" }));
+            }
             let answered = answer(if let Some(body) = body { request.json(&body) } else { request }).await;
             assert!(answered.status < 500, "{operation:?}: {}", answered.text());
             statuses.push(answered.status);
