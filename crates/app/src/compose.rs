@@ -18,6 +18,7 @@ pub(crate) use parts::{open_blobs, open_database};
 use crate::feed::Feed;
 use crate::login_attempts::LoginAttempts;
 use crate::metrics::Metrics;
+use crate::parsed_conditions::ParsedConditions;
 use crate::passwords::PasswordHasher;
 use crate::{App, Random, Settings};
 
@@ -140,6 +141,7 @@ pub async fn compose(
         passwords,
         login_attempts,
         metrics,
+        conditions: ParsedConditions::default(),
         feed,
         hot,
         poke,

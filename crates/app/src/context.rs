@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 use crate::feed::Feed;
 use crate::login_attempts::LoginAttempts;
 use crate::metrics::Metrics;
+use crate::parsed_conditions::ParsedConditions;
 use crate::passwords::PasswordHasher;
 use crate::presign::{BoundPresignKeys, PresignKeys};
 
@@ -83,6 +84,7 @@ pub struct App {
     pub(crate) passwords: PasswordHasher,
     pub(crate) login_attempts: LoginAttempts,
     pub(crate) metrics: Metrics,
+    pub(crate) conditions: ParsedConditions,
     /// Copies of SQL in this node's memory.
     pub(crate) feed: Feed,
     /// When devices were last heard of, until it is in SQL.

@@ -18,7 +18,7 @@ use drover_types::{ComponentName, DeviceId, GroupId, Permission, TenantId, Versi
 use crate::audit::Entry;
 use crate::device_attributes::by_name;
 use crate::page::Paging;
-use crate::{Access, App, Caller, Error, Reach, Result, conditions, validate};
+use crate::{Access, App, Caller, Error, Reach, Result, validate};
 
 /// Groups that a device can be put into at once.
 const GROUPS_MAX: usize = 100;
@@ -80,7 +80,7 @@ impl App {
             && let Some(condition) = &row.condition
         {
             filter.group = None;
-            filter.conditions.push(conditions::stored(condition, now)?);
+            filter.conditions.push(self.stored_condition(condition, now).await?);
         }
         Ok(Some(filter))
     }

@@ -11,7 +11,7 @@ use crate::context::new_id;
 use crate::grants::going_with;
 use crate::idempotency::Created;
 use crate::page::Paging;
-use crate::{Access, App, Caller, Error, IdempotencyKey, Result, conditions, group_tree, validate};
+use crate::{Access, App, Caller, Error, IdempotencyKey, Result, group_tree, validate};
 
 /// Devices that can be put into a group with one call.
 const MEMBERS_MAX: usize = 1_000;
@@ -37,7 +37,7 @@ impl App {
     async fn counted(&self, caller: &Caller, group: Group) -> Result<Group> {
         let Some(condition) = &group.condition else { return Ok(group) };
         let Ok(Access { tenant, reach }) = caller.authorize(Permission::DevicesRead) else { return Ok(group) };
-        let conditions = vec![conditions::stored(condition, self.now())?];
+        let conditions = vec![self.stored_condition(condition, self.now()).await?];
         let filter = devices::Filter { conditions, ..devices::Filter::default() };
         let count = devices::count(&self.db, tenant, &reach, &filter).await?;
         Ok(Group { device_count: u64::try_from(count).ok(), ..group })

@@ -41,6 +41,7 @@ pub mod moving;
 mod objects;
 mod offers;
 mod page;
+mod parsed_conditions;
 mod passwords;
 mod poll_interval;
 mod presign;

@@ -19,6 +19,7 @@ use drover_types::{
 use crate::error::retry;
 use crate::feed::Look;
 use crate::rollouts::stage_snapshots;
+use crate::targets::RolloutTarget;
 use crate::transitions::{self, Subject};
 use crate::{App, Caller, Error, Result, rollout_policy, rollout_preview};
 
@@ -64,10 +65,15 @@ impl App {
     /// Makes a pending session an offered one, if its rollout still allows it at this moment.
     async fn try_offer(&self, tenant: TenantId, device: DeviceId, candidate: &CandidateRow) -> Result<bool> {
         // A look without a lock first: a fleet that waits for a free place must not queue up for the writer.
-        if gate(Conn::from(&self.db), tenant, candidate).await?.is_none() {
+        let Some(Gate { rollout, .. }) = gate(Conn::from(&self.db), tenant, candidate).await? else {
             return Ok(false);
-        }
-        let attempt = Attempt { tenant, device, candidate: candidate.clone(), now: self.now() };
+        };
+        let now = self.now();
+        let target = match rollout.kind {
+            RolloutKind::Rollback => None,
+            RolloutKind::Update => Some(self.rollout_target(tenant, &rollout, now).await?),
+        };
+        let attempt = Attempt { tenant, device, candidate: candidate.clone(), target, now };
         let verdict = retry(|| {
             let attempt = attempt.clone();
             self.writer.write_batched(move |tx| Box::pin(async move { attempt.run(tx).await }))
@@ -154,6 +160,8 @@ struct Attempt {
     tenant: TenantId,
     device: DeviceId,
     candidate: CandidateRow,
+    /// Whom the rollout is for; none for a way back, which is for those that it updated.
+    target: Option<RolloutTarget>,
     now: Timestamp,
 }
 
@@ -168,10 +176,15 @@ enum Verdict {
 
 impl Attempt {
     async fn run(&self, tx: &mut Tx) -> Result<Verdict> {
-        let Self { tenant, device, candidate, now } = self;
+        let Self { tenant, device, candidate, target, now } = self;
         let (tenant, device, now) = (*tenant, *device, *now);
         // Held still until the offer is made: a pause waits for it, later offers see the pause.
-        rollouts::lock(tx, tenant, candidate.rollout_id).await?;
+        let epoch = rollouts::lock(tx, tenant, candidate.rollout_id).await?;
+        if let Some(target) = target
+            && !target.stands(tx, tenant, candidate.rollout_id, epoch).await?
+        {
+            return Ok(Verdict::Refused);
+        }
         let Some(gate) = gate(Conn::from(&mut *tx), tenant, candidate).await? else { return Ok(Verdict::Refused) };
         let running = device_components::get(&mut *tx, tenant, device, &candidate.component).await?;
         let running_firmware = running.as_ref().and_then(|running| running.firmware_id);
@@ -204,12 +217,11 @@ impl Attempt {
         rollout: &RolloutRow,
         running: Option<FirmwareId>,
     ) -> Result<Option<(&'static str, &'static str)>> {
-        if rollout.kind == RolloutKind::Rollback {
+        let Some(target) = &self.target else {
             let runs_on = running != Some(rollout.firmware_id);
             return Ok(runs_on.then_some(("not_running", "it does not run any more what is taken back")));
-        }
-        let target = crate::targets::of_rollout(Conn::from(&mut *tx), self.tenant, rollout, self.now).await?;
-        let reason = targets::why_not(tx, &target, self.device, self.now).await?;
+        };
+        let reason = targets::why_not(tx, &target.target, self.device, self.now).await?;
         Ok(reason.map(|reason| (reason.as_str(), rollout_preview::explain(reason))))
     }
 

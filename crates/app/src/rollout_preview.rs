@@ -15,7 +15,7 @@ use drover_types::{ComponentName, DeviceId, Exclusion, Permission, Timestamp, Ve
 use crate::page::Paging;
 use crate::rollouts::shift;
 use crate::targets::{TargetPlan, share};
-use crate::{Access, App, Caller, Error, Reach, Result, conditions, rollout_policy};
+use crate::{Access, App, Caller, Error, Reach, Result, rollout_policy};
 
 /// Types and versions that are named.
 const SHARES_MAX: i64 = 50;
@@ -76,7 +76,7 @@ impl App {
         }
         let needs = Needs::of(&firmware)?;
         let plan = TargetPlan { rollout: None, groups: rows, condition: body.target_condition.as_deref() };
-        Ok((plan.target(tenant, firmware, self.now())?, needs))
+        Ok((plan.target(self, tenant, firmware, self.now()).await?, needs))
     }
 
     /// Goes through the stages as the driver would: each takes what the ones before left.
@@ -110,7 +110,7 @@ impl App {
         now: Timestamp,
     ) -> Result<i64> {
         let Some(condition) = condition else { return Ok(0) };
-        let selection = conditions::stored(condition, now)?;
+        let selection = self.stored_condition(condition, now).await?;
         before.only = Some(selection.clone());
         let devices = targets::count(&self.db, target, before).await?;
         before.only = None;

@@ -1,26 +1,57 @@
 //! What decides whether a rollout may take a device.
 
-use drover_db::Conn;
+use drover_db::Tx;
 use drover_store::firmware::{self, FirmwareRow};
 use drover_store::groups::NamedRow;
 use drover_store::rollouts::{self, RolloutRow};
 use drover_store::targets::Target;
 use drover_types::{RolloutId, TenantId, Timestamp};
 
-use crate::{Error, Result, conditions};
+use crate::{App, Error, Result};
 
-/// The target of a rollout as it is asked for at `now`.
-pub(crate) async fn of_rollout(
-    mut conn: Conn<'_>,
-    tenant: TenantId,
-    rollout: &RolloutRow,
-    now: Timestamp,
-) -> Result<Target> {
-    let id = rollout.firmware_id;
-    let firmware = firmware::get(conn.reborrow(), tenant, id).await?.ok_or_else(|| Error::not_found("firmware", id))?;
-    let groups = rollouts::target_groups(conn, tenant, rollout.id).await?;
-    let plan = TargetPlan { rollout: Some(rollout.id), groups, condition: rollout.target_condition.as_deref() };
-    plan.target(tenant, firmware, now)
+/// The target of a rollout as it was at one moment.
+#[derive(Debug, Clone)]
+pub(crate) struct RolloutTarget {
+    epoch: i64,
+    groups: Vec<NamedRow>,
+    pub(crate) target: Target,
+}
+
+impl RolloutTarget {
+    /// Whether the rollout, whose epoch is `epoch` now, is still for the same devices.
+    pub(crate) async fn stands(
+        &self,
+        tx: &mut Tx,
+        tenant: TenantId,
+        rollout: RolloutId,
+        epoch: Option<i64>,
+    ) -> Result<bool> {
+        let groups =
+            if self.groups.is_empty() { Vec::new() } else { rollouts::target_groups(tx, tenant, rollout).await? };
+        Ok(self.is_of(epoch, &groups))
+    }
+
+    /// A target does not change but with its rollout's state and its dynamic groups.
+    fn is_of(&self, epoch: Option<i64>, groups: &[NamedRow]) -> bool {
+        epoch == Some(self.epoch) && groups == self.groups
+    }
+}
+
+impl App {
+    /// The target of a rollout as it is asked for at `now`.
+    pub(crate) async fn rollout_target(
+        &self,
+        tenant: TenantId,
+        rollout: &RolloutRow,
+        now: Timestamp,
+    ) -> Result<RolloutTarget> {
+        let id = rollout.firmware_id;
+        let firmware = firmware::get(&self.db, tenant, id).await?.ok_or_else(|| Error::not_found("firmware", id))?;
+        let groups = rollouts::target_groups(&self.db, tenant, rollout.id).await?;
+        let condition = rollout.target_condition.as_deref();
+        let plan = TargetPlan { rollout: Some(rollout.id), groups: groups.clone(), condition };
+        Ok(RolloutTarget { epoch: rollout.epoch, groups, target: plan.target(self, tenant, firmware, now).await? })
+    }
 }
 
 /// Whom a rollout is for, besides devices of the firmware's type.
@@ -32,14 +63,24 @@ pub(crate) struct TargetPlan<'t> {
 }
 
 impl TargetPlan<'_> {
-    pub(crate) fn target(self, tenant: TenantId, firmware: FirmwareRow, now: Timestamp) -> Result<Target> {
+    pub(crate) async fn target(
+        self,
+        app: &App,
+        tenant: TenantId,
+        firmware: FirmwareRow,
+        now: Timestamp,
+    ) -> Result<Target> {
         let (mut groups, mut dynamic_groups) = (Vec::new(), Vec::new());
         for group in self.groups {
             match group.condition {
                 None => groups.push(group.id),
-                Some(condition) => dynamic_groups.push(conditions::stored(&condition, now)?),
+                Some(condition) => dynamic_groups.push(app.stored_condition(&condition, now).await?),
             }
         }
+        let condition = match self.condition {
+            Some(condition) => Some(app.stored_condition(condition, now).await?),
+            None => None,
+        };
         Ok(Target {
             tenant,
             rollout: self.rollout,
@@ -50,7 +91,7 @@ impl TargetPlan<'_> {
             release_counter: firmware.release_counter,
             groups,
             dynamic_groups,
-            condition: self.condition.map(|condition| conditions::stored(condition, now)).transpose()?,
+            condition,
         })
     }
 }
@@ -62,7 +103,33 @@ pub(crate) fn share(percentage: u8, all: i64) -> i64 {
 
 #[cfg(test)]
 mod tests {
-    use super::share;
+    use drover_types::{ComponentName, FirmwareId, GroupId, TenantId};
+    use uuid::Uuid;
+
+    use super::{NamedRow, RolloutTarget, Target, share};
+
+    #[test]
+    fn a_target_that_was_read_before_holds_until_its_rollout_or_a_group_changes() {
+        let group = |condition: &str| NamedRow { id: GroupId(Uuid::max()), condition: Some(condition.to_owned()) };
+        let target = Target {
+            tenant: TenantId(Uuid::nil()),
+            rollout: None,
+            firmware: FirmwareId(Uuid::nil()),
+            device_type: "truck".to_owned(),
+            component: ComponentName::main(),
+            version: "1.0.0".parse().unwrap(),
+            release_counter: 1,
+            groups: Vec::new(),
+            dynamic_groups: Vec::new(),
+            condition: None,
+        };
+        let read = RolloutTarget { epoch: 3, groups: vec![group("true")], target };
+        assert!(read.is_of(Some(3), &[group("true")]));
+        assert!(!read.is_of(Some(3), &[group("false")]), "the group has others now");
+        assert!(!read.is_of(Some(3), &[]));
+        assert!(!read.is_of(Some(4), &[group("true")]), "it was paused and resumed");
+        assert!(!read.is_of(None, &[group("true")]));
+    }
 
     #[test]
     fn a_share_is_rounded_up_and_never_more_than_all() {

@@ -1,5 +1,7 @@
 //! What conditions add to a statement: text in the place of a mark, and values behind the statement's own parameters.
 
+use std::sync::Arc;
+
 use drover_rules::{Condition, ReadsTelemetry, SqlCondition, SqlValue};
 use drover_types::Timestamp;
 
@@ -13,13 +15,14 @@ pub(crate) const CONDITIONS: &str = "/*conditions*/";
 /// A condition that chooses devices at a moment.
 #[derive(Debug, Clone)]
 pub struct Selection {
-    condition: Condition,
+    condition: Arc<Condition>,
     now: Timestamp,
 }
 
 impl Selection {
     /// Refuses what is not in the tables of devices.
-    pub fn new(condition: Condition, now: Timestamp) -> Result<Self, ReadsTelemetry> {
+    pub fn new(condition: impl Into<Arc<Condition>>, now: Timestamp) -> Result<Self, ReadsTelemetry> {
+        let condition = condition.into();
         condition.sql(1, now)?;
         Ok(Self { condition, now })
     }

@@ -62,7 +62,7 @@ pub struct GroupRow {
 }
 
 /// A group and what decides who is in it.
-#[derive(Debug, Clone, sqlx::FromRow)]
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
 pub struct NamedRow {
     /// The group.
     pub id: GroupId,

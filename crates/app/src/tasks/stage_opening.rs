@@ -1,6 +1,6 @@
 //! Chooses the devices of an opening stage: batches of rows behind a cursor that survives a restart.
 
-use drover_db::{Conn, Lease, Tx};
+use drover_db::{Lease, Tx};
 use drover_store::stages::{self, Cursor, StageRow, StateChange};
 use drover_store::targets::{self, Range, StageFilter, Target};
 use drover_store::update_sessions::{self, Chosen, INSERT_ROWS_MAX, PendingStage};
@@ -12,8 +12,8 @@ use drover_types::{
 
 use super::rollout_driver::{View, hold};
 use crate::rollouts::tally;
-use crate::targets::{self as target, share};
-use crate::{App, Error, Result, conditions};
+use crate::targets::share;
+use crate::{App, Error, Result};
 
 /// Devices per transaction.
 const BATCH: usize = 5_000;
@@ -28,17 +28,20 @@ pub(super) async fn devices_to_choose(app: &App, view: &View, stage: usize) -> R
         return Ok(targets::count_back(&app.db, view.tenant, parent).await?);
     }
     let Some(policy) = view.policy.stages.get(stage) else { return Ok(0) };
-    let target = target::of_rollout(Conn::from(&app.db), view.tenant, &view.row, view.now).await?;
-    let filter = stage_filter(view, stage, view.now)?;
+    let target = app.rollout_target(view.tenant, &view.row, view.now).await?.target;
+    let filter = stage_filter(app, view, stage, view.now).await?;
     let eligible = targets::count(&app.db, &target, &filter).await?;
     let Some(percentage) = policy.percentage else { return Ok(eligible) };
     let taken = i64::try_from(tally(&view.counters, None).total()).unwrap_or(i64::MAX);
     Ok(share(percentage, eligible.saturating_add(taken)).saturating_sub(taken).max(0))
 }
 
-fn stage_filter(view: &View, stage: usize, now: Timestamp) -> Result<StageFilter> {
+async fn stage_filter(app: &App, view: &View, stage: usize, now: Timestamp) -> Result<StageFilter> {
     let condition = view.policy.stages.get(stage).and_then(|stage| stage.condition.as_deref());
-    let only = condition.map(|condition| conditions::stored(condition, now)).transpose()?;
+    let only = match condition {
+        Some(condition) => Some(app.stored_condition(condition, now).await?),
+        None => None,
+    };
     Ok(StageFilter { only, ..StageFilter::default() })
 }
 
@@ -59,8 +62,8 @@ pub(super) async fn fill(app: &App, lease: &Lease, view: &View, stage: &StageRow
         lease: lease.clone(),
         tenant: view.tenant,
         epoch: view.row.epoch,
-        target: target::of_rollout(Conn::from(&app.db), view.tenant, &view.row, asked_at).await?,
-        filter: stage_filter(view, usize::try_from(stage.position).unwrap_or(usize::MAX), asked_at)?,
+        target: app.rollout_target(view.tenant, &view.row, asked_at).await?.target,
+        filter: stage_filter(app, view, usize::try_from(stage.position).unwrap_or(usize::MAX), asked_at).await?,
         rollout: view.row.id,
         parent: view.row.parent_id,
         shift: view.row.shift,
