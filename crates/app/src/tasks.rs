@@ -5,6 +5,7 @@ mod audit_sequencer;
 mod change_feed;
 mod housekeeping;
 mod last_seen;
+mod ring;
 mod rollout_driver;
 mod stage_opening;
 mod upload_driver;

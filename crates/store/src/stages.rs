@@ -12,8 +12,11 @@ statements! {
                   cursor_device FROM rollout_stages WHERE tenant_id = $1 AND rollout_id = $2 ORDER BY position";
     OPEN = "UPDATE rollout_stages SET state = 'opening', remaining = $4, opened_at = $5, cursor_bucket = NULL, \
             cursor_device = NULL WHERE tenant_id = $1 AND rollout_id = $2 AND position = $3 AND state = 'waiting'";
-    ADVANCE = "UPDATE rollout_stages SET remaining = $5, cursor_bucket = $6, cursor_device = $7 \
-               WHERE tenant_id = $1 AND rollout_id = $2 AND position = $3 AND state = 'opening' AND remaining = $4";
+    // A look at devices of which none is taken moves the cursor only.
+    ADVANCE = "UPDATE rollout_stages SET remaining = $7, cursor_bucket = $8, cursor_device = $9 \
+               WHERE tenant_id = $1 AND rollout_id = $2 AND position = $3 AND state = 'opening' AND remaining = $4 \
+               AND (cursor_bucket = $5 OR (cursor_bucket IS NULL AND CAST($5 AS BIGINT) IS NULL)) \
+               AND (cursor_device = $6 OR (cursor_device IS NULL AND CAST($6 AS UUID) IS NULL))";
     SET_STATE = "UPDATE rollout_stages SET state = $5, soak_until = $6, completed_at = $7 \
                  WHERE tenant_id = $1 AND rollout_id = $2 AND position = $3 AND state = $4";
 }
@@ -103,23 +106,25 @@ pub async fn open(
         .map(|done| done.rows_affected() == 1))
 }
 
-/// Moves the cursor of an opening stage; false when somebody else moved it.
+/// Moves the cursor of an opening stage from `before` to `after`; false when somebody else moved it.
 pub async fn advance(
     tx: &mut Tx,
     tenant: TenantId,
     rollout: RolloutId,
     position: i64,
-    remaining_before: i64,
-    cursor: Cursor,
+    before: Cursor,
+    after: Cursor,
 ) -> Result<bool> {
     run!(tx, |c| sqlx::query(ADVANCE)
         .bind(tenant)
         .bind(rollout)
         .bind(position)
-        .bind(remaining_before)
-        .bind(cursor.remaining)
-        .bind(cursor.bucket)
-        .bind(cursor.device)
+        .bind(before.remaining)
+        .bind(before.bucket)
+        .bind(before.device)
+        .bind(after.remaining)
+        .bind(after.bucket)
+        .bind(after.device)
         .execute(c)
         .await
         .map(|done| done.rows_affected() == 1))

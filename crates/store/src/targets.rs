@@ -3,7 +3,7 @@
 //! Two statements of the same rules stand side by side: `eligible!` says who may be taken, and is what a stage chooses
 //! by; `reason!` says why the others are left out. `tests/targets.rs` holds them to one answer.
 
-use drover_db::{Conn, Tx, run};
+use drover_db::{Conn, run};
 use drover_rules::SqlValue;
 use drover_types::{ComponentName, DeviceId, Exclusion, FirmwareId, GroupId, RolloutId, TenantId, Timestamp, Version};
 
@@ -83,7 +83,11 @@ statements! {
     PICK = eligible!("SELECT d.id AS device_id, d.bucket", "AND NOT EXISTS (SELECT 1 FROM update_sessions s \
                  WHERE s.tenant_id = $1 AND s.rollout_id = $7 AND s.device_id = d.id) \
          AND d.bucket >= $8 AND d.bucket < $9 AND (d.bucket > $10 OR (d.bucket = $10 AND d.id > $11)) \
-         ORDER BY d.bucket, d.id LIMIT $12");
+         AND (d.bucket < $12 OR (d.bucket = $12 AND d.id <= $13)) ORDER BY d.bucket, d.id LIMIT $14");
+    // Index entries are stepped over, whatever is asked of devices.
+    LOOK = "SELECT d.id AS device_id, d.bucket FROM devices d WHERE d.tenant_id = $1 AND d.device_type = $2 \
+            AND d.bucket >= $3 AND d.bucket < $4 AND (d.bucket > $5 OR (d.bucket = $5 AND d.id > $6)) \
+            ORDER BY d.bucket, d.id LIMIT 1 OFFSET $7";
     // The device in the order of the ring that $7 turns, behind $8 others.
     NTH = eligible!("SELECT d.id AS device_id, d.bucket",
         "ORDER BY ((d.bucket - $7 + 65536) % 65536), d.id LIMIT 1 OFFSET $8");
@@ -164,6 +168,14 @@ pub struct Place {
     pub device: DeviceId,
 }
 
+/// A statement that is prepared for one use. There is no end to what people write, and kept, it would push out those of
+/// opening stages and offers, which come again and again.
+macro_rules! once {
+    ($query:ident, $sql:expr) => {
+        sqlx::$query(sqlx::AssertSqlSafe($sql)).persistent(false)
+    };
+}
+
 /// Binds `$1` to `$6` of [`eligible!`] and [`reason!`].
 macro_rules! bind_target {
     ($query:expr, $target:expr) => {
@@ -228,7 +240,7 @@ impl Target {
     }
 }
 
-/// Buckets `from..to`, behind the device `after` in bucket `after_bucket`.
+/// Buckets `from..to`, behind the device `after` in bucket `after_bucket` and up to `last`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Range {
     /// First bucket.
@@ -239,10 +251,19 @@ pub struct Range {
     pub after_bucket: i64,
     /// That device.
     pub after: DeviceId,
+    /// The last device that is looked at; none when all are.
+    pub last: Option<CandidateRow>,
+}
+
+impl Range {
+    /// Where the index is entered: nobody is looked at again to be passed over.
+    fn entry(&self) -> i64 {
+        self.from.max(self.after_bucket)
+    }
 }
 
 /// A device that may be taken.
-#[derive(Debug, Clone, Copy, sqlx::FromRow)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::FromRow)]
 pub struct CandidateRow {
     /// The device.
     pub device_id: DeviceId,
@@ -264,28 +285,51 @@ pub async fn count(conn: impl Into<Conn<'_>>, target: &Target, stage: &StageFilt
     let mut added = Added::behind(7);
     let sql = target.eligible(COUNT, stage, &mut added);
     run!(conn, |c| {
-        let query = bind_target!(sqlx::query_scalar(sqlx::AssertSqlSafe(sql)), target).bind(target.rollout());
+        let query = bind_target!(once!(query_scalar, sql), target).bind(target.rollout());
         bind_added!(query, added).fetch_one(c).await
     })
 }
 
+/// The last of the next `devices` (at least 1) of the target's type, whether they may be taken or not; none when there
+/// are fewer. What asks only about those ends soon, however few of them match.
+pub async fn look(
+    conn: impl Into<Conn<'_>>,
+    target: &Target,
+    range: Range,
+    devices: i64,
+) -> Result<Option<CandidateRow>> {
+    run!(conn, |c| sqlx::query_as(LOOK)
+        .bind(target.tenant)
+        .bind(&target.device_type)
+        .bind(range.entry())
+        .bind(range.to)
+        .bind(range.after_bucket)
+        .bind(range.after)
+        .bind(devices - 1)
+        .fetch_optional(c)
+        .await)
+}
+
 /// The next `limit` devices that may be taken, in the order of (bucket, id).
 pub async fn pick(
-    tx: &mut Tx,
+    conn: impl Into<Conn<'_>>,
     target: &Target,
     stage: &StageFilter,
     range: Range,
     limit: i64,
 ) -> Result<Vec<CandidateRow>> {
-    let mut added = Added::behind(12);
+    let mut added = Added::behind(14);
     let sql = target.eligible(PICK, stage, &mut added);
-    run!(tx, |c| {
+    let last = range.last.unwrap_or(CandidateRow { device_id: DeviceId(uuid::Uuid::max()), bucket: range.to });
+    run!(conn, |c| {
         let query = bind_target!(sqlx::query_as(sqlx::AssertSqlSafe(sql)), target)
             .bind(target.rollout())
-            .bind(range.from)
-            .bind(range.to)
+            .bind(range.entry())
+            .bind(range.to.min(last.bucket + 1))
             .bind(range.after_bucket)
             .bind(range.after)
+            .bind(last.bucket)
+            .bind(last.device_id)
             .bind(limit);
         bind_added!(query, added).fetch_all(c).await
     })
@@ -302,7 +346,7 @@ pub async fn nth(
     let mut added = Added::behind(8);
     let sql = target.eligible(NTH, stage, &mut added);
     let found: Option<CandidateRow> = run!(conn, |c| {
-        let query = bind_target!(sqlx::query_as(sqlx::AssertSqlSafe(sql)), target).bind(shift).bind(count - 1);
+        let query = bind_target!(once!(query_as, sql), target).bind(shift).bind(count - 1);
         bind_added!(query, added).fetch_optional(c).await
     })?;
     Ok(found.map(|row| Place { shift, bucket: row.bucket, device: row.device_id }))
@@ -338,14 +382,14 @@ pub async fn count_back(conn: impl Into<Conn<'_>>, tenant: TenantId, parent: Rol
 /// The next `limit` devices that go back from what `parent` brought and that `child`, the way back, does not have yet,
 /// in the order of their ids.
 pub async fn pick_back(
-    tx: &mut Tx,
+    conn: impl Into<Conn<'_>>,
     tenant: TenantId,
     parent: RolloutId,
     child: RolloutId,
     after: Option<DeviceId>,
     limit: i64,
 ) -> Result<Vec<ReturnRow>> {
-    run!(tx, |c| sqlx::query_as(PICK_BACK)
+    run!(conn, |c| sqlx::query_as(PICK_BACK)
         .bind(tenant)
         .bind(parent)
         .bind(after)
@@ -395,7 +439,7 @@ pub async fn count_busy(conn: impl Into<Conn<'_>>, target: &Target) -> Result<i6
     let mut added = Added::behind(6);
     let sql = target.eligible(BUSY, &StageFilter::default(), &mut added);
     run!(conn, |c| {
-        let query = bind_target!(sqlx::query_scalar(sqlx::AssertSqlSafe(sql)), target);
+        let query = bind_target!(once!(query_scalar, sql), target);
         bind_added!(query, added).fetch_one(c).await
     })
 }
@@ -405,7 +449,7 @@ pub async fn reasons(conn: impl Into<Conn<'_>>, target: &Target, reach: &Reach) 
     let mut added = Added::behind(6);
     let sql = reach.limit(&target.reason(REASONS, &mut added));
     run!(conn, |c| {
-        let query = bind_target!(sqlx::query_as(sqlx::AssertSqlSafe(sql)), target);
+        let query = bind_target!(once!(query_as, sql), target);
         reach.ids().into_iter().fold(bind_added!(query, added), sqlx::query::QueryAs::bind).fetch_all(c).await
     })
 }
@@ -430,7 +474,7 @@ async fn shares(
     let mut added = Added::behind(7);
     let sql = reach.limit(&target.reason(sql, &mut added));
     run!(conn, |c| {
-        let query = bind_target!(sqlx::query_as(sqlx::AssertSqlSafe(sql)), target).bind(limit);
+        let query = bind_target!(once!(query_as, sql), target).bind(limit);
         reach.ids().into_iter().fold(bind_added!(query, added), sqlx::query::QueryAs::bind).fetch_all(c).await
     })
 }
@@ -447,7 +491,7 @@ pub async fn excluded(
     let mut added = Added::behind(9);
     let sql = reach.limit(&target.reason(EXCLUDED, &mut added));
     run!(conn, |c| {
-        let query = bind_target!(sqlx::query_as(sqlx::AssertSqlSafe(sql)), target).bind(after).bind(reason).bind(limit);
+        let query = bind_target!(once!(query_as, sql), target).bind(after).bind(reason).bind(limit);
         reach.ids().into_iter().fold(bind_added!(query, added), sqlx::query::QueryAs::bind).fetch_all(c).await
     })
 }

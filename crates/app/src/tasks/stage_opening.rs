@@ -1,15 +1,17 @@
 //! Chooses the devices of an opening stage: batches of rows behind a cursor that survives a restart.
 
+use std::time::{Duration, Instant};
+
 use drover_db::{Lease, Tx};
 use drover_store::stages::{self, Cursor, StageRow, StateChange};
-use drover_store::targets::{self, Range, StageFilter, Target};
+use drover_store::targets::{self, Range, StageFilter};
 use drover_store::update_sessions::{self, Chosen, INSERT_ROWS_MAX, PendingStage};
 use drover_store::{changes, counters, rollouts};
 use drover_types::{
-    DEVICE_BUCKETS, DeviceId, FirmwareId, RolloutId, RolloutKind, SessionState, StageState, TenantId, Timestamp,
-    UpdateSessionId,
+    DeviceId, FirmwareId, RolloutId, RolloutKind, SessionState, StageState, TenantId, Timestamp, UpdateSessionId,
 };
 
+use super::ring::Spot;
 use super::rollout_driver::{View, hold};
 use crate::rollouts::tally;
 use crate::targets::share;
@@ -18,8 +20,11 @@ use crate::{App, Error, Result};
 /// Devices per transaction.
 const BATCH: usize = 5_000;
 
-/// A cursor bucket before all buckets: the choice goes on at bucket 0.
-const WRAPPED: i64 = -1;
+/// Devices that one question looks at, whether they match or not: what conditions cost has an end.
+const LOOK: i64 = 5_000;
+
+/// How long a batch is looked for; then the cursor is written, whatever was found.
+const LOOK_TIME: Duration = Duration::from_secs(1);
 
 /// How many devices the stage takes when it opens: all that match its condition, or what is left of its share of all
 /// that may be taken and were taken before.
@@ -46,32 +51,34 @@ async fn stage_filter(app: &App, view: &View, stage: usize, now: Timestamp) -> R
 }
 
 /// Chooses the next batch of devices, or makes the stage running when no more are to be chosen.
+///
+/// They are looked up beside the transaction that takes them, so that no writer waits for what conditions cost. Nobody
+/// else can take them meanwhile: that transaction moves the cursor from where the look began.
 pub(super) async fn fill(app: &App, lease: &Lease, view: &View, stage: &StageRow) -> Result<()> {
     let remaining = stage.remaining.unwrap_or(0);
     if remaining == 0 {
         return release(app, lease, view, stage).await;
     }
     // A way back takes all that there are, and there may be more of them by now.
-    let most = if view.row.parent_id.is_some() { i64::MAX } else { remaining };
+    let is_back = view.row.parent_id.is_some();
+    let most = if is_back { i64::MAX } else { remaining };
     let limit = usize::try_from(most).unwrap_or(BATCH).min(BATCH);
-    let now = view.now;
-    // All batches ask about the moment at which the stage opened, as the count did.
-    let asked_at = stage.opened_at.unwrap_or(now);
-    let ids = (0..limit).map(|_| UpdateSessionId::generate(now, app.entropy())).collect();
+    let picked = match view.row.parent_id {
+        Some(parent) => pick_back(app, view, stage, parent, limit).await?,
+        None => pick_forward(app, view, stage, limit).await?,
+    };
+    let id = || UpdateSessionId::generate(view.now, app.entropy());
+    let chosen =
+        picked.devices.iter().map(|(device, firmware)| Chosen { id: id(), device: *device, firmware: *firmware });
     let batch = Batch {
         lease: lease.clone(),
         tenant: view.tenant,
         epoch: view.row.epoch,
-        target: app.rollout_target(view.tenant, &view.row, asked_at).await?.target,
-        filter: stage_filter(app, view, usize::try_from(stage.position).unwrap_or(usize::MAX), asked_at).await?,
-        rollout: view.row.id,
-        parent: view.row.parent_id,
-        shift: view.row.shift,
-        stage: stage.clone(),
-        remaining,
-        limit,
-        ids,
-        now,
+        pending: PendingStage { rollout: view.row.id, stage: stage.position, component: view.row.component.clone() },
+        chosen: chosen.collect(),
+        before: Cursor { remaining, bucket: stage.cursor_bucket, device: stage.cursor_device },
+        after: picked.cursor(remaining, i64::from(is_back)),
+        now: view.now,
     };
     app.writer.write(move |tx| Box::pin(async move { batch.run(tx).await })).await
 }
@@ -96,96 +103,95 @@ async fn release(app: &App, lease: &Lease, view: &View, stage: &StageRow) -> Res
         .await
 }
 
+/// Who was chosen.
+struct Picked {
+    devices: Vec<(DeviceId, FirmwareId)>,
+    /// Where to go on; none when everybody was looked at.
+    next: Option<Cursor>,
+}
+
+impl Picked {
+    /// The stage's cursor when these are taken of the `remaining`, of which `least` are left until all were looked at.
+    fn cursor(&self, remaining: i64, least: i64) -> Cursor {
+        let left = remaining - i64::try_from(self.devices.len()).unwrap_or(i64::MAX);
+        let end = Cursor { remaining: 0, bucket: None, device: None };
+        self.next.map_or(end, |next| Cursor { remaining: left.max(least), ..next })
+    }
+}
+
+/// Looks at devices in the order of the ring until `limit` are found, or it took long.
+async fn pick_forward(app: &App, view: &View, stage: &StageRow, limit: usize) -> Result<Picked> {
+    // All batches ask about the moment at which the stage opened, as the count did.
+    let asked_at = stage.opened_at.unwrap_or(view.now);
+    let target = app.rollout_target(view.tenant, &view.row, asked_at).await?.target;
+    let filter = stage_filter(app, view, usize::try_from(stage.position).unwrap_or(usize::MAX), asked_at).await?;
+    let begin = Instant::now();
+    let mut devices = Vec::new();
+    let mut spot = Spot::of(view.row.shift, stage.cursor_bucket, stage.cursor_device);
+    loop {
+        let rest = spot.rest();
+        let range = Range { last: targets::look(&app.db, &target, rest, LOOK).await?, ..rest };
+        let missing = limit - devices.len();
+        let rows = targets::pick(&app.db, &target, &filter, range, i64::try_from(missing).unwrap_or(i64::MAX)).await?;
+        let last = if rows.len() == missing { rows.last().copied() } else { range.last };
+        devices.extend(rows.iter().map(|row| (row.device_id, target.firmware)));
+        let Some(next) = spot.behind(last) else { return Ok(Picked { devices, next: None }) };
+        spot = next;
+        if devices.len() == limit || begin.elapsed() > LOOK_TIME {
+            return Ok(Picked { devices, next: Some(spot.cursor(0)) });
+        }
+    }
+}
+
+/// The next that go back from what `parent` brought.
+async fn pick_back(app: &App, view: &View, stage: &StageRow, parent: RolloutId, limit: usize) -> Result<Picked> {
+    let rows_max = i64::try_from(limit).unwrap_or(i64::MAX);
+    let rows = targets::pick_back(&app.db, view.tenant, parent, view.row.id, stage.cursor_device, rows_max).await?;
+    let last = rows.last().filter(|_| rows.len() == limit);
+    let next = last.map(|last| Cursor { remaining: 0, bucket: Some(0), device: Some(last.device_id) });
+    Ok(Picked { devices: rows.into_iter().map(|row| (row.device_id, row.firmware_id)).collect(), next })
+}
+
+/// Devices that were chosen, and the cursor's move from before them to behind them.
 struct Batch {
     lease: Lease,
     tenant: TenantId,
     epoch: i64,
-    target: Target,
-    filter: StageFilter,
-    rollout: RolloutId,
-    parent: Option<RolloutId>,
-    shift: i64,
-    stage: StageRow,
-    remaining: i64,
-    limit: usize,
-    ids: Vec<UpdateSessionId>,
+    pending: PendingStage,
+    chosen: Vec<Chosen>,
+    before: Cursor,
+    after: Cursor,
     now: Timestamp,
-}
-
-/// What one look at the candidates gave.
-struct Picked {
-    devices: Vec<(DeviceId, FirmwareId)>,
-    /// Where to go on; none when there is nothing behind.
-    next: Option<(i64, Option<DeviceId>)>,
 }
 
 impl Batch {
     async fn run(&self, tx: &mut Tx) -> Result<()> {
         hold(tx, &self.lease).await?;
-        let (tenant, rollout, position) = (self.tenant, self.rollout, self.stage.position);
-        if rollouts::lock(tx, tenant, rollout).await? != Some(self.epoch) {
+        let (tenant, PendingStage { rollout, stage, .. }) = (self.tenant, &self.pending);
+        if rollouts::lock(tx, tenant, *rollout).await? != Some(self.epoch) {
             return Ok(());
         }
-        let picked = self.pick(tx).await?;
-        let chosen: Vec<Chosen> = self
-            .ids
-            .iter()
-            .zip(&picked.devices)
-            .map(|(id, (device, firmware))| Chosen { id: *id, device: *device, firmware: *firmware })
-            .collect();
-        let pending = PendingStage { rollout, stage: position, component: self.target.component.clone() };
-        for rows in chosen.chunks(INSERT_ROWS_MAX) {
-            update_sessions::insert_pending(tx, tenant, &pending, rows, self.now).await?;
-        }
-        let count = i64::try_from(chosen.len()).unwrap_or(0);
-        if count > 0 {
-            counters::add(tx, tenant, rollout, position, SessionState::Pending, None, count).await?;
-        }
-        let remaining = match (&picked.next, self.parent) {
-            (None, _) => 0,
-            (Some(_), None) => self.remaining - count,
-            (Some(_), Some(_)) => (self.remaining - count).max(1),
-        };
-        let (bucket, device) = picked.next.map_or((None, None), |(bucket, device)| (Some(bucket), device));
-        let cursor = Cursor { remaining, bucket, device };
-        if !stages::advance(tx, tenant, rollout, position, self.remaining, cursor).await? {
+        // First of all: whoever was faster took these devices.
+        if !stages::advance(tx, tenant, *rollout, *stage, self.before, self.after).await? {
             return Err(Error::conflict("stage_moved", "another driver opened this stage further"));
+        }
+        for rows in self.chosen.chunks(INSERT_ROWS_MAX) {
+            let inserted = update_sessions::insert_pending(tx, tenant, &self.pending, rows, self.now).await;
+            inserted.map_err(not_as_picked)?;
+        }
+        let count = i64::try_from(self.chosen.len()).unwrap_or(0);
+        if count > 0 {
+            counters::add(tx, tenant, *rollout, *stage, SessionState::Pending, None, count).await?;
         }
         Ok(())
     }
+}
 
-    async fn pick(&self, tx: &mut Tx) -> Result<Picked> {
-        match self.parent {
-            Some(parent) => self.pick_back(tx, parent).await,
-            None => self.pick_forward(tx).await,
-        }
+/// Since it was picked, a device was deleted, or came late and is in the way back already.
+fn not_as_picked(error: sqlx::Error) -> Error {
+    if drover_db::is_foreign_key_violation(&error) || drover_db::unique_violation(&error).is_some() {
+        let detail = "a device was deleted or taken elsewhere while it was chosen: the batch is chosen again";
+        return Error::conflict("device_changed", detail).with_source(error);
     }
-
-    /// Buckets from the rollout's shift to the last, then from the first to the shift.
-    async fn pick_forward(&self, tx: &mut Tx) -> Result<Picked> {
-        let nobody = DeviceId(uuid::Uuid::nil());
-        let bucket = self.stage.cursor_bucket.unwrap_or(self.shift - 1);
-        let wrapped = self.stage.cursor_bucket.is_some_and(|bucket| bucket < self.shift);
-        let (from, to) = if wrapped { (0, self.shift) } else { (self.shift, i64::from(DEVICE_BUCKETS)) };
-        let range = Range { from, to, after_bucket: bucket, after: self.stage.cursor_device.unwrap_or(nobody) };
-        let limit = i64::try_from(self.limit).unwrap_or(i64::MAX);
-        let rows = targets::pick(tx, &self.target, &self.filter, range, limit).await?;
-        let next = match rows.last() {
-            Some(last) if rows.len() == self.limit => Some((last.bucket, Some(last.device_id))),
-            _ if wrapped || self.shift == 0 => None,
-            _ => Some((WRAPPED, None)),
-        };
-        let firmware = self.target.firmware;
-        Ok(Picked { devices: rows.into_iter().map(|row| (row.device_id, firmware)).collect(), next })
-    }
-
-    async fn pick_back(&self, tx: &mut Tx, parent: RolloutId) -> Result<Picked> {
-        let limit = i64::try_from(self.limit).unwrap_or(i64::MAX);
-        let rows = targets::pick_back(tx, self.tenant, parent, self.rollout, self.stage.cursor_device, limit).await?;
-        let next = match rows.last() {
-            Some(last) if rows.len() == self.limit => Some((0, Some(last.device_id))),
-            _ => None,
-        };
-        Ok(Picked { devices: rows.into_iter().map(|row| (row.device_id, row.firmware_id)).collect(), next })
-    }
+    error.into()
 }

@@ -79,8 +79,8 @@ async fn fleet(acme: Scope<'_>, dice: &mut Dice, releases: &[FirmwareRow]) -> Ve
 
 /// The devices that stages take, in their order.
 async fn taken(acme: Scope<'_>, target: &Target, stage: &StageFilter) -> Vec<DeviceId> {
-    let range = Range { from: 0, to: 65_536, after_bucket: -1, after: DeviceId(Uuid::nil()) };
-    let rows = commit!(acme.db, |tx| targets::pick(tx, target, stage, range, 1_000));
+    let range = Range { from: 0, to: 65_536, after_bucket: -1, after: DeviceId(Uuid::nil()), last: None };
+    let rows = targets::pick(acme.db, target, stage, range, 1_000).await.unwrap();
     rows.into_iter().map(|row| row.device_id).collect()
 }
 
@@ -180,11 +180,11 @@ on_both! {
         // The ring is turned so that it begins in the middle of a bucket's devices.
         for (shift, count) in [(0, 1), (0, 10), (34_000, 1), (34_000, 25), (65_535, 7)] {
             let turned = async |range: Range| {
-                commit!(acme.db, |tx| targets::pick(tx, &plan, &StageFilter::default(), range, 1_000))
+                targets::pick(acme.db, &plan, &StageFilter::default(), range, 1_000).await.unwrap()
             };
             let nobody = DeviceId(Uuid::nil());
-            let mut ring = turned(Range { from: shift, to: 65_536, after_bucket: -1, after: nobody }).await;
-            ring.extend(turned(Range { from: 0, to: shift, after_bucket: -1, after: nobody }).await);
+            let mut ring = turned(Range { from: shift, to: 65_536, after_bucket: -1, after: nobody, last: None }).await;
+            ring.extend(turned(Range { from: 0, to: shift, after_bucket: -1, after: nobody, last: None }).await);
             let nth = targets::nth(acme.db, &plan, &StageFilter::default(), shift, count).await.unwrap();
             let expected = ring[usize::try_from(count).unwrap() - 1];
             assert_eq!(nth, Some(Place { shift, bucket: expected.bucket, device: expected.device_id }));
@@ -216,7 +216,7 @@ async fn a_condition_does_not_lead_away_from_the_order_of_buckets() {
     ] {
         let mut plan = target(acme, rollout, &new, &[acme.group(text.len().try_into().unwrap(), &[]).await]);
         plan.condition = Some(selection(text));
-        let sql = plan.eligible(pick, &StageFilter::default(), &mut Added::behind(12));
+        let sql = plan.eligible(pick, &StageFilter::default(), &mut Added::behind(14));
         let sql = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}"));
         let steps: Vec<(i64, i64, i64, String)> = sqlx::query_as(sql).fetch_all(&pools.readers).await.unwrap();
         let steps: Vec<String> = steps.into_iter().map(|(_, _, _, step)| step).collect();

@@ -48,18 +48,25 @@ on_both! {
         let acme = acme(&test).await;
         let rollout = with_rollout(acme).await;
         acme.stage(rollout, 0, StageState::Waiting).await;
+        let start = Cursor { remaining: 40, bucket: None, device: None };
         let cursor = Cursor { remaining: 35, bucket: Some(7), device: Some(DeviceId(uuid(9))) };
-        assert!(!commit!(acme.db, |tx| stages::advance(tx, acme.tenant, rollout, 0, 40, cursor)), "not opening");
+        assert!(!commit!(acme.db, |tx| stages::advance(tx, acme.tenant, rollout, 0, start, cursor)), "not opening");
         assert!(commit!(acme.db, |tx| stages::open(tx, acme.tenant, rollout, 0, 40, at(10))));
-        assert!(commit!(acme.db, |tx| stages::advance(tx, acme.tenant, rollout, 0, 40, cursor)));
+        assert!(commit!(acme.db, |tx| stages::advance(tx, acme.tenant, rollout, 0, start, cursor)));
         let late = Cursor { remaining: 30, bucket: Some(8), device: None };
-        assert!(!commit!(acme.db, |tx| stages::advance(tx, acme.tenant, rollout, 0, 40, late)), "somebody was first");
+        assert!(!commit!(acme.db, |tx| stages::advance(tx, acme.tenant, rollout, 0, start, late)), "somebody was first");
         let row = all(acme, rollout).await.remove(0);
         assert_eq!((row.remaining, row.cursor_bucket, row.cursor_device), (Some(35), Some(7), cursor.device));
 
+        // A look that took nobody: what remains is the same, and yet only one may move on from here.
+        let on = Cursor { bucket: Some(9), ..cursor };
+        assert!(commit!(acme.db, |tx| stages::advance(tx, acme.tenant, rollout, 0, cursor, on)));
+        assert!(!commit!(acme.db, |tx| stages::advance(tx, acme.tenant, rollout, 0, cursor, on)), "somebody was first");
+        let cursor = on;
+
         let change = StateChange { from: StageState::Opening, to: StageState::Running, soak_until: None };
         assert!(commit!(acme.db, |tx| stages::set_state(tx, acme.tenant, rollout, 0, change, at(20))));
-        assert!(!commit!(acme.db, |tx| stages::advance(tx, acme.tenant, rollout, 0, 35, late)), "it is open");
+        assert!(!commit!(acme.db, |tx| stages::advance(tx, acme.tenant, rollout, 0, cursor, late)), "it is open");
     }
 
     async fn states_change_by_compare_and_set(test: TestDb) {

@@ -30,11 +30,9 @@ fn everybody() -> StageFilter {
 
 /// Every device that may be taken, checked against the count.
 async fn eligible(acme: Scope<'_>, target: &Target) -> Vec<DeviceId> {
-    let range = Range { from: 0, to: 65_536, after_bucket: 0, after: DeviceId(Uuid::nil()) };
-    let picked: Vec<DeviceId> = commit!(acme.db, |tx| targets::pick(tx, target, &everybody(), range, 100))
-        .into_iter()
-        .map(|row| row.device_id)
-        .collect();
+    let range = Range { from: 0, to: 65_536, after_bucket: 0, after: DeviceId(Uuid::nil()), last: None };
+    let picked = targets::pick(acme.db, target, &everybody(), range, 100).await.unwrap();
+    let picked: Vec<DeviceId> = picked.into_iter().map(|row| row.device_id).collect();
     let count = targets::count(acme.db, target, &everybody()).await.unwrap();
     assert_eq!(usize::try_from(count).unwrap(), picked.len());
     picked
@@ -42,10 +40,10 @@ async fn eligible(acme: Scope<'_>, target: &Target) -> Vec<DeviceId> {
 
 /// What is taken in steps of `limit`, as a stage does it.
 async fn picked_in_steps(acme: Scope<'_>, target: &Target, from: i64, to: i64, limit: i64) -> Vec<(i64, DeviceId)> {
-    let mut range = Range { from, to, after_bucket: from, after: DeviceId(Uuid::nil()) };
+    let mut range = Range { from, to, after_bucket: from, after: DeviceId(Uuid::nil()), last: None };
     let mut picked = Vec::new();
     loop {
-        let step = commit!(acme.db, |tx| targets::pick(tx, target, &everybody(), range, limit));
+        let step = targets::pick(acme.db, target, &everybody(), range, limit).await.unwrap();
         let Some(last) = step.last() else { return picked };
         range = Range { after_bucket: last.bucket, after: last.device_id, ..range };
         picked.extend(step.iter().map(|row| (row.bucket, row.device_id)));
@@ -93,6 +91,32 @@ on_both! {
         expected.push(with_ecu);
         acme.device_of_type(21, "car", 21).await;
         assert_eq!(eligible(acme, &target(acme, rollout, &new, &[])).await, expected);
+    }
+
+    async fn a_look_ends_after_so_many_devices_whether_they_match_or_not(test: TestDb) {
+        let acme = acme(&test).await;
+        let new = acme.firmware(5, "2.0.0").await;
+        let rollout = acme.rollout(200, &new, RolloutState::Active).await;
+        for (n, bucket, runs) in
+            [(10, 7, "2.0.0"), (11, 7, "2.0.0"), (12, 7, "1.0.0"), (13, 9, "2.0.0"), (14, 9, "1.0.0"), (15, 300, "1.0.0")]
+        {
+            let device = acme.device(n, bucket).await;
+            acme.runs(device, "main", runs, None).await;
+        }
+        acme.device_of_type(16, "car", 8).await;
+        let target = target(acme, rollout, &new, &[]);
+        let mut range = Range { from: 0, to: 300, after_bucket: -1, after: DeviceId(Uuid::nil()), last: None };
+        let mut found = Vec::new();
+        // Looks of two: at 10 and 11, at 12 and 13, and at 14, behind which nobody is.
+        loop {
+            let last = targets::look(acme.db, &target, range, 2).await.unwrap();
+            let rows = targets::pick(acme.db, &target, &everybody(), Range { last, ..range }, 9).await.unwrap();
+            found.push((last.map(|last| last.device_id), rows.into_iter().map(|row| row.device_id).collect::<Vec<_>>()));
+            let Some(last) = last else { break };
+            range = Range { after_bucket: last.bucket, after: last.device_id, ..range };
+        }
+        let id = |n| DeviceId(uuid(n));
+        assert_eq!(found, [(Some(id(11)), vec![]), (Some(id(13)), vec![id(12)]), (None, vec![id(14)])]);
     }
 
     async fn devices_are_limited_to_the_groups(test: TestDb) {
@@ -203,12 +227,12 @@ on_both! {
         // Of those that run it, one has nothing to return to; one was given up on and has it all the same.
         assert_eq!(targets::count_back(acme.db, acme.tenant, rollout).await.unwrap(), 3);
         assert_eq!(targets::count_left(acme.db, acme.tenant, rollout).await.unwrap(), 4);
-        let first = commit!(acme.db, |tx| targets::pick_back(tx, acme.tenant, rollout, child, None, 1));
+        let first = targets::pick_back(acme.db, acme.tenant, rollout, child, None, 1).await.unwrap();
         assert_eq!(first.iter().map(|row| (row.device_id, row.firmware_id)).collect::<Vec<_>>(), [(one, old.id)]);
-        let rest = commit!(acme.db, |tx| targets::pick_back(tx, acme.tenant, rollout, child, Some(one), 9));
+        let rest = targets::pick_back(acme.db, acme.tenant, rollout, child, Some(one), 9).await.unwrap();
         assert_eq!(rest.iter().map(|row| (row.device_id, row.firmware_id)).collect::<Vec<_>>(), [(two, old.id), (silent, old.id)]);
         acme.pending(400, child, two, old.id).await;
-        let rest = commit!(acme.db, |tx| targets::pick_back(tx, acme.tenant, rollout, child, None, 9));
+        let rest = targets::pick_back(acme.db, acme.tenant, rollout, child, None, 9).await.unwrap();
         let rest: Vec<_> = rest.iter().map(|row| row.device_id).collect();
         assert_eq!(rest, [one, silent], "the other one is on its way back already");
     }
