@@ -64,6 +64,11 @@ impl Condition {
         &self.text
     }
 
+    /// Comparisons, their values and what joins them: what it costs to ask, at most [`limits::NODES`].
+    pub fn parts(&self) -> usize {
+        self.expr.nodes()
+    }
+
     /// What it reads.
     pub fn fields(&self) -> BTreeSet<Field> {
         let mut fields = BTreeSet::new();
@@ -87,6 +92,17 @@ impl Condition {
     /// The condition for a WHERE over `devices d`, its placeholders numbered from `$first_bind`.
     pub fn sql(&self, first_bind: usize, now: Timestamp) -> Result<SqlCondition, ReadsTelemetry> {
         sql::compile(&self.expr, first_bind, now)
+    }
+
+    /// [`Condition::sql`] for a statement that asks all devices of the tenant in `$tenant_bind`: tags, groups and
+    /// attributes that have to be there can be looked up in an index.
+    pub fn search_sql(
+        &self,
+        tenant_bind: usize,
+        first_bind: usize,
+        now: Timestamp,
+    ) -> Result<SqlCondition, ReadsTelemetry> {
+        sql::compile_search(&self.expr, tenant_bind, first_bind, now)
     }
 
     /// The condition for values in memory; `slots` gets the fields that it reads.

@@ -51,6 +51,18 @@ pub(crate) fn compile(expr: &Expr, first_bind: usize, now: Timestamp) -> Result<
     Ok(SqlCondition { text: writer.text, binds: writer.binds })
 }
 
+/// The same in the form that lets an index find devices, where all of them are asked.
+pub(crate) fn compile_search(
+    expr: &Expr,
+    tenant_bind: usize,
+    first_bind: usize,
+    now: Timestamp,
+) -> Result<SqlCondition, ReadsTelemetry> {
+    let mut writer = Writer { text: String::new(), binds: Vec::new(), first_bind, now };
+    writer.search(expr, tenant_bind)?;
+    Ok(SqlCondition { text: writer.text, binds: writer.binds })
+}
+
 /// Where the values of a field are.
 enum Storage<'f> {
     /// A column of the device itself; it may be NULL.
@@ -60,8 +72,9 @@ enum Storage<'f> {
     },
     Component(&'f ComponentName),
     Attribute(&'f str),
-    /// Names in rows of their own: the FROM and WHERE of them, and the column of the name.
+    /// Names in rows of their own: their table, alias first, what is joined to it, and the column of the name.
     Names {
+        alias: &'static str,
         rows: &'static str,
         name: &'static str,
     },
@@ -79,13 +92,10 @@ fn storage(field: &Field) -> Result<Storage<'_>, ReadsTelemetry> {
         Field::LastSeen => column("d.last_seen_at", true),
         Field::Version(component) => Ok(Storage::Component(component)),
         Field::Attribute(name) => Ok(Storage::Attribute(name)),
-        Field::Tags => Ok(Storage::Names {
-            rows: "device_tags t WHERE t.tenant_id = d.tenant_id AND t.device_id = d.id",
-            name: "t.tag",
-        }),
+        Field::Tags => Ok(Storage::Names { alias: "t", rows: "device_tags t", name: "t.tag" }),
         Field::Groups => Ok(Storage::Names {
-            rows: "group_members m JOIN device_groups g ON g.tenant_id = m.tenant_id AND g.id = m.group_id \
-                   WHERE m.tenant_id = d.tenant_id AND m.device_id = d.id",
+            alias: "m",
+            rows: "group_members m JOIN device_groups g ON g.tenant_id = m.tenant_id AND g.id = m.group_id",
             name: "g.name",
         }),
         Field::Telemetry(_) => Err(ReadsTelemetry { metric: field.to_string() }),
@@ -137,6 +147,45 @@ impl Writer {
         Ok(())
     }
 
+    /// Parts that all have to hold, each as a set of devices where an index knows that set: then the rarest of them can
+    /// lead. Elsewhere, below a NOT or an OR, each device is asked.
+    fn search(&mut self, expr: &Expr, tenant_bind: usize) -> Result<(), ReadsTelemetry> {
+        let Expr::All(parts) = expr else { return self.search_one(expr, tenant_bind) };
+        self.push("(");
+        for (position, part) in parts.iter().enumerate() {
+            self.push(if position > 0 { " AND " } else { "" });
+            self.search(part, tenant_bind)?;
+        }
+        self.push(")");
+        Ok(())
+    }
+
+    fn search_one(&mut self, expr: &Expr, tenant: usize) -> Result<(), ReadsTelemetry> {
+        let Expr::Test(Test { field, check }) = expr else { return self.expr(expr) };
+        match (storage(field)?, check) {
+            (Storage::Names { alias, rows, name }, Check::Has(wanted)) => {
+                let wanted = self.bind(SqlValue::Text(wanted.clone()));
+                let _ = write!(
+                    self.text,
+                    "d.id IN (SELECT {alias}.device_id FROM {rows} WHERE {alias}.tenant_id = ${tenant} AND {name} = {wanted})"
+                );
+                Ok(())
+            }
+            (Storage::Attribute(attribute), Check::OneOf(_) | Check::Compare(..)) => {
+                let attribute = self.bind(SqlValue::Text(attribute.to_owned()));
+                let _ = write!(
+                    self.text,
+                    "d.id IN (SELECT a.device_id FROM device_attributes a WHERE a.tenant_id = ${tenant} \
+                     AND a.name = {attribute}"
+                );
+                self.attribute(check);
+                self.push(")");
+                Ok(())
+            }
+            _ => self.expr(expr),
+        }
+    }
+
     fn test(&mut self, Test { field, check }: &Test) -> Result<(), ReadsTelemetry> {
         match storage(field)? {
             Storage::Column { name, is_nullable: true } => {
@@ -165,8 +214,11 @@ impl Writer {
                 self.attribute(check);
                 self.push(")");
             }
-            Storage::Names { rows, name } => {
-                let _ = write!(self.text, "EXISTS (SELECT 1 FROM {rows}");
+            Storage::Names { alias, rows, name } => {
+                let _ = write!(
+                    self.text,
+                    "EXISTS (SELECT 1 FROM {rows} WHERE {alias}.tenant_id = d.tenant_id AND {alias}.device_id = d.id"
+                );
                 if let Check::Has(wanted) = check {
                     let wanted = self.bind(SqlValue::Text(wanted.clone()));
                     let _ = write!(self.text, " AND {name} = {wanted}");
@@ -182,13 +234,15 @@ impl Writer {
         match check {
             Check::Present => {}
             Check::OneOf(values) => {
+                let columns = ["a.text_value", "a.number_value", "a.bool_value"].map(|column| {
+                    (column, values.iter().filter(|value| attribute_column(value) == column).collect::<Vec<_>>())
+                });
+                // A column without values would keep the others' index from being used.
+                let used = columns.iter().filter(|(_, own)| !own.is_empty() || values.is_empty());
                 self.push(" AND (");
-                for (position, column) in ["a.text_value", "a.number_value", "a.bool_value"].iter().enumerate() {
-                    let own: Vec<&Value> = values.iter().filter(|value| attribute_column(value) == *column).collect();
-                    if position > 0 {
-                        self.push(" OR ");
-                    }
-                    self.one_of(column, &own);
+                for (position, (column, own)) in used.enumerate() {
+                    self.push(if position > 0 { " OR " } else { "" });
+                    self.one_of(column, own);
                 }
                 self.push(")");
             }

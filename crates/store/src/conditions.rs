@@ -49,8 +49,21 @@ impl Added {
 
     /// The condition over the alias `d` of `devices`: true or false, never NULL.
     pub(crate) fn condition(&mut self, selection: &Selection) -> String {
-        let first = self.own + self.values.len() + 1;
-        let compiled = selection.condition.sql(first, selection.now);
+        let compiled = selection.condition.sql(self.next(), selection.now);
+        self.push(compiled)
+    }
+
+    /// The same where all devices of the tenant in `$1` are asked: an index may find those that match.
+    pub(crate) fn search(&mut self, selection: &Selection) -> String {
+        let compiled = selection.condition.search_sql(1, self.next(), selection.now);
+        self.push(compiled)
+    }
+
+    fn next(&self) -> usize {
+        self.own + self.values.len() + 1
+    }
+
+    fn push(&mut self, compiled: Result<SqlCondition, ReadsTelemetry>) -> String {
         let SqlCondition { text, binds } = compiled.expect("Selection::new refused what cannot be SQL");
         self.values.extend(binds);
         format!("({text})")

@@ -97,9 +97,10 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// The statement with the conditions in the place of its mark.
-    fn narrow(&self, sql: &str, added: &mut Added) -> String {
-        let conditions = self.conditions.iter().map(|condition| format!("AND {} ", added.condition(condition)));
+    /// The statement with the conditions in the place of its mark. Such a one is prepared for one use: there is no end to
+    /// what people write, and kept, it would push others out.
+    pub(crate) fn narrow(&self, sql: &str, added: &mut Added) -> String {
+        let conditions = self.conditions.iter().map(|condition| format!("AND {} ", added.search(condition)));
         sql.replace(CONDITIONS, &conditions.collect::<String>())
     }
 }
@@ -158,7 +159,7 @@ pub async fn page(
     let mut added = Added::behind(7);
     let sql = reach.limit(&filter.narrow(PAGE, &mut added));
     run!(conn, |c| {
-        let query = sqlx::query_as(sqlx::AssertSqlSafe(sql));
+        let query = sqlx::query_as(sqlx::AssertSqlSafe(sql)).persistent(filter.conditions.is_empty());
         let query = bind_filter!(query, tenant, filter).bind(filter.after).bind(limit);
         let query = bind_added!(query, added);
         reach.ids().into_iter().fold(query, sqlx::query::QueryAs::bind).fetch_all(c).await
@@ -170,8 +171,8 @@ pub async fn count(conn: impl Into<Conn<'_>>, tenant: TenantId, reach: &Reach, f
     let mut added = Added::behind(5);
     let sql = reach.limit(&filter.narrow(COUNT, &mut added));
     run!(conn, |c| {
-        let query = bind_filter!(sqlx::query_scalar(sqlx::AssertSqlSafe(sql)), tenant, filter);
-        let query = bind_added!(query, added);
+        let query = sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).persistent(filter.conditions.is_empty());
+        let query = bind_added!(bind_filter!(query, tenant, filter), added);
         reach.ids().into_iter().fold(query, sqlx::query::QueryScalar::bind).fetch_one(c).await
     })
 }

@@ -80,10 +80,13 @@ async fn a_condition_has_one_meaning(seed: u64) {
         let condition = Condition::parse(&text).unwrap_or_else(|error| panic!("condition {number}: {error}"));
         assert_eq!(Condition::parse(condition.text()).as_ref(), Ok(&condition), "{text}");
         let sql = condition.sql(2, NOW).expect("it reads no telemetry");
+        let search = condition.search_sql(1, 2, NOW).expect("it reads no telemetry");
         let reference = interpreter.select(&text);
         let answers = [
             ("SQLite", select(sqlite, tenant, &sql).await),
             ("PostgreSQL", select(postgres, tenant, &sql).await),
+            ("SQLite by index", select(sqlite, tenant, &search).await),
+            ("PostgreSQL by index", select(postgres, tenant, &search).await),
             ("the program", in_memory(&condition, &devices)),
         ];
         for (name, answer) in &answers {
