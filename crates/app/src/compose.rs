@@ -20,6 +20,7 @@ use crate::login_attempts::LoginAttempts;
 use crate::metrics::Metrics;
 use crate::parsed_conditions::ParsedConditions;
 use crate::passwords::PasswordHasher;
+use crate::questions::Questions;
 use crate::{App, Random, Settings};
 
 /// How long to wait for another node that changes the schema.
@@ -142,6 +143,7 @@ pub async fn compose(
         login_attempts,
         metrics,
         conditions: ParsedConditions::default(),
+        questions: Questions::default(),
         feed,
         hot,
         poke,

@@ -2,12 +2,16 @@
 
 use std::sync::Arc;
 
+use drover_rollout::Policy;
 use drover_rules::Condition;
 use drover_store::conditions::Selection;
 use drover_store::groups;
-use drover_types::Timestamp;
+use drover_types::{GroupId, TenantId, Timestamp};
 
 use crate::{Access, App, Error, Result};
+
+/// Comparisons and values of all conditions of a plan: a preview and the choice of devices ask them of each device.
+const PLAN_PARTS_MAX: usize = 512;
 
 impl App {
     /// A condition on devices, as a person wrote it in `field`. It may ask for static groups only, so that no group can
@@ -41,6 +45,35 @@ impl App {
             }
         }
         Ok(condition)
+    }
+
+    /// Whether the conditions of a plan stay within what one question can ask of each device: that of its target, those
+    /// of its dynamic groups and of its stages. Each was checked before.
+    pub(crate) async fn check_plan_size(
+        &self,
+        tenant: TenantId,
+        target: Option<&str>,
+        group_ids: &[GroupId],
+        policy: &Policy,
+    ) -> Result<()> {
+        let mut texts: Vec<String> = target.map(str::to_owned).into_iter().collect();
+        texts.extend(policy.stages.iter().filter_map(|stage| stage.condition.clone()));
+        for id in group_ids {
+            texts.extend(groups::get(&self.db, tenant, *id).await?.and_then(|group| group.condition));
+        }
+        let mut parts = 0;
+        for text in texts {
+            let condition = self.conditions.cel(&text).await?;
+            parts += condition.map_err(|error| Error::internal("read a stored condition", error))?.parts();
+        }
+        if parts > PLAN_PARTS_MAX {
+            let detail = format!(
+                "the conditions of target, dynamic groups and stages have {parts} parts together, at most \
+                 {PLAN_PARTS_MAX} are allowed: shorten them, or tag the devices and ask for the tag"
+            );
+            return Err(Error::unprocessable("plan_too_large", detail));
+        }
+        Ok(())
     }
 
     /// A condition that was checked when it was stored, at `now`.

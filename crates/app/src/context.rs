@@ -16,6 +16,7 @@ use crate::metrics::Metrics;
 use crate::parsed_conditions::ParsedConditions;
 use crate::passwords::PasswordHasher;
 use crate::presign::{BoundPresignKeys, PresignKeys};
+use crate::questions::Questions;
 
 /// Randomness as an argument.
 pub trait Random: Send + Sync + 'static {
@@ -85,6 +86,7 @@ pub struct App {
     pub(crate) login_attempts: LoginAttempts,
     pub(crate) metrics: Metrics,
     pub(crate) conditions: ParsedConditions,
+    pub(crate) questions: Questions,
     /// Copies of SQL in this node's memory.
     pub(crate) feed: Feed,
     /// When devices were last heard of, until it is in SQL.

@@ -36,7 +36,12 @@ impl App {
         };
         let filter = devices::Filter { after: paging.after, ..filter };
         let Access { tenant, reach } = access;
-        let mut rows = devices::page(&self.db, tenant, &reach, &filter, paging.rows()).await?;
+        let mut rows = if filter.conditions.is_empty() {
+            devices::page(&self.db, tenant, &reach, &filter, paging.rows()).await?
+        } else {
+            let _turn = self.turn(tenant).await?;
+            devices::page(self.db.questions(), tenant, &reach, &filter, paging.rows()).await?
+        };
         let next_cursor = paging.cut(&mut rows, |row| row.id);
         let items = shown_rows(&self.db, tenant, &reach, rows).await?;
         Ok(Page { items: self.with_sightings(tenant, items).await, next_cursor })
@@ -48,7 +53,8 @@ impl App {
         let DeviceCountFilter { device_type, status, group_id, filter, rsql } = query;
         let query = DeviceFilter { device_type, status, group_id, filter, rsql, ..DeviceFilter::default() };
         let Some(filter) = self.device_filter(&access, &query).await? else { return Ok(DeviceCount { count: 0 }) };
-        let count = devices::count(&self.db, access.tenant, &access.reach, &filter).await?;
+        let _turn = self.turn(access.tenant).await?;
+        let count = devices::count(self.db.questions(), access.tenant, &access.reach, &filter).await?;
         Ok(DeviceCount { count: u64::try_from(count).unwrap_or(0) })
     }
 

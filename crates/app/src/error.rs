@@ -72,6 +72,14 @@ const DATABASE_BUSY: &str = "database_busy";
 
 impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
+        if drover_db::is_out_of_time(&error) {
+            let detail = format!(
+                "the question took longer than {} s: ask for less, such as one device type or one group, or write a \
+                 shorter condition",
+                drover_db::QUESTION_TIME.as_secs()
+            );
+            return Self::new(ErrorKind::Timeout, "question_too_long", detail).with_source(error);
+        }
         let busy = drover_db::is_retryable(&error)
             || matches!(error, sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Io(_));
         if busy {

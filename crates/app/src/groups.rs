@@ -4,7 +4,7 @@ use drover_api::{Device, DeviceFilter, Group, GroupMembers, GroupWrite, Page, Pa
 use drover_db::{Conn, Tx};
 use drover_store::groups::{self, GroupRow};
 use drover_store::{devices, rollouts};
-use drover_types::{DeviceId, GroupId, Permission, TenantId};
+use drover_types::{DeviceId, ErrorKind, GroupId, Permission, TenantId};
 
 use crate::audit::Entry;
 use crate::context::new_id;
@@ -34,13 +34,21 @@ impl App {
     }
 
     /// The same with the number of devices that a dynamic group has at this moment, of those that the caller may see.
+    /// None when that cannot be told soon: the group is there all the same.
     async fn counted(&self, caller: &Caller, group: Group) -> Result<Group> {
         let Some(condition) = &group.condition else { return Ok(group) };
         let Ok(Access { tenant, reach }) = caller.authorize(Permission::DevicesRead) else { return Ok(group) };
         let conditions = vec![self.stored_condition(condition, self.now()).await?];
         let filter = devices::Filter { conditions, ..devices::Filter::default() };
-        let count = devices::count(&self.db, tenant, &reach, &filter).await?;
-        Ok(Group { device_count: u64::try_from(count).ok(), ..group })
+        let count = async {
+            let _turn = self.turn(tenant).await?;
+            Ok::<_, Error>(devices::count(self.db.questions(), tenant, &reach, &filter).await?)
+        };
+        match count.await {
+            Ok(count) => Ok(Group { device_count: u64::try_from(count).ok(), ..group }),
+            Err(error) if matches!(error.kind, ErrorKind::Unavailable | ErrorKind::Timeout) => Ok(group),
+            Err(error) => Err(error),
+        }
     }
 
     /// The devices in a group of either kind, newest first.

@@ -45,6 +45,7 @@ mod parsed_conditions;
 mod passwords;
 mod poll_interval;
 mod presign;
+mod questions;
 mod registration;
 mod release_keys;
 mod rights;

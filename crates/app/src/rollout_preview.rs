@@ -32,16 +32,17 @@ impl App {
         let (target, needs) = self.planned(&access, body).await?;
         let policy = rollout_policy::from_request(body)?;
 
-        let reasons = targets::reasons(&self.db, &target, &reach).await?;
+        let _turn = self.turn(access.tenant).await?;
+        let reasons = targets::reasons(self.db.questions(), &target, &reach).await?;
         let all: i64 = reasons.iter().map(|row| row.devices).sum();
         let taken = reasons.iter().find(|row| row.reason.is_none()).map_or(0, |row| row.devices);
         let of_type =
             all - reasons.iter().find(|row| row.reason == Some(Exclusion::WrongType)).map_or(0, |r| r.devices);
-        let types = targets::types(&self.db, &target, &reach, SHARES_MAX).await?;
-        let versions = targets::versions(&self.db, &target, &reach, SHARES_MAX).await?;
+        let types = targets::types(self.db.questions(), &target, &reach, SHARES_MAX).await?;
+        let versions = targets::versions(self.db.questions(), &target, &reach, SHARES_MAX).await?;
         Ok(RolloutPreview {
             devices: count(taken),
-            busy: count(targets::count_busy(&self.db, &target).await?),
+            busy: count(targets::count_busy(self.db.questions(), &target).await?),
             stages: self.stage_previews(&target, &policy).await?,
             by_type: shares(types, all, taken),
             by_version: shares(versions, of_type, taken),
@@ -60,7 +61,9 @@ impl App {
         let reach = caller.authorize(Permission::DevicesRead)?.reach;
         let paging: Paging<DeviceId> = Paging::new(query.limit, query.cursor.as_deref())?;
         let (target, needs) = self.planned(&access, body).await?;
-        let mut rows = targets::excluded(&self.db, &target, &reach, query.reason, paging.after, paging.rows()).await?;
+        let _turn = self.turn(access.tenant).await?;
+        let mut rows =
+            targets::excluded(self.db.questions(), &target, &reach, query.reason, paging.after, paging.rows()).await?;
         let next_cursor = paging.cut(&mut rows, |row| row.id);
         Ok(Page { items: self.excluded_views(&target, &needs, rows).await?, next_cursor })
     }
@@ -82,7 +85,7 @@ impl App {
     /// Goes through the stages as the driver would: each takes what the ones before left.
     async fn stage_previews(&self, target: &Target, policy: &Policy) -> Result<Vec<StagePreview>> {
         let now = self.now();
-        let all = targets::count(&self.db, target, &StageFilter::default()).await?;
+        let all = targets::count(self.db.questions(), target, &StageFilter::default()).await?;
         let last_by_condition = policy.stages.iter().rposition(|stage| stage.condition.is_some());
         let (mut before, mut taken) = (StageFilter::default(), 0);
         let mut stages = Vec::with_capacity(policy.stages.len());
@@ -93,7 +96,8 @@ impl App {
             };
             // Who those were matters only to a stage by condition.
             if stage.percentage.is_some() && devices > 0 && last_by_condition.is_some_and(|last| index < last) {
-                before.behind = targets::nth(&self.db, target, &before, shift(target.firmware), devices).await?;
+                before.behind =
+                    targets::nth(self.db.questions(), target, &before, shift(target.firmware), devices).await?;
             }
             taken += devices;
             stages.push(StagePreview { name: stage.name.clone(), devices: count(devices) });
@@ -112,7 +116,7 @@ impl App {
         let Some(condition) = condition else { return Ok(0) };
         let selection = self.stored_condition(condition, now).await?;
         before.only = Some(selection.clone());
-        let devices = targets::count(&self.db, target, before).await?;
+        let devices = targets::count(self.db.questions(), target, before).await?;
         before.only = None;
         before.not.push(selection);
         Ok(devices)
@@ -128,7 +132,7 @@ impl App {
         let mut exclusions = Vec::new();
         for reason in Exclusion::ALL {
             let Some(row) = rows.iter().find(|row| row.reason == Some(*reason)) else { continue };
-            let sample = targets::excluded(&self.db, target, reach, Some(*reason), None, SAMPLE).await?;
+            let sample = targets::excluded(self.db.questions(), target, reach, Some(*reason), None, SAMPLE).await?;
             exclusions.push(ExclusionPreview {
                 reason: *reason,
                 explanation: explain(*reason).to_owned(),

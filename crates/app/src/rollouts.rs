@@ -131,7 +131,9 @@ impl App {
             return Err(needs_group());
         }
         self.check_target(access, &body.target_groups, body.target_condition.as_deref()).await?;
-        self.check_stages(access, &rollout_policy::from_request(body)?).await?;
+        let policy = rollout_policy::from_request(body)?;
+        self.check_stages(access, &policy).await?;
+        self.check_plan_size(tenant, body.target_condition.as_deref(), &body.target_groups, &policy).await?;
         let firmware = drover_store::firmware::get(&self.db, tenant, body.firmware_id).await?;
         let firmware = firmware.ok_or_else(|| Error::field("firmware_id", "there is no such firmware"))?;
         if firmware.state != FirmwareState::Published {
@@ -188,6 +190,13 @@ impl App {
         self.check_target(&access, groups, condition.as_deref()).await?;
         self.check_stages(&access, &policy).await?;
         let changes_plan = json != row.policy || condition != row.target_condition || body.target_groups.is_some();
+        if changes_plan {
+            let groups = match &body.target_groups {
+                Some(groups) => groups.clone(),
+                None => rollouts::groups(&self.db, tenant, id).await?,
+            };
+            self.check_plan_size(tenant, condition.as_deref(), &groups, &policy).await?;
+        }
         let mut audit = self.audit(caller, tenant);
         self.writer
             .write(move |tx| {

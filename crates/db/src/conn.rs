@@ -1,10 +1,11 @@
-//! A connection to run one statement on: borrowed from a transaction, or taken from the pool of readers.
+//! A connection to run one statement on: borrowed from a transaction, or taken from a pool.
 
 use std::ops::{Deref, DerefMut};
 
 use sqlx::pool::PoolConnection;
 use sqlx::{Database, Postgres, Sqlite};
 
+use crate::question::{self, Asker};
 use crate::{Db, Tx};
 
 /// Where a statement runs. Functions that read take `impl Into<Conn<'_>>`, so that they serve both a
@@ -12,6 +13,8 @@ use crate::{Db, Tx};
 pub enum Conn<'c> {
     /// On the readers' pool.
     Db(&'c Db),
+    /// On one of the few connections for questions.
+    Question(&'c Db),
     /// Inside a transaction.
     Tx(&'c mut Tx),
 }
@@ -40,6 +43,8 @@ pub enum OpenConn<'c> {
 pub enum ConnGuard<'c, D: Database> {
     /// From the pool.
     Pooled(PoolConnection<D>),
+    /// From the pool, as long as somebody waits for the answer.
+    Asked(PoolConnection<D>, Asker),
     /// From a transaction.
     Borrowed(&'c mut D::Connection),
 }
@@ -48,7 +53,7 @@ impl<D: Database> Deref for ConnGuard<'_, D> {
     type Target = D::Connection;
     fn deref(&self) -> &Self::Target {
         match self {
-            Self::Pooled(connection) => connection,
+            Self::Pooled(connection) | Self::Asked(connection, _) => connection,
             Self::Borrowed(connection) => connection,
         }
     }
@@ -57,7 +62,7 @@ impl<D: Database> Deref for ConnGuard<'_, D> {
 impl<D: Database> DerefMut for ConnGuard<'_, D> {
     fn deref_mut(&mut self) -> &mut Self::Target {
         match self {
-            Self::Pooled(connection) => connection,
+            Self::Pooled(connection) | Self::Asked(connection, _) => connection,
             Self::Borrowed(connection) => connection,
         }
     }
@@ -68,6 +73,7 @@ impl<'c> Conn<'c> {
     pub fn reborrow(&mut self) -> Conn<'_> {
         match self {
             Self::Db(db) => Conn::Db(db),
+            Self::Question(db) => Conn::Question(db),
             Self::Tx(tx) => Conn::Tx(tx),
         }
     }
@@ -76,7 +82,15 @@ impl<'c> Conn<'c> {
     pub async fn open(self) -> Result<OpenConn<'c>, sqlx::Error> {
         Ok(match self {
             Self::Db(Db::Sqlite(pools)) => OpenConn::Sqlite(ConnGuard::Pooled(pools.readers.acquire().await?)),
-            Self::Db(Db::Postgres(pool)) => OpenConn::Postgres(ConnGuard::Pooled(pool.acquire().await?)),
+            Self::Db(Db::Postgres(pools)) => OpenConn::Postgres(ConnGuard::Pooled(pools.all.acquire().await?)),
+            Self::Question(Db::Sqlite(pools)) => {
+                let mut connection = pools.questions.acquire().await?;
+                let asker = question::limit(&mut connection, question::QUESTION_TIME).await?;
+                OpenConn::Sqlite(ConnGuard::Asked(connection, asker))
+            }
+            Self::Question(Db::Postgres(pools)) => {
+                OpenConn::Postgres(ConnGuard::Pooled(pools.questions.acquire().await?))
+            }
             Self::Tx(Tx::Sqlite(tx)) => OpenConn::Sqlite(ConnGuard::Borrowed(&mut **tx)),
             Self::Tx(Tx::Postgres(tx)) => OpenConn::Postgres(ConnGuard::Borrowed(&mut **tx)),
         })

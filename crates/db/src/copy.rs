@@ -111,8 +111,8 @@ impl Db {
     pub async fn snapshot(&self) -> Result<Tx, sqlx::Error> {
         match self {
             Self::Sqlite(pools) => pools.readers.begin().await.map(Tx::Sqlite),
-            Self::Postgres(pool) => {
-                pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY").await.map(Tx::Postgres)
+            Self::Postgres(pools) => {
+                pools.all.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY").await.map(Tx::Postgres)
             }
         }
     }
@@ -126,9 +126,9 @@ impl Db {
         let stopped = match self {
             Self::Sqlite(_) => self.begin().await,
             // The lock comes before anything is read: what is seen begins with the first reading statement.
-            Self::Postgres(pool) => {
+            Self::Postgres(pools) => {
                 let lock = format!("LOCK TABLE {} IN SHARE MODE", names.join(", "));
-                let begin = pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ").await;
+                let begin = pools.all.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ").await;
                 match begin {
                     Ok(mut tx) if !names.is_empty() => {
                         sqlx::raw_sql(AssertSqlSafe(lock)).execute(&mut *tx).await.map(|_| Tx::Postgres(tx))

@@ -2,7 +2,7 @@
 
 use sqlx::{PgPool, SqlitePool};
 
-use crate::{BoxFuture, Dialect, Tx};
+use crate::{BoxFuture, Conn, Dialect, Tx};
 
 /// The pools of one `SQLite` file.
 #[derive(Debug, Clone)]
@@ -11,6 +11,17 @@ pub struct SqlitePools {
     pub writer: SqlitePool,
     /// Connections that refuse to write. Each sees the last commit at the time its statement starts.
     pub readers: SqlitePool,
+    /// The same for [`Db::questions`].
+    pub questions: SqlitePool,
+}
+
+/// The pools of one `PostgreSQL` server.
+#[derive(Debug, Clone)]
+pub struct PostgresPools {
+    /// For everything else.
+    pub all: PgPool,
+    /// For [`Db::questions`]: they refuse to write, and end statements that take long.
+    pub questions: PgPool,
 }
 
 /// A database of either kind. Cheap to clone; all clones share the pools.
@@ -19,7 +30,7 @@ pub enum Db {
     /// One file on this machine.
     Sqlite(SqlitePools),
     /// A server.
-    Postgres(PgPool),
+    Postgres(PostgresPools),
 }
 
 impl Db {
@@ -31,6 +42,12 @@ impl Db {
         }
     }
 
+    /// Where to ask about a whole fleet what people wrote: on few connections, each statement for at most
+    /// [`QUESTION_TIME`](crate::QUESTION_TIME). Longer ones fail, see [`is_out_of_time`](crate::is_out_of_time).
+    pub const fn questions(&self) -> Conn<'_> {
+        Conn::Question(self)
+    }
+
     /// Begins a transaction that may write. On `SQLite` it holds the file's write lock from the start, so that it never
     /// fails half-way because another writer came first.
     ///
@@ -38,7 +55,7 @@ impl Db {
     pub async fn begin(&self) -> Result<Tx, sqlx::Error> {
         match self {
             Self::Sqlite(pools) => pools.writer.begin_with("BEGIN IMMEDIATE").await.map(Tx::Sqlite),
-            Self::Postgres(pool) => pool.begin().await.map(Tx::Postgres),
+            Self::Postgres(pools) => pools.all.begin().await.map(Tx::Postgres),
         }
     }
 
@@ -74,10 +91,14 @@ impl Db {
         match self {
             Self::Sqlite(pools) => {
                 // The writer last: the last connection to leave folds the write-ahead log into the file.
+                pools.questions.close().await;
                 pools.readers.close().await;
                 pools.writer.close().await;
             }
-            Self::Postgres(pool) => pool.close().await,
+            Self::Postgres(pools) => {
+                pools.questions.close().await;
+                pools.all.close().await;
+            }
         }
     }
 }
@@ -94,8 +115,8 @@ macro_rules! read {
                 let $c = &pools.readers;
                 $body
             }
-            $crate::Db::Postgres(pool) => {
-                let $c = pool;
+            $crate::Db::Postgres(pools) => {
+                let $c = &pools.all;
                 $body
             }
         }

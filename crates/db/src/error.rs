@@ -96,6 +96,13 @@ pub fn is_retryable(error: &sqlx::Error) -> bool {
     }
 }
 
+/// Whether the database ended a statement that took longer than it may: see [`Db::questions`](crate::Db::questions).
+pub fn is_out_of_time(error: &sqlx::Error) -> bool {
+    // SQLite: interrupted. PostgreSQL: cancelled by statement_timeout.
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    code.is_some_and(|code| matches!(code.as_ref(), "9" | "57014"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,11 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use sqlx::pool::PoolOptions;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{Connection, PgConnection, PgPool, SqlitePool};
+use sqlx::{Connection, Database, PgConnection, SqlitePool};
 
-use crate::{Db, SqlitePools};
+use crate::question::{QUESTION_IDLE, QUESTION_TIME, QUESTION_WAIT, QUESTIONS_MAX};
+use crate::{Db, PostgresPools, SqlitePools};
 
 /// The pool keeps this many connections ready on `PostgreSQL`.
 const POOL_MIN: u32 = 10;
@@ -146,7 +148,8 @@ async fn open_sqlite(path: &str, options: &OpenOptions) -> Result<SqlitePools, O
     let refused = |source| OpenError::Sqlite { path: file.to_owned(), source };
     let writer = sqlite_writer(file, options).await.map_err(refused)?;
     let readers = sqlite_readers(file, options).await.map_err(refused)?;
-    Ok(SqlitePools { writer, readers })
+    let questions = question_pool().connect_lazy_with(sqlite_reader(file, options));
+    Ok(SqlitePools { writer, readers, questions })
 }
 
 /// `SQLite` would create the file readable by everyone; its log and index files take over the mode of the file.
@@ -191,11 +194,20 @@ async fn sqlite_readers(file: &Path, options: &OpenOptions) -> Result<SqlitePool
     SqlitePoolOptions::new()
         .max_connections(options.pool_max)
         .acquire_timeout(ACQUIRE_TIMEOUT)
-        .connect_with(sqlite_options(file, options).pragma("query_only", "ON"))
+        .connect_with(sqlite_reader(file, options))
         .await
 }
 
-async fn open_postgres(url: &str, options: &OpenOptions, pool_min: u32) -> Result<PgPool, OpenError> {
+fn sqlite_reader(file: &Path, options: &OpenOptions) -> SqliteConnectOptions {
+    sqlite_options(file, options).pragma("query_only", "ON")
+}
+
+/// Opened when they are asked for, and closed soon after.
+fn question_pool<D: Database>() -> PoolOptions<D> {
+    PoolOptions::new().max_connections(QUESTIONS_MAX).acquire_timeout(QUESTION_WAIT).idle_timeout(QUESTION_IDLE)
+}
+
+async fn open_postgres(url: &str, options: &OpenOptions, pool_min: u32) -> Result<PostgresPools, OpenError> {
     let mut connect: PgConnectOptions = url.parse().map_err(OpenError::InvalidPostgresUrl)?;
     connect = connect.application_name("drover").options([
         ("lock_timeout", options.busy_timeout_ms.to_string().as_str()),
@@ -209,13 +221,18 @@ async fn open_postgres(url: &str, options: &OpenOptions, pool_min: u32) -> Resul
     if let Err(error) = try_connect(&connect).await {
         return Err(refused(error));
     }
-    PgPoolOptions::new()
+    let question_ms = QUESTION_TIME.as_millis().to_string();
+    let reader =
+        connect.clone().options([("statement_timeout", question_ms.as_str()), ("default_transaction_read_only", "on")]);
+    let questions = question_pool().connect_lazy_with(reader);
+    let all = PgPoolOptions::new()
         .min_connections(pool_min)
         .max_connections(options.pool_max)
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .connect_with(connect)
         .await
-        .map_err(refused)
+        .map_err(refused)?;
+    Ok(PostgresPools { all, questions })
 }
 
 async fn try_connect(connect: &PgConnectOptions) -> Result<(), sqlx::Error> {

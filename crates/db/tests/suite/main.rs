@@ -10,6 +10,7 @@ mod leases;
 mod migrations;
 mod open;
 mod partition;
+mod questions;
 mod support;
 
 mod write;

@@ -12,7 +12,8 @@ const JANUARY: Timestamp = Timestamp::from_micros(1_798_761_600_000_000);
 #[tokio::test]
 async fn months_are_made_once_and_take_their_rows() {
     let test = TestDb::postgres().await;
-    let Db::Postgres(pool) = test.db() else { panic!("not PostgreSQL") };
+    let Db::Postgres(pools) = test.db() else { panic!("not PostgreSQL") };
+    let pool = &pools.all;
     sqlx::raw_sql("CREATE TABLE history (at BIGINT NOT NULL) PARTITION BY RANGE (at)").execute(pool).await.unwrap();
     for _ in 0..2 {
         let mut tx = test.db().begin().await.unwrap();

@@ -63,7 +63,7 @@ impl Catalogue {
     pub(super) async fn read(db: &Db) -> Self {
         match db {
             Db::Sqlite(pools) => sqlite::read(&pools.readers).await,
-            Db::Postgres(pool) => postgres::read(pool).await,
+            Db::Postgres(pools) => postgres::read(&pools.all).await,
         }
         .expect("the catalogue can be read")
     }

@@ -91,12 +91,12 @@ async fn text_sorts_by_bytes_on_an_english_server() {
 #[tokio::test]
 async fn ordered_text_has_the_collation_of_bytes() {
     let test = TestDb::postgres().await;
-    let Db::Postgres(pool) = migrated(&test).await else { panic!("not PostgreSQL") };
+    let Db::Postgres(pools) = migrated(&test).await else { panic!("not PostgreSQL") };
     let columns: Vec<(String, String)> = sqlx::query_as(
         "SELECT table_name::text, column_name::text FROM information_schema.columns \
          WHERE table_schema = current_schema() AND collation_name = 'C' ORDER BY 1, 2",
     )
-    .fetch_all(pool)
+    .fetch_all(&pools.all)
     .await
     .expect("the columns can be read");
     let found: Vec<(&str, &str)> = columns.iter().map(|(table, name)| (table.as_str(), name.as_str())).collect();

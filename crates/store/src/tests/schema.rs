@@ -60,12 +60,12 @@ async fn tables_of_sqlite_are_strict() {
 #[tokio::test]
 async fn ids_are_uuids_on_postgres() {
     let test = TestDb::postgres().await;
-    let Db::Postgres(pool) = migrated(&test).await else { panic!("not PostgreSQL") };
+    let Db::Postgres(pools) = migrated(&test).await else { panic!("not PostgreSQL") };
     let columns: Vec<(String, String)> = sqlx::query_as(
         "SELECT column_name::text, data_type::text FROM information_schema.columns \
          WHERE table_schema = current_schema() AND data_type IN ('uuid', 'bytea')",
     )
-    .fetch_all(pool)
+    .fetch_all(&pools.all)
     .await
     .expect("the columns can be read");
     assert!(!columns.is_empty());

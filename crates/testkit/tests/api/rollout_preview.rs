@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use drover_api::{GroupWrite, RolloutCreate, StageCreate};
+use drover_api::{GroupWrite, RolloutCreate, RolloutUpdate, StageCreate};
 use drover_protocol::{ComponentReport, RegisterRequest};
 use drover_testkit::{Profile, on_both_profiles, refused};
 use drover_types::{DeviceId, Exclusion, StageState};
@@ -166,6 +166,30 @@ on_both_profiles! {
         let preview = scene.admin.preview_rollout(&body).await.unwrap();
         let expected: Vec<u64> = preview.stages.iter().map(|stage| stage.devices).collect();
         assert_eq!(taken(&scene, &body).await, expected);
+    }
+
+    async fn a_plan_asks_so_much_of_each_device_and_not_more(profile: Profile) {
+        let scene = scattered(profile).await;
+        let list = |first: u32| (first..first + 80).map(|n| format!("\"{n}\"")).collect::<Vec<_>>().join(",");
+        let long = |kind: &str| {
+            let lists: Vec<String> =
+                [100, 200, 300].iter().map(|first| format!("device.{kind} in [{}]", list(*first))).collect();
+            lists.join(" || ")
+        };
+        let mut body = plan(&scene.first, &[100]);
+        body.target_condition = Some(format!("!({})", long("hardware_id")));
+        body.stages.insert(0, by_condition(&long("attr.number")));
+        scene.admin.preview_rollout(&body).await.expect("two long conditions are fine");
+        let draft = scene.admin.create_rollout(&body).await.unwrap();
+        body.stages.insert(1, by_condition(&long("attr.other")));
+        assert_refused!(scene.admin.preview_rollout(&body).await, 422, "plan_too_large");
+        assert_refused!(scene.admin.create_rollout(&body).await, 422, "plan_too_large");
+        let change = RolloutUpdate { stages: Some(body.stages), ..RolloutUpdate::default() };
+        assert_refused!(scene.admin.update_rollout(draft.id, &change).await, 422, "plan_too_large");
+        let group = GroupWrite { name: "long".into(), condition: Some(long("attr.third")), ..GroupWrite::default() };
+        let group = scene.admin.create_group(&group).await.unwrap();
+        let change = RolloutUpdate { target_groups: Some(vec![group.id]), ..RolloutUpdate::default() };
+        assert_refused!(scene.admin.update_rollout(draft.id, &change).await, 422, "plan_too_large");
     }
 
     async fn a_plan_that_cannot_be_created_has_no_preview(profile: Profile) {
