@@ -1,6 +1,6 @@
 //! Rollouts, as operators make and steer them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use drover_api::{
     Page, PageQuery, Rollout, RolloutCounts, RolloutCreate, RolloutFilter, RolloutMetrics, RolloutRollback,
@@ -51,11 +51,7 @@ impl App {
         let filter = rollouts::Filter { after: paging.after, state: query.status, parent: query.parent_id };
         let mut rows = rollouts::page(&self.db, tenant, &reach, &filter, paging.rows()).await?;
         let next_cursor = paging.cut(&mut rows, |row| row.id);
-        let mut items = Vec::with_capacity(rows.len());
-        for row in rows {
-            items.push(shown_row(&self.db, tenant, row).await?);
-        }
-        Ok(Page { items, next_cursor })
+        Ok(Page { items: shown_rows(&self.db, tenant, rows).await?, next_cursor })
     }
 
     /// One rollout.
@@ -403,15 +399,30 @@ const fn somebody(caller: &Caller) -> &'static str {
 pub(crate) async fn shown(conn: impl Into<Conn<'_>>, tenant: TenantId, id: RolloutId) -> Result<Rollout> {
     let mut conn = conn.into();
     let row = rollouts::get(conn.reborrow(), tenant, id).await?.ok_or_else(|| Error::not_found("rollout", id))?;
-    shown_row(conn, tenant, row).await
+    let mut shown = shown_rows(conn, tenant, vec![row]).await?;
+    shown.pop().ok_or_else(|| Error::not_found("rollout", id))
 }
 
-async fn shown_row(conn: impl Into<Conn<'_>>, tenant: TenantId, row: RolloutRow) -> Result<Rollout> {
+async fn shown_rows(conn: impl Into<Conn<'_>>, tenant: TenantId, rows: Vec<RolloutRow>) -> Result<Vec<Rollout>> {
     let mut conn = conn.into();
-    let groups = rollouts::groups(conn.reborrow(), tenant, row.id).await?;
-    let stages = stages::of_rollout(conn.reborrow(), tenant, row.id).await?;
-    let counters = counters::of_rollout(conn, tenant, row.id).await?;
-    view(row, groups, &stages, &counters)
+    let ids: Vec<RolloutId> = rows.iter().map(|row| row.id).collect();
+    let (mut groups, mut stages, mut counters) = (HashMap::new(), HashMap::new(), HashMap::new());
+    for row in rollouts::groups_of_rollouts(conn.reborrow(), tenant, &ids).await? {
+        groups.entry(row.rollout_id).or_insert_with(Vec::new).push(row.group_id);
+    }
+    for row in stages::of_rollouts(conn.reborrow(), tenant, &ids).await? {
+        stages.entry(row.rollout_id).or_insert_with(Vec::new).push(row);
+    }
+    for row in counters::of_rollouts(conn, tenant, &ids).await? {
+        counters.entry(row.rollout_id).or_insert_with(Vec::new).push(row);
+    }
+    let shown = |row: RolloutRow| {
+        let id = row.id;
+        let stages = stages.remove(&id).unwrap_or_default();
+        let counters = counters.remove(&id).unwrap_or_default();
+        view(row, groups.remove(&id).unwrap_or_default(), &stages, &counters)
+    };
+    rows.into_iter().map(shown).collect()
 }
 
 /// The same, held still until the transaction ends.

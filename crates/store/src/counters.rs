@@ -3,13 +3,14 @@
 use drover_db::{Conn, Tx, run};
 use drover_types::{FailureClass, RolloutId, SessionState, TenantId};
 
+use crate::rollouts::of_ids;
 use crate::{Result, statements};
 
 statements! {
     ADD = "INSERT INTO rollout_counters (tenant_id, rollout_id, stage, state, failure_class, sessions) \
            VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (tenant_id, rollout_id, stage, state, failure_class) \
            DO UPDATE SET sessions = rollout_counters.sessions + excluded.sessions";
-    OF_ROLLOUT = "SELECT stage, state, failure_class, sessions FROM rollout_counters \
+    OF_ROLLOUT = "SELECT rollout_id, stage, state, failure_class, sessions FROM rollout_counters \
                   WHERE tenant_id = $1 AND rollout_id = $2 ORDER BY stage, state, failure_class";
     // Of all tenants: a node serves the installation; each row says whose it is.
     OPEN = "SELECT DISTINCT tenant_id, rollout_id FROM rollout_counters WHERE sessions > 0 AND state IN \
@@ -19,6 +20,8 @@ statements! {
 /// How many sessions of a stage are in one state.
 #[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
 pub struct CounterRow {
+    /// The rollout.
+    pub rollout_id: RolloutId,
     /// The stage, from 0.
     pub stage: i64,
     /// The state.
@@ -68,4 +71,14 @@ pub async fn add(
 /// All counters of a rollout.
 pub async fn of_rollout(conn: impl Into<Conn<'_>>, tenant: TenantId, rollout: RolloutId) -> Result<Vec<CounterRow>> {
     run!(conn, |c| sqlx::query_as(OF_ROLLOUT).bind(tenant).bind(rollout).fetch_all(c).await)
+}
+
+/// All counters of these rollouts; at most some hundred rollouts.
+pub async fn of_rollouts(
+    conn: impl Into<Conn<'_>>,
+    tenant: TenantId,
+    rollouts: &[RolloutId],
+) -> Result<Vec<CounterRow>> {
+    let head = "SELECT rollout_id, stage, state, failure_class, sessions FROM rollout_counters";
+    run!(conn, |c| of_ids(head, tenant, rollouts, "stage").build_query_as().persistent(false).fetch_all(c).await)
 }

@@ -360,6 +360,45 @@ pub async fn target_groups(conn: impl Into<Conn<'_>>, tenant: TenantId, id: Roll
     run!(conn, |c| sqlx::query_as(TARGET_GROUPS).bind(tenant).bind(id).fetch_all(c).await)
 }
 
+/// A rollout targets a group.
+#[derive(Debug, Clone, Copy, sqlx::FromRow)]
+pub struct TargetGroupRow {
+    /// The rollout.
+    pub rollout_id: RolloutId,
+    /// The group.
+    pub group_id: GroupId,
+}
+
+/// The target groups of these rollouts; at most some hundred rollouts.
+pub async fn groups_of_rollouts(
+    conn: impl Into<Conn<'_>>,
+    tenant: TenantId,
+    rollouts: &[RolloutId],
+) -> Result<Vec<TargetGroupRow>> {
+    let head = "SELECT rollout_id, group_id FROM rollout_groups";
+    run!(conn, |c| of_ids(head, tenant, rollouts, "group_id").build_query_as().persistent(false).fetch_all(c).await)
+}
+
+/// The rows of these rollouts, which may be none, in the order of a column. Prepared for one use: the text depends on how
+/// many rollouts there are.
+pub(crate) fn of_ids<DB>(head: &str, tenant: TenantId, rollouts: &[RolloutId], order: &str) -> sqlx::QueryBuilder<DB>
+where
+    DB: sqlx::Database,
+    TenantId: for<'q> sqlx::Encode<'q, DB> + sqlx::Type<DB>,
+    RolloutId: for<'q> sqlx::Encode<'q, DB> + sqlx::Type<DB>,
+{
+    let mut query = sqlx::QueryBuilder::new(head);
+    query.push(" WHERE tenant_id = ").push_bind(tenant).push(" AND rollout_id IN (");
+    // A list may not be empty; nothing has this id.
+    let mut list = query.separated(", ");
+    list.push_bind(RolloutId(uuid::Uuid::nil()));
+    for rollout in rollouts {
+        list.push_bind(*rollout);
+    }
+    query.push(") ORDER BY rollout_id, ").push(order);
+    query
+}
+
 /// The ids of the target groups.
 pub async fn groups(conn: impl Into<Conn<'_>>, tenant: TenantId, id: RolloutId) -> Result<Vec<GroupId>> {
     run!(conn, |c| sqlx::query_scalar(GROUPS).bind(tenant).bind(id).fetch_all(c).await)

@@ -3,12 +3,13 @@
 use drover_db::{Conn, Tx, run};
 use drover_types::{DeviceId, RolloutId, StageState, TenantId, Timestamp};
 
+use crate::rollouts::of_ids;
 use crate::{Result, statements};
 
 statements! {
     INSERT = "INSERT INTO rollout_stages (tenant_id, rollout_id, position, state) VALUES ($1, $2, $3, $4)";
     CLEAR = "DELETE FROM rollout_stages WHERE tenant_id = $1 AND rollout_id = $2";
-    OF_ROLLOUT = "SELECT position, state, opened_at, soak_until, completed_at, remaining, cursor_bucket, \
+    OF_ROLLOUT = "SELECT rollout_id, position, state, opened_at, soak_until, completed_at, remaining, cursor_bucket, \
                   cursor_device FROM rollout_stages WHERE tenant_id = $1 AND rollout_id = $2 ORDER BY position";
     OPEN = "UPDATE rollout_stages SET state = 'opening', remaining = $4, opened_at = $5, cursor_bucket = NULL, \
             cursor_device = NULL WHERE tenant_id = $1 AND rollout_id = $2 AND position = $3 AND state = 'waiting'";
@@ -24,6 +25,8 @@ statements! {
 /// A stage.
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub struct StageRow {
+    /// Its rollout.
+    pub rollout_id: RolloutId,
     /// Its index, from 0.
     pub position: i64,
     /// Where it stands.
@@ -84,6 +87,13 @@ pub async fn clear(tx: &mut Tx, tenant: TenantId, rollout: RolloutId) -> Result<
 /// The stages, in order.
 pub async fn of_rollout(conn: impl Into<Conn<'_>>, tenant: TenantId, rollout: RolloutId) -> Result<Vec<StageRow>> {
     run!(conn, |c| sqlx::query_as(OF_ROLLOUT).bind(tenant).bind(rollout).fetch_all(c).await)
+}
+
+/// The stages of these rollouts, in order; at most some hundred rollouts.
+pub async fn of_rollouts(conn: impl Into<Conn<'_>>, tenant: TenantId, rollouts: &[RolloutId]) -> Result<Vec<StageRow>> {
+    let head = "SELECT rollout_id, position, state, opened_at, soak_until, completed_at, remaining, cursor_bucket, \
+                cursor_device FROM rollout_stages";
+    run!(conn, |c| of_ids(head, tenant, rollouts, "position").build_query_as().persistent(false).fetch_all(c).await)
 }
 
 /// Begins to choose `remaining` devices; false when the stage is not waiting.
