@@ -16,6 +16,8 @@ use crate::DEVICE_TYPE;
 
 /// Rows per statement: ten parameters each stay below the limits of both databases.
 const ROWS: u32 = 3_000;
+/// The attribute `region` of each device.
+const REGIONS: [&str; 3] = ["eu", "us", "asia"];
 /// Devices per transaction.
 const BATCH: u32 = 30_000;
 
@@ -110,6 +112,44 @@ impl Fleet {
                 query.push_values(numbers, |mut row, number| {
                     row.push_bind(self.tenant).push_bind(self.device(number)).push_bind(&main);
                     row.push_bind(&version).push_bind(version.sort_key()).push_bind(made);
+                });
+                query.build().persistent(false).execute(c).await.map(drop)
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Gives every device a region, and every `nth` the tag `canary`: something to ask for.
+    pub async fn describe(&self, db: &Db, nth: u32) {
+        let fleet = *self;
+        for from in (0..self.devices).step_by(BATCH as usize) {
+            let to = (from + BATCH).min(self.devices);
+            let written: Result<()> =
+                db.write(move |tx| Box::pin(async move { fleet.write_regions(tx, from, to).await })).await;
+            written.expect("attributes are written");
+        }
+        let written: Result<()> = db
+            .write(move |tx| {
+                Box::pin(async move {
+                    for number in (0..fleet.devices).step_by(nth as usize) {
+                        drover_store::device_tags::add(tx, fleet.tenant, fleet.device(number), "canary").await?;
+                    }
+                    Ok(())
+                })
+            })
+            .await;
+        written.expect("tags are written");
+    }
+
+    async fn write_regions(&self, tx: &mut Tx, from: u32, to: u32) -> Result<()> {
+        for first in (from..to).step_by(ROWS as usize) {
+            run!(&mut *tx, |c| {
+                let mut query = sqlx::QueryBuilder::new(
+                    "INSERT INTO device_attributes (tenant_id, device_id, name, kind, text_value, updated_at) ",
+                );
+                query.push_values(first..(first + ROWS).min(to), |mut row, number| {
+                    row.push_bind(self.tenant).push_bind(self.device(number)).push("'region', 'string'");
+                    row.push_bind(REGIONS[number as usize % REGIONS.len()]).push_bind(self.now);
                 });
                 query.build().persistent(false).execute(c).await.map(drop)
             })?;

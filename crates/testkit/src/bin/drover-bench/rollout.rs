@@ -1,11 +1,12 @@
-//! `bench rollout`: a stage of the whole fleet opens; then devices report while the rollout goes on.
+//! `bench rollout`: people ask by condition; a stage of few devices opens, then one of the whole fleet; then devices
+//! report while the rollout goes on.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use drover_api::{Firmware, Rollout, RolloutCreate, StageCreate};
+use drover_api::{DeviceCountFilter, DeviceFilter, Firmware, Rollout, RolloutCreate, StageCreate};
 use drover_cli::Client;
 use drover_protocol::{StatusReport, ValidationOutcome, ValidationReport};
 use drover_testkit::bench::{Database, Fleet, Place, Server, UNLIMITED};
@@ -14,6 +15,16 @@ use tokio::task::JoinSet;
 
 /// Reports that a device sends for its update: downloading, installing, succeeded.
 const REPORTS_PER_DEVICE: u32 = 3;
+
+/// A target of several parts, which each offer asks again.
+const TARGET: &str = "device.attr.region in [\"eu\", \"us\", \"asia\"] && !(\"hold\" in device.tags) \
+                      && device.version < semver(\"9.0.0\") && (has(device.attr.region) || \"lab\" in device.groups)";
+
+/// One device of so many is a canary.
+const CANARY_EACH: u32 = 1_000;
+
+/// Few of many devices.
+const CANARIES: &str = "\"canary\" in device.tags";
 
 /// Devices that are at work at the same time.
 const WORKERS: usize = 32;
@@ -32,6 +43,9 @@ pub(crate) struct Options {
     /// How long reports come in
     #[arg(long, default_value_t = 20)]
     seconds: u64,
+    /// Target condition of the rollout, which has to hold for every device
+    #[arg(long = "where", default_value = TARGET)]
+    target: String,
     /// Which databases
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = Database::ALL)]
     database: Vec<Database>,
@@ -40,9 +54,10 @@ pub(crate) struct Options {
 /// Measures each database and prints a table in Markdown.
 pub(crate) async fn run(options: &Options) {
     println!(
-        "| database | devices | opened in | server CPU | peak RSS | reports/s | CPU per 1 000 reports | ticks | mean tick |"
+        "| database | devices | list | count | preview | few opened in | all opened in | server CPU | peak RSS \
+         | reports/s | CPU per 1 000 reports | ticks | mean tick |"
     );
-    println!("|---|---|---|---|---|---|---|---|---|");
+    println!("|---|---|---|---|---|---|---|---|---|---|---|---|---|");
     for database in &options.database {
         measure(options, *database).await;
     }
@@ -53,10 +68,13 @@ async fn measure(options: &Options, database: Database) {
     let server = Server::start(&options.program, &place, &UNLIMITED).await;
     let db = place.open().await;
     let fleet = Arc::new(Fleet::register(&db, options.devices).await);
+    fleet.describe(&db, CANARY_EACH).await;
     db.close().await;
     let admin = server.admin().await;
     let firmware = place.publish(&admin).await;
-    let rollout = admin.create_rollout(&plan(&firmware)).await.expect("the plan is accepted");
+    let asked = ask(&admin, options, &firmware).await;
+    let few_s = open_few(&admin, options, &firmware).await;
+    let rollout = admin.create_rollout(&plan(&firmware, options)).await.expect("the plan is accepted");
 
     let (cpu, begin) = (server.cpu_seconds(), Instant::now());
     admin.start_rollout(rollout.id).await.expect("it starts");
@@ -73,8 +91,12 @@ async fn measure(options: &Options, database: Database) {
     assert_eq!(done * u64::from(REPORTS_PER_DEVICE), u64::from(reports), "every report counted");
 
     println!(
-        "| {database} | {} | {:.1} s | {:.1} s | {} MiB | {:.0} | {:.2} s | {:.0} | {:.1} ms |",
+        "| {database} | {} | {:.0} ms | {:.0} ms | {:.1} s | {few_s:.1} s | {:.1} s | {:.1} s | {} MiB | {:.0} | {:.2} s \
+         | {:.0} | {:.1} ms |",
         options.devices,
+        asked.list_s * 1_000.0,
+        asked.count_s * 1_000.0,
+        asked.preview_s,
         opening.0,
         opening.1,
         server.memory_kib("VmHWM") / 1024,
@@ -93,13 +115,13 @@ async fn tick_seconds(server: &Server) -> f64 {
     server.metric("drover_rollout_tick_seconds_sum").await
 }
 
-fn plan(firmware: &Firmware) -> RolloutCreate {
+fn plan(firmware: &Firmware, options: &Options) -> RolloutCreate {
     RolloutCreate {
         name: "bench".to_owned(),
         firmware_id: firmware.id,
         stages: vec![StageCreate { percentage: Some(100), ..StageCreate::default() }],
         target_groups: Vec::new(),
-        target_condition: None,
+        target_condition: Some(options.target.clone()),
         success_threshold: Some(1.0),
         rollback_threshold: None,
         min_sample: None,
@@ -107,6 +129,54 @@ fn plan(firmware: &Firmware) -> RolloutCreate {
         max_in_flight: None,
         session_timeout_ms: None,
     }
+}
+
+/// The same with the canaries first.
+fn canaries_first(firmware: &Firmware, options: &Options) -> RolloutCreate {
+    let mut plan = plan(firmware, options);
+    plan.stages.insert(0, StageCreate { condition: Some(CANARIES.to_owned()), ..StageCreate::default() });
+    plan
+}
+
+/// How long questions took, in seconds.
+struct Asked {
+    list_s: f64,
+    count_s: f64,
+    preview_s: f64,
+}
+
+/// What people ask before they begin.
+async fn ask(admin: &Client, options: &Options, firmware: &Firmware) -> Asked {
+    let canaries = u64::from(options.devices.div_ceil(CANARY_EACH));
+    let begin = Instant::now();
+    let filter = DeviceFilter { filter: Some(CANARIES.to_owned()), ..DeviceFilter::default() };
+    let listed = admin.devices(&filter, 50).await.expect("the list is answered").items.len();
+    let list_s = begin.elapsed().as_secs_f64();
+    assert_eq!(listed as u64, canaries.min(50), "a page of canaries");
+
+    let begin = Instant::now();
+    let filter = DeviceCountFilter { filter: Some(CANARIES.to_owned()), ..DeviceCountFilter::default() };
+    let counted = admin.device_count(&filter).await.expect("the count is answered").count;
+    let count_s = begin.elapsed().as_secs_f64();
+    assert_eq!(counted, canaries, "all canaries");
+
+    let begin = Instant::now();
+    let preview = admin.preview_rollout(&canaries_first(firmware, options)).await.expect("the preview is answered");
+    let stages: Vec<u64> = preview.stages.iter().map(|stage| stage.devices).collect();
+    assert_eq!(stages, [canaries, u64::from(options.devices) - canaries], "canaries, then the others");
+    Asked { list_s, count_s, preview_s: begin.elapsed().as_secs_f64() }
+}
+
+/// How long the stage of the canaries takes to open, in seconds.
+async fn open_few(admin: &Client, options: &Options, firmware: &Firmware) -> f64 {
+    let rollout = admin.create_rollout(&canaries_first(firmware, options)).await.expect("the plan is accepted");
+    let begin = Instant::now();
+    admin.start_rollout(rollout.id).await.expect("it starts");
+    let counts = opened(admin, rollout.id).await.stages.remove(0).counts;
+    let seconds = begin.elapsed().as_secs_f64();
+    assert_eq!(counts.pending, u64::from(options.devices.div_ceil(CANARY_EACH)), "the stage took the canaries");
+    admin.cancel_rollout(rollout.id).await.expect("it is cancelled");
+    seconds
 }
 
 /// Waits until the stage has chosen its devices.
