@@ -10,8 +10,8 @@
 //!    the driver chooses its devices, up to the stage's cumulative share, or all that match its condition, and offers nothing; then it is *running*.
 //! 3. Devices come when they come, some after weeks. A stage does not wait for all of them: it is *satisfied* once the
 //!    share `success_threshold` of its sessions succeeded, leaving out those cancelled or skipped, and one at least. It
-//!    *soaks*, then has *passed*, though some sessions, its *stragglers*, are pending or in flight. A stage in which no
-//!    session ended by itself (it is empty, or all were skipped or called off) passes at once.
+//!    *soaks*, then has *passed*, though some sessions, its *stragglers*, are pending or in flight. The share of a
+//!    small target may be empty: such a stage passes at once.
 //! 4. Stragglers go on: while the rollout is active, all stages offer that are running, soaking or passed, or failed
 //!    and overridden. [`offer_slots`] says how many more sessions may be in flight; 0 when a gate would trip.
 //! 5. A session that is silent for too long is timed out, in every state of the rollout. That is a failure.
@@ -29,12 +29,15 @@
 //!    rollout after a gate has overridden the gates of the failed stage and of all before it: they look no more, so a
 //!    gate pauses a rollout at most once per stage. The failed stage offers its waiting sessions again, and the next
 //!    one may open, without a soak, once the share `success_threshold` of it ended, whichever way.
-//! 9. The rollout is *completed* when all stages are done and all sessions ended, stragglers included. Devices that
-//!    never come keep it active; a person may cancel it.
-//! 10. *Cancelled*, waiting and merely offered sessions are called off; those in flight finish or time out.
-//! 11. *Rolling back* does the same first. Then the devices that succeeded are taken back by a rollout of their own,
+//! 9. A stage that nobody ran proves nothing: one whose condition matched no device, or whose devices were all skipped
+//!    or called off. It is failed and the rollout paused, whatever `on_breach` says, unless it is the last; a person
+//!    who resumes goes on past it. Of a *rollback* it passes.
+//! 10. The rollout is *completed* when all stages are done and all sessions ended, stragglers included. Devices that
+//!     never come keep it active; a person may cancel it.
+//! 11. *Cancelled*, waiting and merely offered sessions are called off; those in flight finish or time out.
+//! 12. *Rolling back* does the same first. Then the devices that succeeded are taken back by a rollout of their own,
 //!     made once; when that reached an end, or there is nothing to take back, the rollout is *rolled back*.
-//! 12. A rollout of kind *rollback* has no gates: taking back goes on whatever fails, and passes its stage when all
+//! 13. A rollout of kind *rollback* has no gates: taking back goes on whatever fails, and passes its stage when all
 //!     ended.
 //!
 //! # What the driver owes the planner

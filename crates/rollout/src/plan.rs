@@ -5,7 +5,7 @@ use std::time::Duration;
 use drover_types::{BreachAction, RolloutKind, RolloutState, StageState, Timestamp};
 
 use crate::decision::Decision;
-use crate::gate::{breach, may_stop};
+use crate::gate::{Breach, breach, may_stop};
 use crate::policy::Policy;
 use crate::snapshot::{MAX_DUE_SESSIONS, Snapshot, StageCounts, StageSnapshot};
 
@@ -154,13 +154,13 @@ fn is_satisfied(policy: &Policy, kind: RolloutKind, counts: &StageCounts) -> boo
 /// stage in an active rollout would read as overridden by a person.
 fn stop(policy: &Policy, snapshot: &Snapshot) -> Option<Vec<Decision>> {
     let (index, stage) = snapshot.current_stage(policy.success_threshold)?;
-    if !may_stop(policy.on_breach, stage.state) {
+    let Breach { reason, action } = breach(policy, snapshot)?;
+    if !may_stop(action, stage.state) {
         return None;
     }
-    let reason = breach(policy, snapshot)?;
     let may_fail = stage.state.may_become(StageState::Failed);
     let fail = may_fail.then(|| Decision::FailStage { stage: index, reason: reason.clone() });
-    let (first, last) = match policy.on_breach {
+    let (first, last) = match action {
         BreachAction::Pause => (Decision::Pause { reason }, None),
         BreachAction::Cancel => (Decision::Cancel { reason }, Some(Decision::CallOffWaiting)),
         BreachAction::Rollback => (Decision::BeginRollback { reason }, Some(Decision::CallOffWaiting)),

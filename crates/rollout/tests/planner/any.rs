@@ -14,8 +14,24 @@ pub(crate) fn session_id(number: usize) -> UpdateSessionId {
     UpdateSessionId::generate(at(0), number as u128)
 }
 
-/// A valid policy of 1 to 4 stages.
+/// A valid policy of 1 to 4 stages, some of them by condition. The text of a condition is the number of devices that
+/// match it.
 pub(crate) fn policy() -> impl Strategy<Value = Policy> {
+    let matching = proptest::collection::vec(proptest::option::weighted(0.3, 0..6_usize), 4);
+    (policy_by_percentage(), matching).prop_map(|(mut policy, matching)| {
+        // The last stage is for all.
+        let last = policy.stages.len() - 1;
+        for (stage, matching) in policy.stages[..last].iter_mut().zip(matching) {
+            if let Some(matching) = matching {
+                (stage.percentage, stage.condition) = (None, Some(matching.to_string()));
+            }
+        }
+        policy
+    })
+}
+
+/// A valid policy of 1 to 4 stages by percentage.
+pub(crate) fn policy_by_percentage() -> impl Strategy<Value = Policy> {
     let gates = (threshold(0), threshold(1), 1..12_u32, select(BreachAction::ALL));
     let limits = (proptest::option::of(1..8_u32), 1_000..300_000_u64);
     (stages(), gates, limits).prop_map(|(stages, gates, limits)| Policy {

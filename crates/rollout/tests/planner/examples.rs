@@ -123,7 +123,7 @@ fn a_person_who_resumes_overrides_the_gate() {
 }
 
 #[test]
-fn a_stage_soaks_until_its_time_and_only_when_something_ended() {
+fn a_stage_soaks_until_its_time_unless_its_share_is_empty() {
     let mut policy = demo_policy();
     policy.stages[0].soak_ms = 10_000;
     let all_good = StageCounts { succeeded: 4, ..StageCounts::default() };
@@ -137,9 +137,42 @@ fn a_stage_soaks_until_its_time_and_only_when_something_ended() {
     soaking.stages[0].counts = TWO_OF_FOUR;
     assert_eq!(plan(&policy, &soaking, at(10)).len(), 3, "the gate looks while soaking, too");
 
-    for counts in [StageCounts::default(), StageCounts { skipped: 3, cancelled: 1, ..StageCounts::default() }] {
-        assert_eq!(plan(&policy, &running(counts), at(1)), vec![Decision::PassStage { stage: 0 }]);
-    }
+    let empty_share = running(StageCounts::default());
+    assert_eq!(plan(&policy, &empty_share, at(1)), vec![Decision::PassStage { stage: 0 }]);
+}
+
+/// The plan that pauses at `stage`.
+fn pauses(stage: usize, reason: &str) -> Vec<Decision> {
+    let reason = reason.to_owned();
+    vec![Decision::Pause { reason: reason.clone() }, Decision::FailStage { stage, reason }]
+}
+
+#[test]
+fn a_condition_that_matches_nobody_lets_nobody_else_have_the_firmware() {
+    let mut policy = demo_policy();
+    policy.stages[0] = StagePolicy { condition: Some("c".into()), percentage: None, ..policy.stages[0].clone() };
+    policy.validate().unwrap();
+    let mut nobody = running(StageCounts::default());
+    let reason = "stage \"canary\" took no device; resume to go on without it";
+    assert_eq!(plan(&policy, &nobody, at(1)), pauses(0, reason), "it does not roll back, as failures would");
+    assert_eq!(offer_slots(&policy, &nobody), 0);
+    nobody.stages[0].state = StageState::Failed;
+    assert_eq!(plan(&policy, &nobody, at(1)), vec![Decision::OpenStage { stage: 1 }], "a person went on past it");
+}
+
+#[test]
+fn a_stage_whose_devices_were_all_left_out_pauses_unless_it_is_the_last() {
+    let policy = demo_policy();
+    let left_out = StageCounts { skipped: 3, cancelled: 1, ..StageCounts::default() };
+    let reason = "stage \"canary\": none of 4 devices ran the update, all were left out; resume to go on without it";
+    assert_eq!(plan(&policy, &running(left_out), at(1)), pauses(0, reason));
+    let one_waits = StageCounts { pending: 1, ..left_out };
+    assert_eq!(plan(&policy, &running(one_waits), at(1)), vec![]);
+    let one_ran = StageCounts { succeeded: 1, ..left_out };
+    assert_eq!(plan(&policy, &running(one_ran), at(1)), vec![Decision::PassStage { stage: 0 }]);
+    let passed = stage(StageState::Passed, StageCounts { succeeded: 4, ..StageCounts::default() });
+    let last = snapshot(RolloutState::Active, vec![passed.clone(), passed, stage(StageState::Running, left_out)]);
+    assert_eq!(plan(&policy, &last, at(1)), vec![Decision::PassStage { stage: 2 }]);
 }
 
 #[test]

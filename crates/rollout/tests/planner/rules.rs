@@ -25,6 +25,7 @@ impl World {
                 let soaked = Duration::from_millis(self.policy.stages[*stage].soak_ms);
                 let is_soaked = self.stages[*stage].1.is_some_and(|until| until <= self.now);
                 assert!(is_soaked || soaked.is_zero() || self.counts(*stage).ended() == 0);
+                assert!(!self.has_nobody_run(*stage), "the firmware would go further and nobody ran it");
             }
             Decision::FailStage { stage, .. } => {
                 assert!(self.is_stopped_by_gate, "the rollout is stopped first");
@@ -47,7 +48,10 @@ impl World {
                 let current = self.current().map(|stage| self.stages[stage].0);
                 assert!(matches!(current, Some(StageState::Running | StageState::Soaking)), "{current:?}");
             }
-            Decision::Cancel { .. } | Decision::BeginRollback { .. } => assert!(self.is_any_gate_tripped()),
+            Decision::Cancel { .. } | Decision::BeginRollback { .. } => {
+                assert!(self.is_any_gate_tripped());
+                assert!(self.sessions.iter().any(|s| s.state.is_failure()), "that nobody ran it only pauses");
+            }
         }
     }
 
@@ -98,7 +102,18 @@ impl World {
         let overridden = |stage: usize| (stage..=current).any(|later| self.stages[later].0 == StageState::Failed);
         let is_judged = matches!(self.stages[current].0, StageState::Running | StageState::Soaking);
         let has_own = is_judged && (self.has_failed(current) || self.has_missed_success(current));
-        has_own || (0..current).any(|stage| !overridden(stage) && self.has_failed(stage))
+        has_own
+            || self.has_nobody_run(current)
+            || (0..current).any(|stage| !overridden(stage) && self.has_failed(stage))
+    }
+
+    /// Whether a running stage ended in which nobody ran the update though somebody was meant to.
+    fn has_nobody_run(&self, stage: usize) -> bool {
+        let counts = self.counts(stage);
+        let ran = counts.succeeded + counts.failed;
+        let is_meant = self.policy.stages[stage].condition.is_some() || counts.skipped + counts.cancelled > 0;
+        let is_followed = stage + 1 < self.stages.len() && self.kind == RolloutKind::Update;
+        self.stages[stage].0 == StageState::Running && is_followed && is_meant && is_over(&counts) && ran == 0
     }
 
     fn has_failed(&self, stage: usize) -> bool {

@@ -91,7 +91,10 @@ proptest! {
     }
 
     #[test]
-    fn those_in_reach_get_it_when_the_threshold_allows(policy in any::policy(), is_absent in absences()) {
+    fn those_in_reach_get_it_when_the_threshold_allows(
+        policy in any::policy_by_percentage(),
+        is_absent in absences(),
+    ) {
         let device = |absent| if absent { Device::Absent } else { Device::Ends(SessionState::Succeeded, 2) };
         let mut world = World::new(policy, RolloutKind::Update, is_absent.iter().copied().map(device).collect());
         // Long enough that nobody in reach is given up on.

@@ -68,7 +68,13 @@ impl World {
 
     /// How many devices may have been chosen once the stage is open.
     pub(crate) fn share(&self, stage: usize) -> usize {
-        (usize::from(self.policy.stages[stage].percentage.unwrap_or(0)) * self.devices.len()).div_ceil(100)
+        let (all, policy) = (self.devices.len(), &self.policy.stages[stage]);
+        let before = self.sessions.iter().filter(|session| session.stage < stage).count();
+        let matching = policy.condition.as_ref().map(|matching| matching.parse::<usize>().unwrap());
+        match (matching, policy.percentage) {
+            (Some(matching), _) => (before + matching).min(all),
+            (None, percentage) => (usize::from(percentage.unwrap_or(0)) * all).div_ceil(100).max(before),
+        }
     }
 
     pub(crate) fn counts(&self, stage: usize) -> StageCounts {

@@ -1,11 +1,12 @@
 //! Conditions in lists, counts, groups and targets.
 
 use drover_api::{
-    DeviceAttributesChange, DeviceCountFilter, DeviceFilter, DeviceUpdate, GroupWrite, Page, RolloutUpdate, StageCreate,
+    AuditFilter, DeviceAttributesChange, DeviceCountFilter, DeviceFilter, DeviceUpdate, GroupWrite, Page,
+    RolloutUpdate, StageCreate,
 };
 use drover_cli::{Client, ClientError};
 use drover_testkit::{Profile, answer, eventually, on_both_profiles, refused};
-use drover_types::{AttributeValue, DeviceId, GroupId, SessionState};
+use drover_types::{ActorKind, AttributeValue, DeviceId, GroupId, RolloutId, RolloutState, SessionState, StageState};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -60,6 +61,13 @@ pub(crate) async fn over_group(scene: &Scene, role: &str, group: GroupId) -> Cli
     let body = json!({ "tenant": "default", "username": "anna", "password": password });
     let reply = answer(scene.server.request(Method::POST, "/api/v1/auth/login").json(&body)).await;
     scene.server.stranger().with_token(reply.json::<Value>()["token"].as_str().unwrap())
+}
+
+/// What was done to a rollout and by whom, oldest first.
+async fn steps(scene: &Scene, id: RolloutId) -> Vec<(String, ActorKind)> {
+    let filter = AuditFilter { object_id: Some(id.to_string()), ..AuditFilter::default() };
+    let entries = scene.admin.audit(&filter, 100).await.unwrap().items;
+    entries.into_iter().rev().map(|entry| (entry.action, entry.actor.kind)).collect()
 }
 
 const SEEN: &str = "device.last_seen > now - duration(\"1h\")";
@@ -233,6 +241,44 @@ on_both_profiles! {
             device.install(&offer).await;
         }
         assert_eq!(scene.running(rollout.id, 2).await.stages[2].counts.pending, 1);
+    }
+
+    async fn a_stage_that_nobody_ran_pauses_until_a_person_goes_on_without_it(profile: Profile) {
+        let scene = scattered(profile).await;
+        let firmware = scene.publish("1.1.0", 2).await;
+        let only = |tag: &str| StageCreate { condition: Some(format!("\"{tag}\" in device.tags")), ..StageCreate::default() };
+        let draft = scene
+            .draft(&firmware, &[100], |plan| {
+                plan.stages.splice(0..0, [only("canary-1"), only("canary")]);
+                plan.target_condition = Some("!(\"hold\" in device.tags)".into());
+            })
+            .await;
+        scene.admin.start_rollout(draft.id).await.unwrap();
+        let paused = scene.becomes(draft.id, RolloutState::Paused).await;
+        let [first, second, third] = &paused.stages[..] else { panic!("three stages") };
+        assert_eq!((first.status, second.status, third.status), (StageState::Failed, StageState::Waiting, StageState::Waiting));
+        assert_eq!(paused.reason.as_deref(), Some("stage \"stage 1\" took no device; resume to go on without it"));
+        assert!(scene.offers().await.is_empty());
+
+        scene.admin.resume_rollout(draft.id).await.unwrap();
+        assert_eq!(scene.running(draft.id, 1).await.stages[1].counts.pending, 2);
+        for device in &scene.devices[1..3] {
+            scene.admin.add_device_tag(device.id, "hold").await.unwrap();
+        }
+        assert!(scene.offers().await.is_empty(), "the canaries are held, the others wait for them");
+        let paused = scene.becomes(draft.id, RolloutState::Paused).await;
+        let reason = "stage \"stage 2\": none of 2 devices ran the update, all were left out; resume to go on without it";
+        assert_eq!(paused.reason.as_deref(), Some(reason));
+        assert!(scene.offers().await.is_empty());
+        let expected = [
+            ("create", ActorKind::User), ("start", ActorKind::User), ("pause", ActorKind::System),
+            ("resume", ActorKind::User), ("pause", ActorKind::System)];
+        let expected = expected.map(|(verb, actor)| (format!("rollout.{verb}"), actor));
+        eventually("who did what to be told", async || (steps(&scene, draft.id).await == expected).then_some(())).await;
+
+        scene.admin.resume_rollout(draft.id).await.unwrap();
+        assert_eq!(scene.running(draft.id, 2).await.stages[2].counts.pending, 2);
+        assert_eq!(scene.offers().await.len(), 2);
     }
 
     async fn what_does_not_hold_any_more_is_skipped_with_the_reason(profile: Profile) {
