@@ -6,7 +6,6 @@ use drover_api::{
     ComponentView, Device, DeviceCount, DeviceCountFilter, DeviceFilter, DeviceUpdate, Page, PageQuery, UpdateSession,
 };
 use drover_db::{Conn, Tx};
-use drover_store::conditions::Selection;
 use drover_store::device_attributes::{self, AttributeRow};
 use drover_store::device_components::{self, DeviceComponentRow};
 use drover_store::device_tags::{self, TagRow};
@@ -72,21 +71,20 @@ impl App {
             (None, Some(text)) => Some(self.condition_from_rsql(access, "rsql", text).await?),
             (Some(_), Some(_)) => return Err(Error::field("rsql", "say it either here or in filter, not in both")),
         };
-        let selected = condition.map(|condition| Selection::new(condition, now)).transpose();
         let mut filter = devices::Filter {
             after: None,
             device_type: query.device_type.clone(),
             status: query.status,
             hardware_id: query.hardware_id.clone(),
             group: query.group_id,
-            conditions: selected.map_err(|error| Error::field("filter", error.to_string()))?.into_iter().collect(),
+            conditions: condition.into_iter().collect(),
         };
         if let Some(group) = query.group_id
             && let Some(row) = groups::get(&self.db, access.tenant, group).await?
             && let Some(condition) = &row.condition
         {
             filter.group = None;
-            filter.conditions.push(self.stored_condition(condition, now).await?);
+            filter.conditions.push(self.group_condition(access.tenant, group, condition, now).await?);
         }
         Ok(Some(filter))
     }

@@ -2,8 +2,9 @@
 
 use drover_api::{Device, DeviceFilter, Group, GroupMembers, GroupWrite, Page, PageQuery};
 use drover_db::{Conn, Tx};
+use drover_rules::GroupIds;
 use drover_store::groups::{self, GroupRow};
-use drover_store::{devices, rollouts};
+use drover_store::{condition_groups, devices, rollouts};
 use drover_types::{DeviceId, ErrorKind, GroupId, Permission, TenantId};
 
 use crate::audit::Entry;
@@ -15,6 +16,9 @@ use crate::{Access, App, Caller, Error, IdempotencyKey, Result, group_tree, vali
 
 /// Devices that can be put into a group with one call.
 const MEMBERS_MAX: usize = 1_000;
+
+/// How many of those who use a group are named.
+const USERS_SHOWN: usize = 5;
 
 impl App {
     /// The tenant's groups, newest first.
@@ -38,7 +42,7 @@ impl App {
     async fn counted(&self, caller: &Caller, group: Group) -> Result<Group> {
         let Some(condition) = &group.condition else { return Ok(group) };
         let Ok(Access { tenant, reach }) = caller.authorize(Permission::DevicesRead) else { return Ok(group) };
-        let conditions = vec![self.stored_condition(condition, self.now()).await?];
+        let conditions = vec![self.group_condition(tenant, group.id, condition, self.now()).await?];
         let filter = devices::Filter { conditions, ..devices::Filter::default() };
         let count = async {
             let _turn = self.turn(tenant).await?;
@@ -71,9 +75,7 @@ impl App {
         let access = caller.authorize(Permission::GroupsWrite)?;
         let tenant = access.tenant;
         check(&body)?;
-        if let Some(condition) = &body.condition {
-            self.condition(&access, "condition", condition).await?;
-        }
+        let asked = self.asked(&access, &body).await?;
         let now = self.now();
         let id = new_id!(self, GroupId);
         let (mut audit, maker) = (self.audit(caller, tenant), caller.clone());
@@ -88,7 +90,7 @@ impl App {
                     let inserted = groups::insert(tx, tenant, id, &body.name, &body.description, now).await;
                     inserted.map_err(|error| name_taken(error, &body.name))?;
                     if let Some(condition) = &body.condition {
-                        groups::set_condition(tx, tenant, id, condition).await?;
+                        set_condition(tx, tenant, id, condition, &asked).await?;
                     }
                     group_tree::place(tx, &access, id, body.parent_id).await?;
                     let made = group(&mut *tx, tenant, id).await?;
@@ -113,9 +115,7 @@ impl App {
         if body.parent_id.is_some() {
             return Err(Error::field("parent_id", "move the group with PUT /api/v1/groups/{id}/parent"));
         }
-        if let Some(condition) = &body.condition {
-            self.condition(&access, "condition", condition).await?;
-        }
+        let asked = self.asked(&access, &body).await?;
         let now = self.now();
         let mut audit = self.audit(caller, tenant);
         let after = self
@@ -127,7 +127,10 @@ impl App {
                         if before.condition.is_none() {
                             return Err(stays_static());
                         }
-                        groups::set_condition(tx, tenant, id, condition).await?;
+                        set_condition(tx, tenant, id, condition, &asked).await?;
+                    }
+                    if body.name != before.name {
+                        check_unasked(tx, &access, id, "rename").await?;
                     }
                     let updated = groups::update(tx, tenant, id, &body.name, &body.description, now).await;
                     updated.map_err(|error| name_taken(error, &body.name))?;
@@ -151,7 +154,9 @@ impl App {
                 Box::pin(async move {
                     let before = locked(tx, &access, id).await?;
                     group_tree::check_leaf(tx, tenant, id).await?;
+                    check_unasked(tx, &access, id, "delete").await?;
                     rollouts::leave_ended(tx, tenant, id).await?;
+                    condition_groups::leave_ended(tx, tenant, id).await?;
                     let grants = going_with(tx, &mut audit, tenant, Some(id)).await?;
                     groups::delete(tx, tenant, id).await.map_err(in_use)?;
                     let entry = Entry::deleted("group", id, &before)?.with("name", before.name);
@@ -212,6 +217,48 @@ impl App {
             })
             .await
     }
+}
+
+impl App {
+    /// The groups that the condition of a dynamic group asks for.
+    async fn asked(&self, access: &Access, body: &GroupWrite) -> Result<GroupIds> {
+        let Some(condition) = &body.condition else { return Ok(GroupIds::new()) };
+        Ok(self.condition(access, "condition", condition).await?.groups())
+    }
+}
+
+async fn set_condition(tx: &mut Tx, tenant: TenantId, id: GroupId, condition: &str, asked: &GroupIds) -> Result<()> {
+    conditions::hold_groups(tx, tenant, asked).await?;
+    groups::set_condition(tx, tenant, id, condition).await?;
+    Ok(condition_groups::set_of_group(tx, tenant, id, asked).await?)
+}
+
+/// Refuses when conditions ask for the group by its name: without it, `!("hold" in device.groups)` would take every device.
+async fn check_unasked(tx: &mut Tx, access: &Access, id: GroupId, verb: &str) -> Result<()> {
+    let Access { tenant, reach } = access;
+    let (mut seen, mut hidden) = (Vec::new(), 0);
+    for (rollout, name) in condition_groups::rollouts_asking(&mut *tx, *tenant, id).await? {
+        let there = reach.has_rollout(&mut *tx, *tenant, rollout).await?;
+        if there { seen.push(format!("the rollout {name:?}")) } else { hidden += 1 }
+    }
+    for (group, name) in condition_groups::groups_asking(&mut *tx, *tenant, id).await? {
+        let there = reach.has_group(&mut *tx, *tenant, group).await?;
+        if there { seen.push(format!("the dynamic group {name:?}")) } else { hidden += 1 }
+    }
+    let all = seen.len() + hidden;
+    if all == 0 {
+        return Ok(());
+    }
+    seen.truncate(USERS_SHOWN);
+    let who = match (seen.is_empty(), all - seen.len()) {
+        (true, _) => "something out of your reach".to_owned(),
+        (false, 0) => seen.join(" and "),
+        (false, others) => format!("{} and {others} others", seen.join(", ")),
+    };
+    let detail = format!(
+        "{who} asks for this group by its name; {verb} it when the rollout has ended or the condition is another"
+    );
+    Err(Error::conflict("group_in_use", detail))
 }
 
 /// The group as the API shows it.

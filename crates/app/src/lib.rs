@@ -49,6 +49,7 @@ mod questions;
 mod registration;
 mod release_keys;
 mod rights;
+mod rollout_plan;
 mod rollout_policy;
 mod rollout_preview;
 mod rollouts;

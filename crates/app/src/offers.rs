@@ -16,6 +16,7 @@ use drover_types::{
     DeviceId, FailureClass, FirmwareId, RolloutKind, RolloutState, SessionState, StageState, TenantId, Timestamp,
 };
 
+use crate::conditions::GROUP_GONE;
 use crate::error::retry;
 use crate::feed::Look;
 use crate::rollouts::stage_snapshots;
@@ -71,7 +72,10 @@ impl App {
         let now = self.now();
         let target = match rollout.kind {
             RolloutKind::Rollback => None,
-            RolloutKind::Update => Some(self.rollout_target(tenant, &rollout, now).await?),
+            RolloutKind::Update => match self.target_or_pause(tenant, &rollout, now).await? {
+                Some(target) => Some(target),
+                None => return Ok(false),
+            },
         };
         let attempt = Attempt { tenant, device, candidate: candidate.clone(), target, now };
         let verdict = retry(|| {
@@ -90,6 +94,29 @@ impl App {
             Err(error) if error.code == COMPONENT_BUSY => Ok(false),
             Err(error) => Err(error),
         }
+    }
+
+    /// Whom a rollout is for. One whose target asks for a group that is not there is for nobody until a person has
+    /// looked: it pauses.
+    async fn target_or_pause(
+        &self,
+        tenant: TenantId,
+        rollout: &RolloutRow,
+        now: Timestamp,
+    ) -> Result<Option<RolloutTarget>> {
+        let reason = match self.rollout_target(tenant, rollout, now).await {
+            Err(error) if error.code == GROUP_GONE => error.detail,
+            target => return target.map(Some),
+        };
+        let (mut audit, id) = (self.audit_system(tenant), rollout.id);
+        self.writer
+            .write(move |tx| {
+                Box::pin(async move {
+                    crate::rollouts::pause(tx, tenant, id, RolloutState::Active, &reason, &mut audit, now).await
+                })
+            })
+            .await?;
+        Ok(None)
     }
 
     async fn offer(&self, tenant: TenantId, candidate: &CandidateRow) -> Result<Offer> {

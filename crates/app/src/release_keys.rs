@@ -3,15 +3,15 @@
 use drover_api::{Page, PageQuery, ReleaseKey, ReleaseKeyCreate};
 use drover_db::Tx;
 use drover_store::release_keys::{self, ReleaseKeyRow};
-use drover_store::rollouts::{self, StateChange};
+use drover_store::rollouts;
 use drover_trust::PublicKey;
-use drover_types::{Permission, ReleaseKeyId, RolloutState, Sha256Digest, TenantId, Timestamp};
+use drover_types::{Permission, ReleaseKeyId, Sha256Digest, TenantId, Timestamp};
 
 use crate::audit::{Audit, Entry};
 use crate::context::new_id;
 use crate::idempotency::Created;
 use crate::page::Paging;
-use crate::rollouts::{locked, shown};
+use crate::rollouts::pause;
 use crate::{App, Caller, Error, IdempotencyKey, Result, validate};
 
 /// Keys of a tenant that are looked at; more cannot be added.
@@ -137,13 +137,7 @@ async fn pause_rollouts(
 ) -> Result<()> {
     for rollout in rollouts::signed_by(&mut *tx, tenant, key.fingerprint).await? {
         let reason = format!("release key {:?} was revoked", key.name);
-        let before = locked(tx, tenant, rollout.id).await?;
-        let change = StateChange { from: rollout.state, to: RolloutState::Paused, reason: Some(reason.clone()) };
-        if rollouts::set_state(tx, tenant, rollout.id, &change, now).await? {
-            let after = shown(&mut *tx, tenant, rollout.id).await?;
-            let entry = Entry::changed("rollout", "pause", rollout.id, &before, &after)?;
-            audit.record(tx, entry.with("name", after.name).with("reason", reason)).await?;
-        }
+        pause(tx, tenant, rollout.id, rollout.state, &reason, audit, now).await?;
     }
     Ok(())
 }

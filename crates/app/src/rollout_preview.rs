@@ -5,12 +5,15 @@ use drover_api::{
     StagePreview,
 };
 use drover_rollout::Policy;
+use drover_rules::GroupIds;
+use drover_store::condition_groups;
+use drover_store::conditions::Selection;
 use drover_store::device_components::{self, DeviceComponentRow};
 use drover_store::firmware::FirmwareRow;
 use drover_store::groups;
 use drover_store::targets::{self, ExcludedRow, ReasonRow, ShareRow, StageFilter, Target};
 use drover_trust::Manifest;
-use drover_types::{ComponentName, DeviceId, Exclusion, Permission, Timestamp, Version};
+use drover_types::{ComponentName, DeviceId, Exclusion, Permission, Version};
 
 use crate::page::Paging;
 use crate::rollouts::shift;
@@ -29,7 +32,7 @@ impl App {
     pub async fn rollout_preview(&self, caller: &Caller, body: &RolloutCreate) -> Result<RolloutPreview> {
         let access = caller.authorize(Permission::RolloutsWrite)?;
         let reach = caller.authorize(Permission::DevicesRead)?.reach;
-        let (target, needs) = self.planned(&access, body).await?;
+        let Planned { target, needs, asked } = self.planned(&access, body).await?;
         let policy = rollout_policy::from_request(body)?;
 
         let _turn = self.turn(access.tenant).await?;
@@ -43,7 +46,7 @@ impl App {
         Ok(RolloutPreview {
             devices: count(taken),
             busy: count(targets::count_busy(self.db.questions(), &target).await?),
-            stages: self.stage_previews(&target, &policy).await?,
+            stages: self.stage_previews(&target, &policy, &asked).await?,
             by_type: shares(types, all, taken),
             by_version: shares(versions, of_type, taken),
             excluded: self.exclusions(&target, &reach, &needs, &reasons).await?,
@@ -60,7 +63,7 @@ impl App {
         let access = caller.authorize(Permission::RolloutsWrite)?;
         let reach = caller.authorize(Permission::DevicesRead)?.reach;
         let paging: Paging<DeviceId> = Paging::new(query.limit, query.cursor.as_deref())?;
-        let (target, needs) = self.planned(&access, body).await?;
+        let Planned { target, needs, .. } = self.planned(&access, body).await?;
         let _turn = self.turn(access.tenant).await?;
         let mut rows =
             targets::excluded(self.db.questions(), &target, &reach, query.reason, paging.after, paging.rows()).await?;
@@ -68,22 +71,27 @@ impl App {
         Ok(Page { items: self.excluded_views(&target, &needs, rows).await?, next_cursor })
     }
 
-    async fn planned(&self, access: &Access, body: &RolloutCreate) -> Result<(Target, Needs)> {
+    async fn planned(&self, access: &Access, body: &RolloutCreate) -> Result<Planned> {
         let tenant = access.tenant;
-        let firmware = self.check_plan(access, body).await?;
+        let (firmware, asked) = self.check_plan(access, body).await?;
+        let mut asked = asked.all();
         let mut rows = Vec::with_capacity(body.target_groups.len());
         for id in &body.target_groups {
             let row = groups::get(&self.db, tenant, *id).await?;
             let row = row.ok_or_else(|| Error::field("target_groups", format!("there is no group {id}")))?;
+            if row.condition.is_some() {
+                asked.extend(condition_groups::of_group(&self.db, tenant, row.id).await?);
+            }
             rows.push(groups::NamedRow { id: row.id, condition: row.condition });
         }
         let needs = Needs::of(&firmware)?;
-        let plan = TargetPlan { rollout: None, groups: rows, condition: body.target_condition.as_deref() };
-        Ok((plan.target(self, tenant, firmware, self.now()).await?, needs))
+        let condition = body.target_condition.as_deref();
+        let plan = TargetPlan { rollout: None, groups: rows, condition, asked: &asked };
+        Ok(Planned { target: plan.target(self, tenant, firmware, self.now()).await?, needs, asked })
     }
 
     /// Goes through the stages as the driver would: each takes what the ones before left.
-    async fn stage_previews(&self, target: &Target, policy: &Policy) -> Result<Vec<StagePreview>> {
+    async fn stage_previews(&self, target: &Target, policy: &Policy, asked: &GroupIds) -> Result<Vec<StagePreview>> {
         let now = self.now();
         let all = targets::count(self.db.questions(), target, &StageFilter::default()).await?;
         let last_by_condition = policy.stages.iter().rposition(|stage| stage.condition.is_some());
@@ -92,7 +100,11 @@ impl App {
         for (index, stage) in policy.stages.iter().enumerate() {
             let devices = match (stage.percentage, &stage.condition) {
                 (Some(percentage), _) => (share(percentage, all) - taken).max(0),
-                (None, condition) => self.matching(target, &mut before, condition.as_deref(), now).await?,
+                (None, None) => 0,
+                (None, Some(condition)) => {
+                    let selection = self.stored_condition(condition, asked, now).await?;
+                    self.matching(target, &mut before, selection).await?
+                }
             };
             // Who those were matters only to a stage by condition.
             if stage.percentage.is_some() && devices > 0 && last_by_condition.is_some_and(|last| index < last) {
@@ -106,15 +118,7 @@ impl App {
     }
 
     /// What a stage by condition takes of what is left `before` it; afterwards that is gone, too.
-    async fn matching(
-        &self,
-        target: &Target,
-        before: &mut StageFilter,
-        condition: Option<&str>,
-        now: Timestamp,
-    ) -> Result<i64> {
-        let Some(condition) = condition else { return Ok(0) };
-        let selection = self.stored_condition(condition, now).await?;
+    async fn matching(&self, target: &Target, before: &mut StageFilter, selection: Selection) -> Result<i64> {
         before.only = Some(selection.clone());
         let devices = targets::count(self.db.questions(), target, before).await?;
         before.only = None;
@@ -175,6 +179,14 @@ pub(crate) const fn explain(reason: Exclusion) -> &'static str {
         Exclusion::FromVersion => "the firmware cannot be installed over what it runs",
         Exclusion::Dependency => "a component that the firmware depends on is missing or has another version",
     }
+}
+
+/// A plan as it would be carried out at this moment.
+struct Planned {
+    target: Target,
+    needs: Needs,
+    /// The groups that its conditions ask for.
+    asked: GroupIds,
 }
 
 /// What a device has to run before it may have the firmware.

@@ -9,29 +9,23 @@ use drover_api::{
 use drover_db::{Conn, Tx};
 use drover_rollout::{Policy, StageCounts, StageSnapshot};
 use drover_store::counters::{self, CounterRow};
-use drover_store::firmware::FirmwareRow;
 use drover_store::rollouts::{self, NewRollout, RolloutRow, StateChange};
 use drover_store::stages::{self, StageRow};
 use drover_store::update_sessions;
 use drover_types::{
-    DEVICE_BUCKETS, FirmwareId, FirmwareState, GroupId, Permission, RolloutId, RolloutKind, RolloutState, SessionState,
-    TenantId,
+    DEVICE_BUCKETS, FirmwareId, GroupId, Permission, RolloutId, RolloutKind, RolloutState, SessionState, TenantId,
+    Timestamp,
 };
 
-use crate::audit::Entry;
+use crate::audit::{Audit, Entry};
 use crate::context::new_id;
 use crate::idempotency::Created;
 use crate::page::Paging;
+use crate::rollout_plan::needs_group;
 use crate::{
     Access, Actor, App, Caller, Error, IdempotencyKey, Reach, Result, rollout_policy, transitions,
     update_sessions as sessions, validate,
 };
-
-/// Groups that a rollout can target.
-const GROUPS_MAX: usize = 100;
-
-/// Dynamic ones among them: each makes every question about the target longer.
-const DYNAMIC_GROUPS_MAX: usize = 10;
 
 /// What a person does to a rollout.
 struct Steering {
@@ -78,7 +72,7 @@ impl App {
     ) -> Result<Rollout> {
         let access = caller.authorize(Permission::RolloutsWrite)?;
         let tenant = access.tenant;
-        let firmware = self.check_plan(&access, &body).await?;
+        let (firmware, asked) = self.check_plan(&access, &body).await?;
         let policy = rollout_policy::from_request(&body)?;
         let now = self.now();
         let id = new_id!(self, RolloutId);
@@ -107,6 +101,7 @@ impl App {
                     rollouts::insert(tx, tenant, &new, now).await?;
                     set_stages(tx, tenant, id, &policy).await?;
                     set_groups(tx, &access, id, &groups).await?;
+                    asked.set(tx, tenant, id).await?;
                     let made = shown(&mut *tx, tenant, id).await?;
                     audit.record(tx, Entry::created("rollout", id, &made)?.with("name", made.name)).await?;
                     Ok::<_, Error>(Created::Now)
@@ -119,62 +114,12 @@ impl App {
         }
     }
 
-    /// Whether a plan can be created: its firmware, if so.
-    pub(crate) async fn check_plan(&self, access: &Access, body: &RolloutCreate) -> Result<FirmwareRow> {
-        let tenant = access.tenant;
-        validate::text("name", &body.name, 100)?;
-        if body.target_groups.is_empty() && access.reach != Reach::Tenant {
-            return Err(needs_group());
-        }
-        self.check_target(access, &body.target_groups, body.target_condition.as_deref()).await?;
-        let policy = rollout_policy::from_request(body)?;
-        self.check_stages(access, &policy).await?;
-        self.check_plan_size(tenant, body.target_condition.as_deref(), &body.target_groups, &policy).await?;
-        let firmware = drover_store::firmware::get(&self.db, tenant, body.firmware_id).await?;
-        let firmware = firmware.ok_or_else(|| Error::field("firmware_id", "there is no such firmware"))?;
-        if firmware.state != FirmwareState::Published {
-            return Err(Error::conflict("firmware_not_published", "publish the firmware before it is rolled out"));
-        }
-        self.check_signing_key(tenant, firmware.signed_by).await?;
-        Ok(firmware)
-    }
-
-    async fn check_target(&self, access: &Access, groups: &[GroupId], condition: Option<&str>) -> Result<()> {
-        validate::at_most("target_groups", groups, GROUPS_MAX)?;
-        if let Some(condition) = condition {
-            self.condition(access, "target_condition", condition).await?;
-        }
-        let mut dynamic = 0;
-        for group in groups {
-            let there = access.reach.has_group(&self.db, access.tenant, *group).await?;
-            let row = drover_store::groups::get(&self.db, access.tenant, *group).await?.filter(|_| there);
-            let row = row.ok_or_else(|| Error::field("target_groups", format!("there is no group {group}")))?;
-            dynamic += usize::from(row.condition.is_some());
-        }
-        if dynamic > DYNAMIC_GROUPS_MAX {
-            let detail = format!("must have at most {DYNAMIC_GROUPS_MAX} dynamic groups, has {dynamic}");
-            return Err(Error::field("target_groups", detail));
-        }
-        Ok(())
-    }
-
-    async fn check_stages(&self, access: &Access, policy: &Policy) -> Result<()> {
-        for (index, stage) in policy.stages.iter().enumerate() {
-            if let Some(condition) = &stage.condition {
-                self.condition(access, &format!("stages[{index}].condition"), condition).await?;
-            }
-        }
-        Ok(())
-    }
-
     /// Renames a rollout, or changes anything of a draft.
     pub async fn rollout_update(&self, caller: &Caller, id: RolloutId, body: RolloutUpdate) -> Result<Rollout> {
         let access = caller.authorize(Permission::RolloutsWrite)?;
         let tenant = access.tenant;
         access.check_rollout(&self.db, id).await?;
-        if let Some(name) = &body.name {
-            validate::text("name", name, 100)?;
-        }
+        let asked = self.check_change(&access, &body).await?;
         let row = self.rollout_row(tenant, id).await?;
         let policy = rollout_policy::with_update(rollout_policy::parse(&row.policy)?, &body)?;
         let json = rollout_policy::to_json(&policy)?;
@@ -182,9 +127,6 @@ impl App {
             None => row.target_condition.clone(),
             Some(text) => (!text.is_empty()).then(|| text.clone()),
         };
-        let groups = body.target_groups.as_deref().unwrap_or_default();
-        self.check_target(&access, groups, condition.as_deref()).await?;
-        self.check_stages(&access, &policy).await?;
         let changes_plan = json != row.policy || condition != row.target_condition || body.target_groups.is_some();
         if changes_plan {
             let groups = match &body.target_groups {
@@ -209,6 +151,7 @@ impl App {
                     if changes_plan {
                         stages::clear(tx, tenant, id).await?;
                         set_stages(tx, tenant, id, &policy).await?;
+                        asked.set(tx, tenant, id).await?;
                     }
                     if let Some(groups) = body.target_groups {
                         rollouts::clear_groups(tx, tenant, id).await?;
@@ -431,6 +374,28 @@ pub(crate) async fn locked(tx: &mut Tx, tenant: TenantId, id: RolloutId) -> Resu
     shown(tx, tenant, id).await
 }
 
+/// Pauses a rollout that stands at `from`: nobody is offered anything until a person has looked. The audit log has it as
+/// done by whoever `audit` is about. False when it stands elsewhere by now.
+pub(crate) async fn pause(
+    tx: &mut Tx,
+    tenant: TenantId,
+    id: RolloutId,
+    from: RolloutState,
+    reason: &str,
+    audit: &mut Audit,
+    now: Timestamp,
+) -> Result<bool> {
+    let before = locked(tx, tenant, id).await?;
+    let change = StateChange { from, to: RolloutState::Paused, reason: Some(reason.to_owned()) };
+    if !rollouts::set_state(tx, tenant, id, &change, now).await? {
+        return Ok(false);
+    }
+    let after = shown(&mut *tx, tenant, id).await?;
+    let entry = Entry::changed("rollout", "pause", id, &before, &after)?;
+    audit.record(tx, entry.with("name", after.name).with("reason", reason)).await?;
+    Ok(true)
+}
+
 /// Adds the waiting stages of a policy.
 pub(crate) async fn set_stages(tx: &mut Tx, tenant: TenantId, id: RolloutId, policy: &Policy) -> Result<()> {
     for (position, _) in (0_i64..).zip(&policy.stages) {
@@ -439,11 +404,7 @@ pub(crate) async fn set_stages(tx: &mut Tx, tenant: TenantId, id: RolloutId, pol
     Ok(())
 }
 
-/// Adds the target groups. Whoever reaches only groups has to name some, and only those.
-fn needs_group() -> Error {
-    Error::field("target_groups", "name at least one: your right to roll out covers only groups")
-}
-
+/// Adds the target groups.
 async fn set_groups(tx: &mut Tx, access: &Access, id: RolloutId, groups: &[GroupId]) -> Result<()> {
     let Access { tenant, reach } = access;
     let tenant = *tenant;

@@ -1,6 +1,8 @@
 //! What decides whether a rollout may take a device.
 
 use drover_db::Tx;
+use drover_rules::GroupIds;
+use drover_store::condition_groups;
 use drover_store::firmware::{self, FirmwareRow};
 use drover_store::groups::NamedRow;
 use drover_store::rollouts::{self, RolloutRow};
@@ -49,7 +51,8 @@ impl App {
         let firmware = firmware::get(&self.db, tenant, id).await?.ok_or_else(|| Error::not_found("firmware", id))?;
         let groups = rollouts::target_groups(&self.db, tenant, rollout.id).await?;
         let condition = rollout.target_condition.as_deref();
-        let plan = TargetPlan { rollout: Some(rollout.id), groups: groups.clone(), condition };
+        let asked = condition_groups::of_rollout(&self.db, tenant, rollout.id).await?;
+        let plan = TargetPlan { rollout: Some(rollout.id), groups: groups.clone(), condition, asked: &asked };
         Ok(RolloutTarget { epoch: rollout.epoch, groups, target: plan.target(self, tenant, firmware, now).await? })
     }
 }
@@ -60,6 +63,8 @@ pub(crate) struct TargetPlan<'t> {
     pub(crate) rollout: Option<RolloutId>,
     pub(crate) groups: Vec<NamedRow>,
     pub(crate) condition: Option<&'t str>,
+    /// The groups that the condition and those of dynamic groups ask for.
+    pub(crate) asked: &'t GroupIds,
 }
 
 impl TargetPlan<'_> {
@@ -74,11 +79,11 @@ impl TargetPlan<'_> {
         for group in self.groups {
             match group.condition {
                 None => groups.push(group.id),
-                Some(condition) => dynamic_groups.push(app.stored_condition(&condition, now).await?),
+                Some(condition) => dynamic_groups.push(app.stored_condition(&condition, self.asked, now).await?),
             }
         }
         let condition = match self.condition {
-            Some(condition) => Some(app.stored_condition(condition, now).await?),
+            Some(condition) => Some(app.stored_condition(condition, self.asked, now).await?),
             None => None,
         };
         Ok(Target {

@@ -13,7 +13,7 @@ use crate::limits;
 use crate::parse;
 use crate::program::{Program, Slots};
 use crate::rsql;
-use crate::sql::{self, ReadsTelemetry, SqlCondition};
+use crate::sql::{self, GroupIds, SqlCondition, Unselectable};
 
 /// A condition on a device, typed and within the [limits](crate::limits). See the [crate's page](crate) for what the
 /// language means.
@@ -89,9 +89,10 @@ impl Condition {
         groups
     }
 
-    /// The condition for a WHERE over `devices d`, its placeholders numbered from `$first_bind`.
-    pub fn sql(&self, first_bind: usize, now: Timestamp) -> Result<SqlCondition, ReadsTelemetry> {
-        sql::compile(&self.expr, first_bind, now)
+    /// The condition for a WHERE over `devices d`, its placeholders numbered from `$first_bind`. Refused when a group that
+    /// it asks for is not among `groups`.
+    pub fn sql(&self, first_bind: usize, now: Timestamp, groups: &GroupIds) -> Result<SqlCondition, Unselectable> {
+        sql::compile(&self.expr, first_bind, now, groups)
     }
 
     /// [`Condition::sql`] for a statement that asks all devices of the tenant in `$tenant_bind`: tags, groups and
@@ -101,8 +102,9 @@ impl Condition {
         tenant_bind: usize,
         first_bind: usize,
         now: Timestamp,
-    ) -> Result<SqlCondition, ReadsTelemetry> {
-        sql::compile_search(&self.expr, tenant_bind, first_bind, now)
+        groups: &GroupIds,
+    ) -> Result<SqlCondition, Unselectable> {
+        sql::compile_search(&self.expr, tenant_bind, first_bind, now, groups)
     }
 
     /// The condition for values in memory; `slots` gets the fields that it reads.

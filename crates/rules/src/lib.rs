@@ -4,12 +4,12 @@
 //! both databases) and to a flat program for values in memory:
 //!
 //! ```
-//! use drover_rules::Condition;
+//! use drover_rules::{Condition, GroupIds};
 //! use drover_types::Timestamp;
 //!
 //! let text = r#"device.type == "robot" && device.version < semver("2.1.0") && device.attr.region in ["eu", "us"]"#;
 //! let condition = Condition::parse(text)?;
-//! let sql = condition.sql(2, Timestamp::from_micros(0))?;
+//! let sql = condition.sql(2, Timestamp::from_micros(0), &GroupIds::new())?;
 //! assert!(sql.text.starts_with("(d.device_type = $2 AND EXISTS ("));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -74,7 +74,7 @@ pub use condition::Condition;
 pub use error::ConditionError;
 pub use field::Field;
 pub use program::{Program, SlotValue, Slots};
-pub use sql::{ReadsTelemetry, SqlCondition, SqlValue};
+pub use sql::{GroupIds, SqlCondition, SqlValue, Unselectable};
 
 #[cfg(test)]
 mod tests;

@@ -4,6 +4,7 @@
 //! databases do differently is not used: LIKE (which folds case on SQLite), negative positions of `substr`, `instr` and
 //! `strpos`, and the order of text, for which the columns have the collation of bytes.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use drover_types::{ComponentName, Timestamp};
@@ -37,16 +38,33 @@ pub enum SqlValue {
     Id(Uuid),
 }
 
-/// Telemetry is not in the tables of devices, so such a condition cannot choose among them.
+/// The ids of groups by their names: devices are chosen by id.
+pub type GroupIds = BTreeMap<String, Uuid>;
+
+/// Why a condition cannot choose devices.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("conditions on telemetry cannot select devices yet: remove {metric}")]
-pub struct ReadsTelemetry {
-    /// The metric as the condition names it, for instance `telemetry.battery`.
-    pub metric: String,
+pub enum Unselectable {
+    /// Telemetry is not in the tables of devices.
+    #[error("conditions on telemetry cannot select devices yet: remove {metric}")]
+    Telemetry {
+        /// The metric as the condition names it, for instance `telemetry.battery`.
+        metric: String,
+    },
+    /// There is no id for this name. It is not taken for an empty group: every device would be outside of that.
+    #[error("there is no group {name:?}")]
+    UnknownGroup {
+        /// The name.
+        name: String,
+    },
 }
 
-pub(crate) fn compile(expr: &Expr, first_bind: usize, now: Timestamp) -> Result<SqlCondition, ReadsTelemetry> {
-    let mut writer = Writer { text: String::new(), binds: Vec::new(), first_bind, now };
+pub(crate) fn compile(
+    expr: &Expr,
+    first_bind: usize,
+    now: Timestamp,
+    groups: &GroupIds,
+) -> Result<SqlCondition, Unselectable> {
+    let mut writer = Writer { text: String::new(), binds: Vec::new(), first_bind, now, groups };
     writer.expr(expr)?;
     Ok(SqlCondition { text: writer.text, binds: writer.binds })
 }
@@ -57,7 +75,7 @@ pub(crate) fn compile_search(
     tenant_bind: usize,
     first_bind: usize,
     now: Timestamp,
-) -> Result<SqlCondition, ReadsTelemetry> {
+) -> Result<SqlCondition, Unselectable> {
     let mut writer = Writer { text: String::new(), binds: Vec::new(), first_bind, now };
     writer.search(expr, tenant_bind)?;
     Ok(SqlCondition { text: writer.text, binds: writer.binds })
@@ -72,15 +90,11 @@ enum Storage<'f> {
     },
     Component(&'f ComponentName),
     Attribute(&'f str),
-    /// Names in rows of their own: their table, alias first, what is joined to it, and the column of the name.
-    Names {
-        alias: &'static str,
-        rows: &'static str,
-        name: &'static str,
-    },
+    Tags,
+    Groups,
 }
 
-fn storage(field: &Field) -> Result<Storage<'_>, ReadsTelemetry> {
+fn storage(field: &Field) -> Result<Storage<'_>, Unselectable> {
     let column = |name, is_nullable| Ok(Storage::Column { name, is_nullable });
     match field {
         Field::Id => column("d.id", false),
@@ -92,24 +106,21 @@ fn storage(field: &Field) -> Result<Storage<'_>, ReadsTelemetry> {
         Field::LastSeen => column("d.last_seen_at", true),
         Field::Version(component) => Ok(Storage::Component(component)),
         Field::Attribute(name) => Ok(Storage::Attribute(name)),
-        Field::Tags => Ok(Storage::Names { alias: "t", rows: "device_tags t", name: "t.tag" }),
-        Field::Groups => Ok(Storage::Names {
-            alias: "m",
-            rows: "group_members m JOIN device_groups g ON g.tenant_id = m.tenant_id AND g.id = m.group_id",
-            name: "g.name",
-        }),
-        Field::Telemetry(_) => Err(ReadsTelemetry { metric: field.to_string() }),
+        Field::Tags => Ok(Storage::Tags),
+        Field::Groups => Ok(Storage::Groups),
+        Field::Telemetry(_) => Err(Unselectable::Telemetry { metric: field.to_string() }),
     }
 }
 
-struct Writer {
+struct Writer<'g> {
     text: String,
     binds: Vec<SqlValue>,
     first_bind: usize,
     now: Timestamp,
+    groups: &'g GroupIds,
 }
 
-impl Writer {
+impl Writer<'_> {
     fn push(&mut self, text: &str) {
         self.text.push_str(text);
     }
@@ -119,7 +130,14 @@ impl Writer {
         format!("${}", self.first_bind + self.binds.len() - 1)
     }
 
-    fn expr(&mut self, expr: &Expr) -> Result<(), ReadsTelemetry> {
+    /// The placeholder of a group's id.
+    fn group(&mut self, name: &str) -> Result<String, Unselectable> {
+        let unknown = || Unselectable::UnknownGroup { name: name.to_owned() };
+        let id = *self.groups.get(name).ok_or_else(unknown)?;
+        Ok(self.bind(SqlValue::Id(id)))
+    }
+
+    fn expr(&mut self, expr: &Expr) -> Result<(), Unselectable> {
         match expr {
             Expr::Always(true) => self.push("1 = 1"),
             Expr::Always(false) => self.push("1 = 0"),
@@ -135,7 +153,7 @@ impl Writer {
         Ok(())
     }
 
-    fn join(&mut self, parts: &[Expr], sign: &str) -> Result<(), ReadsTelemetry> {
+    fn join(&mut self, parts: &[Expr], sign: &str) -> Result<(), Unselectable> {
         self.push("(");
         for (position, part) in parts.iter().enumerate() {
             if position > 0 {
@@ -149,7 +167,7 @@ impl Writer {
 
     /// Parts that all have to hold, each as a set of devices where an index knows that set: then the rarest of them can
     /// lead. Elsewhere, below a NOT or an OR, each device is asked.
-    fn search(&mut self, expr: &Expr, tenant_bind: usize) -> Result<(), ReadsTelemetry> {
+    fn search(&mut self, expr: &Expr, tenant_bind: usize) -> Result<(), Unselectable> {
         let Expr::All(parts) = expr else { return self.search_one(expr, tenant_bind) };
         self.push("(");
         for (position, part) in parts.iter().enumerate() {
@@ -160,14 +178,22 @@ impl Writer {
         Ok(())
     }
 
-    fn search_one(&mut self, expr: &Expr, tenant: usize) -> Result<(), ReadsTelemetry> {
+    fn search_one(&mut self, expr: &Expr, tenant: usize) -> Result<(), Unselectable> {
         let Expr::Test(Test { field, check }) = expr else { return self.expr(expr) };
         match (storage(field)?, check) {
-            (Storage::Names { alias, rows, name }, Check::Has(wanted)) => {
-                let wanted = self.bind(SqlValue::Text(wanted.clone()));
+            (Storage::Tags, Check::Has(tag)) => {
+                let tag = self.bind(SqlValue::Text(tag.clone()));
                 let _ = write!(
                     self.text,
-                    "d.id IN (SELECT {alias}.device_id FROM {rows} WHERE {alias}.tenant_id = ${tenant} AND {name} = {wanted})"
+                    "d.id IN (SELECT t.device_id FROM device_tags t WHERE t.tenant_id = ${tenant} AND t.tag = {tag})"
+                );
+                Ok(())
+            }
+            (Storage::Groups, Check::Has(name)) => {
+                let id = self.group(name)?;
+                let _ = write!(
+                    self.text,
+                    "d.id IN (SELECT m.device_id FROM group_members m WHERE m.tenant_id = ${tenant} AND m.group_id = {id})"
                 );
                 Ok(())
             }
@@ -186,7 +212,7 @@ impl Writer {
         }
     }
 
-    fn test(&mut self, Test { field, check }: &Test) -> Result<(), ReadsTelemetry> {
+    fn test(&mut self, Test { field, check }: &Test) -> Result<(), Unselectable> {
         match storage(field)? {
             Storage::Column { name, is_nullable: true } => {
                 let _ = write!(self.text, "({name} IS NOT NULL AND ");
@@ -214,14 +240,21 @@ impl Writer {
                 self.attribute(check);
                 self.push(")");
             }
-            Storage::Names { alias, rows, name } => {
-                let _ = write!(
-                    self.text,
-                    "EXISTS (SELECT 1 FROM {rows} WHERE {alias}.tenant_id = d.tenant_id AND {alias}.device_id = d.id"
+            Storage::Tags => {
+                self.push("EXISTS (SELECT 1 FROM device_tags t WHERE t.tenant_id = d.tenant_id AND t.device_id = d.id");
+                if let Check::Has(tag) = check {
+                    let tag = self.bind(SqlValue::Text(tag.clone()));
+                    let _ = write!(self.text, " AND t.tag = {tag}");
+                }
+                self.push(")");
+            }
+            Storage::Groups => {
+                self.push(
+                    "EXISTS (SELECT 1 FROM group_members m WHERE m.tenant_id = d.tenant_id AND m.device_id = d.id",
                 );
-                if let Check::Has(wanted) = check {
-                    let wanted = self.bind(SqlValue::Text(wanted.clone()));
-                    let _ = write!(self.text, " AND {name} = {wanted}");
+                if let Check::Has(name) = check {
+                    let id = self.group(name)?;
+                    let _ = write!(self.text, " AND m.group_id = {id}");
                 }
                 self.push(")");
             }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use drover_rules::{Condition, ReadsTelemetry, SqlCondition, SqlValue};
+use drover_rules::{Condition, GroupIds, SqlCondition, SqlValue, Unselectable};
 use drover_types::Timestamp;
 
 /// In a WHERE: what the target of a rollout asks for.
@@ -16,15 +16,23 @@ pub(crate) const CONDITIONS: &str = "/*conditions*/";
 #[derive(Debug, Clone)]
 pub struct Selection {
     condition: Arc<Condition>,
+    groups: GroupIds,
     now: Timestamp,
 }
 
 impl Selection {
-    /// Refuses what is not in the tables of devices.
-    pub fn new(condition: impl Into<Arc<Condition>>, now: Timestamp) -> Result<Self, ReadsTelemetry> {
+    /// Refuses what is not in the tables of devices, and a group that is not among `groups`.
+    pub fn new(condition: impl Into<Arc<Condition>>, groups: GroupIds, now: Timestamp) -> Result<Self, Unselectable> {
         let condition = condition.into();
-        condition.sql(1, now)?;
-        Ok(Self { condition, now })
+        condition.sql(1, now, &groups)?;
+        Ok(Self { condition, groups, now })
+    }
+
+    /// The groups that it asks for.
+    pub fn groups(&self) -> GroupIds {
+        let names = self.condition.groups();
+        let known = names.into_iter().filter_map(|name| Some((name.to_owned(), *self.groups.get(name)?)));
+        known.collect()
     }
 }
 
@@ -49,13 +57,13 @@ impl Added {
 
     /// The condition over the alias `d` of `devices`: true or false, never NULL.
     pub(crate) fn condition(&mut self, selection: &Selection) -> String {
-        let compiled = selection.condition.sql(self.next(), selection.now);
+        let compiled = selection.condition.sql(self.next(), selection.now, &selection.groups);
         self.push(compiled)
     }
 
     /// The same where all devices of the tenant in `$1` are asked: an index may find those that match.
     pub(crate) fn search(&mut self, selection: &Selection) -> String {
-        let compiled = selection.condition.search_sql(1, self.next(), selection.now);
+        let compiled = selection.condition.search_sql(1, self.next(), selection.now, &selection.groups);
         self.push(compiled)
     }
 
@@ -63,7 +71,7 @@ impl Added {
         self.own + self.values.len() + 1
     }
 
-    fn push(&mut self, compiled: Result<SqlCondition, ReadsTelemetry>) -> String {
+    fn push(&mut self, compiled: Result<SqlCondition, Unselectable>) -> String {
         let SqlCondition { text, binds } = compiled.expect("Selection::new refused what cannot be SQL");
         self.values.extend(binds);
         format!("({text})")

@@ -27,6 +27,7 @@ statements! {
     LOCK = "SELECT id FROM device_groups WHERE tenant_id = $1 AND id = $2";
     UPDATE = "UPDATE device_groups SET name = $3, description = $4, updated_at = $5 WHERE tenant_id = $1 AND id = $2";
     BY_NAME = "SELECT g.id, g.condition FROM device_groups g WHERE g.tenant_id = $1 AND g.name = $2";
+    LOCK_BY_NAME = "SELECT g.id, g.condition FROM device_groups g WHERE g.tenant_id = $1 AND g.name = $2";
     SET_CONDITION = "UPDATE device_groups SET condition = $3 WHERE tenant_id = $1 AND id = $2";
     DELETE = "DELETE FROM device_groups WHERE tenant_id = $1 AND id = $2";
     // Unknown devices insert nothing: the count tells.
@@ -151,6 +152,12 @@ pub async fn update(
 /// The group with that name.
 pub async fn by_name(conn: impl Into<Conn<'_>>, tenant: TenantId, name: &str) -> Result<Option<NamedRow>> {
     run!(conn, |c| sqlx::query_as(BY_NAME).bind(tenant).bind(name).fetch_optional(c).await)
+}
+
+/// The same, held still until the transaction ends.
+pub async fn lock_by_name(tx: &mut Tx, tenant: TenantId, name: &str) -> Result<Option<NamedRow>> {
+    let sql = format!("{LOCK_BY_NAME} {}", tx.dialect().for_update());
+    run!(tx, |c| sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(tenant).bind(name).fetch_optional(c).await)
 }
 
 /// Says who is in a dynamic group.

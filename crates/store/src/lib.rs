@@ -12,6 +12,7 @@ pub mod artifacts;
 pub mod audit;
 pub mod changes;
 pub mod checkup;
+pub mod condition_groups;
 pub mod conditions;
 pub mod content;
 pub mod counters;

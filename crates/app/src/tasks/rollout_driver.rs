@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::stage_opening;
 use crate::audit::{Audit, Entry};
+use crate::conditions::GROUP_GONE;
 use crate::context::new_id;
 use crate::rollouts::{shown, stage_snapshots};
 use crate::transitions::{self, Subject};
@@ -221,12 +222,19 @@ async fn set_next_tick(
         .await
 }
 
-/// One step: a batch of an opening stage, or one plan. Says whether anything changed.
+/// One step: a batch of an opening stage, or one plan. Says whether anything changed. A target or stage that asks for a
+/// group that is not there takes nobody: the rollout pauses until a person has looked.
 async fn step(app: &App, lease: &Lease, view: &View) -> Result<bool> {
     let fills = matches!(view.row.state, RolloutState::Active | RolloutState::Paused);
     if let Some(stage) = view.stages.iter().find(|stage| fills && stage.state == StageState::Opening) {
-        stage_opening::fill(app, lease, view, stage).await?;
-        return Ok(true);
+        match stage_opening::fill(app, lease, view, stage).await {
+            Err(error) if error.code == GROUP_GONE => {
+                if view.row.state == RolloutState::Active {
+                    return carry_out(app, lease, view, vec![Decision::Pause { reason: error.detail }]).await;
+                }
+            }
+            done => return done.map(|()| true),
+        }
     }
     let mut decisions = plan(&view.policy, &view.snapshot, view.now);
     if decisions.is_empty() {
@@ -237,6 +245,15 @@ async fn step(app: &App, lease: &Lease, view: &View) -> Result<bool> {
     if !decisions.iter().all(is_bulk) {
         decisions.retain(|decision| !is_bulk(decision));
     }
+    match carry_out(app, lease, view, decisions).await {
+        Err(error) if error.code == GROUP_GONE => {
+            carry_out(app, lease, view, vec![Decision::Pause { reason: error.detail }]).await
+        }
+        done => done,
+    }
+}
+
+async fn carry_out(app: &App, lease: &Lease, view: &View, decisions: Vec<Decision>) -> Result<bool> {
     let mut remaining = None;
     for decision in &decisions {
         remaining = match decision {

@@ -6,7 +6,7 @@ use drover_db::{Lease, Tx};
 use drover_store::stages::{self, Cursor, StageRow, StateChange};
 use drover_store::targets::{self, Range, StageFilter};
 use drover_store::update_sessions::{self, Chosen, INSERT_ROWS_MAX, PendingStage};
-use drover_store::{changes, counters, rollouts};
+use drover_store::{changes, condition_groups, counters, rollouts};
 use drover_types::{
     DeviceId, FirmwareId, RolloutId, RolloutKind, SessionState, StageState, TenantId, Timestamp, UpdateSessionId,
 };
@@ -43,11 +43,9 @@ pub(super) async fn devices_to_choose(app: &App, view: &View, stage: usize) -> R
 
 async fn stage_filter(app: &App, view: &View, stage: usize, now: Timestamp) -> Result<StageFilter> {
     let condition = view.policy.stages.get(stage).and_then(|stage| stage.condition.as_deref());
-    let only = match condition {
-        Some(condition) => Some(app.stored_condition(condition, now).await?),
-        None => None,
-    };
-    Ok(StageFilter { only, ..StageFilter::default() })
+    let Some(condition) = condition else { return Ok(StageFilter::default()) };
+    let asked = condition_groups::of_rollout(&app.db, view.tenant, view.row.id).await?;
+    Ok(StageFilter { only: Some(app.stored_condition(condition, &asked, now).await?), ..StageFilter::default() })
 }
 
 /// Chooses the next batch of devices, or makes the stage running when no more are to be chosen.

@@ -32,3 +32,27 @@ ALTER TABLE devices ALTER COLUMN hardware_id TYPE TEXT COLLATE "C";
 ALTER TABLE device_groups ADD COLUMN condition TEXT;
 -- A rollout takes only devices for which this holds, besides those that its groups say.
 ALTER TABLE rollouts ADD COLUMN target_condition TEXT;
+
+-- The groups that conditions ask for by name. While a row is here, the group keeps its name and is not deleted: "not in
+-- it" would hold for every device. part: 'target' or 'stages'.
+CREATE TABLE rollout_condition_groups (
+    tenant_id UUID NOT NULL,
+    rollout_id UUID NOT NULL,
+    part TEXT NOT NULL,
+    group_id UUID NOT NULL,
+    PRIMARY KEY (tenant_id, rollout_id, part, group_id),
+    FOREIGN KEY (tenant_id, rollout_id) REFERENCES rollouts (tenant_id, id) ON DELETE CASCADE,
+    FOREIGN KEY (tenant_id, group_id) REFERENCES device_groups (tenant_id, id)
+);
+CREATE INDEX rollout_condition_groups_by_group ON rollout_condition_groups (tenant_id, group_id);
+
+-- The same of the conditions of dynamic groups.
+CREATE TABLE group_condition_groups (
+    tenant_id UUID NOT NULL,
+    dynamic_id UUID NOT NULL,
+    group_id UUID NOT NULL,
+    PRIMARY KEY (tenant_id, dynamic_id, group_id),
+    FOREIGN KEY (tenant_id, dynamic_id) REFERENCES device_groups (tenant_id, id) ON DELETE CASCADE,
+    FOREIGN KEY (tenant_id, group_id) REFERENCES device_groups (tenant_id, id)
+);
+CREATE INDEX group_condition_groups_by_group ON group_condition_groups (tenant_id, group_id);

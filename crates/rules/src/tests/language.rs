@@ -2,7 +2,7 @@
 
 use drover_types::{Timestamp, Version};
 
-use crate::{Condition, Field, SlotValue, Slots};
+use crate::{Condition, Field, GroupIds, SlotValue, Slots, Unselectable};
 
 const NOW: Timestamp = Timestamp::from_micros(1_800_000_000_000_000);
 
@@ -121,7 +121,11 @@ fn the_fields_and_groups_are_known() {
     let fields: Vec<String> = condition.fields().iter().map(ToString::to_string).collect();
     assert_eq!(fields, ["device.attr.x", "device.groups", "telemetry.t"]);
     assert_eq!(condition.groups().into_iter().collect::<Vec<_>>(), ["a", "b"]);
-    let refused = condition.sql(1, NOW).expect_err("telemetry is not in the database");
+    let unknown = Unselectable::UnknownGroup { name: "b".to_owned() };
+    let mut groups = GroupIds::from([("a".to_owned(), uuid::Uuid::from_u128(1))]);
+    assert_eq!(condition.sql(1, NOW, &groups), Err(unknown), "it does not pass for a group without members");
+    groups.insert("b".to_owned(), uuid::Uuid::from_u128(2));
+    let refused = condition.sql(1, NOW, &groups).expect_err("telemetry is not in the database");
     assert_eq!(refused.to_string(), "conditions on telemetry cannot select devices yet: remove telemetry.t");
 }
 

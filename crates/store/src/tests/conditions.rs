@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 
 use drover_db::testing::TestDb;
 use drover_db::{Db, run};
-use drover_rules::{Condition, Slots, SqlCondition, SqlValue};
+use drover_rules::{Condition, GroupIds, Slots, SqlCondition, SqlValue};
 use drover_types::{DeviceId, TenantId};
 use sqlx::AssertSqlSafe;
 
@@ -73,14 +73,15 @@ async fn a_condition_has_one_meaning(seed: u64) {
     let (sqlite, tenant) = filled(&sqlite_test, &devices).await;
     let (postgres, _) = filled(&postgres_test, &devices).await;
     let interpreter = Interpreter::new(&devices);
+    let group_ids = fleet::group_ids();
 
     let (mut mixed, mut unanswered) = (0, 0);
     for number in 0..CONDITIONS {
         let text = writer::condition(draw, &devices);
         let condition = Condition::parse(&text).unwrap_or_else(|error| panic!("condition {number}: {error}"));
         assert_eq!(Condition::parse(condition.text()).as_ref(), Ok(&condition), "{text}");
-        let sql = condition.sql(2, NOW).expect("it reads no telemetry");
-        let search = condition.search_sql(1, 2, NOW).expect("it reads no telemetry");
+        let sql = condition.sql(2, NOW, &group_ids).expect("it reads no telemetry");
+        let search = condition.search_sql(1, 2, NOW, &group_ids).expect("it reads no telemetry");
         let reference = interpreter.select(&text);
         let answers = [
             ("SQLite", select(sqlite, tenant, &sql).await),

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use drover_db::testing::TestDb;
 use drover_db::{Db, on_both};
-use drover_rules::Condition;
+use drover_rules::{Condition, GroupIds};
 use drover_types::{AttributeValue, DeviceId, Exclusion, RolloutState, Version};
 use uuid::Uuid;
 
@@ -32,7 +32,8 @@ impl Dice {
 }
 
 pub(super) fn selection(text: &str) -> Selection {
-    Selection::new(Condition::parse(text).unwrap(), at(1_000)).unwrap()
+    let groups = GroupIds::from([("lab".to_owned(), super::fixture::uuid(20))]);
+    Selection::new(Condition::parse(text).unwrap(), groups, at(1_000)).unwrap()
 }
 
 /// Devices of two types with components, attributes and tags; the members of one group.

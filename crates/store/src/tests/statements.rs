@@ -26,6 +26,7 @@ const MODULES: &[(&str, &[Statement])] = modules![
     audit,
     changes,
     checkup,
+    condition_groups,
     content,
     counters,
     dependencies,
@@ -57,10 +58,11 @@ const MODULES: &[(&str, &[Statement])] = modules![
 ];
 
 /// Statements that end in the dialect's lock clause.
-const LOCKING: [&str; 4] = [
+const LOCKING: [&str; 5] = [
     "drover_store::devices::LOCK",
     "drover_store::firmware::LOCK",
     "drover_store::groups::LOCK",
+    "drover_store::groups::LOCK_BY_NAME",
     "drover_store::rollouts::LOCK",
 ];
 

@@ -5,6 +5,8 @@ use drover_api::{
     RolloutUpdate, StageCreate,
 };
 use drover_cli::{Client, ClientError};
+use drover_store::condition_groups::{self, Part};
+use drover_store::tenants;
 use drover_testkit::{Profile, answer, eventually, on_both_profiles, refused};
 use drover_types::{ActorKind, AttributeValue, DeviceId, GroupId, RolloutId, RolloutState, SessionState, StageState};
 use reqwest::Method;
@@ -169,6 +171,86 @@ on_both_profiles! {
         assert_refused!(admin.create_group(&deeper).await, 422, "invalid");
         let nobody: GroupId = "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b".parse().unwrap();
         assert_refused!(admin.group_devices(nobody, 9).await, 404, "not_found");
+    }
+
+    async fn a_group_that_conditions_ask_for_keeps_its_name_and_stays(profile: Profile) {
+        let scene = scattered(profile).await;
+        let admin = &scene.admin;
+        let named = |name: &str| GroupWrite { name: name.to_owned(), ..GroupWrite::default() };
+        let hold = admin.create_group(&named("hold")).await.unwrap();
+        let first = admin.create_group(&named("first")).await.unwrap();
+        let firmware = scene.publish("1.1.0", 2).await;
+        let draft = scene
+            .draft(&firmware, &[100], |plan| {
+                plan.target_condition = Some("!(\"hold\" in device.groups)".into());
+                let condition = Some("\"first\" in device.groups && !(\"hold\" in device.groups)".into());
+                plan.stages.insert(0, StageCreate { condition, ..StageCreate::default() });
+            })
+            .await;
+        let ready = admin.create_group(&dynamic("ready", "!(\"hold\" in device.groups)")).await.unwrap();
+
+        let refused = admin.update_group(hold.id, &named("on-hold")).await.unwrap_err().to_string();
+        let who = format!("the rollout {:?} and the dynamic group \"ready\"", draft.name);
+        assert!(refused.contains(&who), "{refused}");
+        assert_refused!(admin.update_group(hold.id, &named("on-hold")).await, 409, "group_in_use");
+        assert_refused!(admin.delete_group(hold.id).await, 409, "group_in_use");
+        assert_refused!(admin.delete_group(first.id).await, 409, "group_in_use");
+        let described = GroupWrite { description: "do not touch".into(), ..named("hold") };
+        assert_eq!(admin.update_group(hold.id, &described).await.unwrap().description, "do not touch");
+
+        // A draft and a dynamic group can be changed; what they ask no more is free.
+        let other = RolloutUpdate { target_condition: Some(EU.into()), ..RolloutUpdate::default() };
+        admin.update_rollout(draft.id, &other).await.unwrap();
+        admin.update_group(ready.id, &dynamic("ready", "true")).await.unwrap();
+        assert_refused!(admin.update_group(hold.id, &named("on-hold")).await, 409, "group_in_use");
+        let everybody = StageCreate { percentage: Some(100), ..StageCreate::default() };
+        let other = RolloutUpdate { stages: Some(vec![everybody]), ..RolloutUpdate::default() };
+        admin.update_rollout(draft.id, &other).await.unwrap();
+        admin.update_group(hold.id, &named("on-hold")).await.unwrap();
+        admin.delete_group(first.id).await.unwrap();
+
+        // So is what a rollout that ended asked for.
+        let condition = Some("!(\"on-hold\" in device.groups)".to_owned());
+        let last = scene.draft(&firmware, &[100], |plan| plan.target_condition = condition).await;
+        assert_refused!(admin.delete_group(hold.id).await, 409, "group_in_use");
+        admin.cancel_rollout(last.id).await.unwrap();
+        admin.update_group(hold.id, &named("hold")).await.unwrap();
+        admin.delete_group(hold.id).await.unwrap();
+    }
+
+    async fn a_group_that_cannot_be_found_stops_the_rollout_and_lets_nobody_in(profile: Profile) {
+        let scene = scattered(profile).await;
+        let hold = GroupWrite { name: "hold".into(), ..GroupWrite::default() };
+        let hold = scene.admin.create_group(&hold).await.unwrap();
+        scene.admin.add_to_group(hold.id, vec![scene.devices[0].id]).await.unwrap();
+        let firmware = scene.publish("1.1.0", 2).await;
+        let condition = || Some("!(\"hold\" in device.groups)".to_owned());
+        let chosen = scene.start(&firmware, &[100], |plan| plan.target_condition = condition()).await;
+        let unopened = scene.draft(&firmware, &[100], |plan| plan.target_condition = condition()).await;
+        assert_eq!(chosen.counts.pending, 3);
+
+        // Not by any request: something is wrong with the database.
+        let db = scene.server.db().db();
+        let tenant = tenants::by_name(db, "default").await.unwrap().unwrap().tenant_id;
+        let mut tx = db.begin().await.unwrap();
+        for rollout in [chosen.id, unopened.id] {
+            let nothing = Default::default();
+            condition_groups::set_of_rollout(&mut tx, tenant, rollout, Part::Target, &nothing).await.unwrap();
+        }
+        tx.commit().await.unwrap();
+
+        scene.admin.start_rollout(unopened.id).await.unwrap();
+        let reason = "a condition asks for the group \"hold\", which is not there; write the condition anew";
+        let stopped = scene.becomes(unopened.id, RolloutState::Paused).await;
+        assert_eq!((stopped.reason.as_deref(), stopped.stages[0].status), (Some(reason), StageState::Waiting));
+        assert!(scene.offers().await.is_empty());
+        let stopped = scene.becomes(chosen.id, RolloutState::Paused).await;
+        assert_eq!((stopped.reason.as_deref(), stopped.counts.pending), (Some(reason), 3));
+        let paused = ("rollout.pause".to_owned(), ActorKind::System);
+        eventually("the pause to be told", async || {
+            steps(&scene, chosen.id).await.contains(&paused).then_some(())
+        })
+        .await;
     }
 
     async fn rights_over_a_group_show_and_count_no_more(profile: Profile) {

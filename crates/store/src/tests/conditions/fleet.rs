@@ -1,9 +1,9 @@
 //! Random devices: much is missing, texts are awkward, numbers are at the edges.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use drover_db::{Db, Tx, on_tx};
-use drover_rules::{Field, SlotValue};
+use drover_rules::{Field, GroupIds, SlotValue};
 use drover_types::{DeviceId, DeviceStatus, TenantId, Timestamp, Version};
 
 use super::super::fixture::{at, commit};
@@ -179,11 +179,15 @@ pub(super) async fn insert(db: &Db, tenant: TenantId, name: &str, devices: &[Dev
     commit!(db, |tx| insert_rows(tx, tenant, devices));
 }
 
+/// The groups of every tenant: the ids are the same, too.
+pub(super) fn group_ids() -> GroupIds {
+    let ids = (0..).map(|number| DeviceId::generate(at(1), number).0);
+    NAMES.iter().map(|name| (*name).to_owned()).zip(ids).collect()
+}
+
 async fn insert_rows(tx: &mut Tx, tenant: TenantId, devices: &[Device]) -> Result<(), sqlx::Error> {
-    let groups: BTreeSet<&String> = devices.iter().flat_map(|device| &device.groups).collect();
-    for (number, group) in (0..).zip(groups) {
-        let id = DeviceId::generate(at(1), number);
-        on_tx!(tx, |c| sqlx::query(GROUP).bind(tenant).bind(id).bind(group).execute(c).await.map(drop))?;
+    for (group, id) in group_ids() {
+        on_tx!(tx, |c| sqlx::query(GROUP).bind(tenant).bind(id).bind(&group).execute(c).await.map(drop))?;
     }
     for device in devices {
         insert_device(tx, tenant, device).await?;
