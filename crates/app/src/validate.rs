@@ -1,5 +1,7 @@
 //! Checks of fields that several requests share.
 
+use drover_types::names;
+
 use crate::{Error, Result};
 
 /// 1 to `max` characters, none of them a control character.
@@ -48,48 +50,17 @@ pub(crate) fn at_most<T>(field: &str, items: &[T], max: usize) -> Result<()> {
 
 /// The name of an attribute: as conditions write it behind `device.attr.`.
 pub(crate) fn attribute_name(field: &str, value: &str) -> Result<()> {
-    let fine = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
-    let is_name = value.starts_with(|c: char| c.is_ascii_lowercase()) && value.chars().all(fine) && value.len() <= 63;
-    if is_name && !RESERVED.contains(&value) {
+    if names::is_attribute(value) {
         return Ok(());
     }
     let shown: String = value.chars().filter(|c| !c.is_control()).take(70).collect();
-    let what = "a name has 1 to 63 characters a-z, 0-9 or '_', begins with a letter and is no word of the language";
-    Err(Error::field(field, format!("{shown:?}: {what}")))
+    Err(Error::field(field, format!("{shown:?}: a name has {}", names::ATTRIBUTE_RULE)))
 }
 
-/// Words that CEL keeps for itself.
-const RESERVED: [&str; 21] = [
-    "as",
-    "break",
-    "const",
-    "continue",
-    "else",
-    "false",
-    "for",
-    "function",
-    "if",
-    "import",
-    "in",
-    "let",
-    "loop",
-    "namespace",
-    "null",
-    "package",
-    "return",
-    "true",
-    "var",
-    "void",
-    "while",
-];
-
-/// A tag: 1 to 63 characters, none of which has a meaning in addresses.
+/// A tag.
 pub(crate) fn tag(field: &str, value: &str) -> Result<()> {
-    let fine = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '.' | '_' | ':' | '-');
-    let begins = value.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit());
-    if begins && value.len() <= 63 && value.chars().all(fine) {
+    if names::is_tag(value) {
         return Ok(());
     }
-    let what = "must have 1 to 63 characters a-z, 0-9, '.', '_', ':' or '-' and begin with a letter or a digit";
-    Err(Error::field(field, what))
+    Err(Error::field(field, format!("must have {}", names::TAG_RULE)))
 }

@@ -167,7 +167,14 @@ impl Checker<'_> {
             return self.error(right, "a list is expected after in, such as [\"a\", \"b\"]");
         }
         let (name, place) = match (&left.expr, path::place(self.syntax, right)?) {
-            (Cel::Literal(LiteralValue::String(name)), place) => (self.at(left, literal::name(name.inner()))?, place),
+            (Cel::Literal(LiteralValue::String(name)), place) => {
+                let read = match &place {
+                    Place::Field(Field::Tags) => literal::tag,
+                    Place::Attributes => literal::attribute,
+                    _ => literal::name,
+                };
+                (self.at(left, read(name.inner()))?, place)
+            }
             (_, Place::Field(field)) if field.kind() == Kind::Names => {
                 return self.error(left, format!("{field} is asked for one name in quotes: \"name\" in {field}"));
             }

@@ -23,7 +23,7 @@
 //! | `device.type`, `device.status`, `device.agent_version` | text without order |
 //! | `device.version`, `device.components["bms"].version` | version; `device.version` is that of `main` |
 //! | `device.last_seen`, `device.created_at` | time |
-//! | `device.attr.region`, `device.attr["any name"]` | text, number or truth value, as the device has it |
+//! | `device.attr.region`, `device.attr["region"]` | text, number or truth value, as the device has it |
 //! | `device.tags`, `device.groups` | names |
 //! | `telemetry.battery`, `telemetry["any name"]` | number; in programs only, SQL refuses it |
 //!
@@ -45,6 +45,8 @@
 //!   device without a region: what is not there is different from everything. `has(device.attr.region) &&
 //!   device.attr.region != "eu"` leaves those devices out. `!(device.version < semver("2.0.0"))` is therefore not the
 //!   same as `device.version >= semver("2.0.0")`: the first includes devices whose version is not known.
+//! - **Names of tags and attributes** have the form that [`drover_types::names`] gives them; others are refused. No device
+//!   could have them, so that a slip, `!("Hold" in device.tags)`, would mean the whole fleet.
 //! - **Text** is compared by its bytes in UTF-8, upper and lower case apart, on both databases and in memory.
 //! - **Numbers** are 64-bit floating point; an integer that those cannot hold exactly is refused, not rounded.
 //! - **Versions** have the precedence of semantic versioning: `2.0.0-rc.1` is below `2.0.0`, build metadata is ignored.

@@ -1,6 +1,6 @@
 //! Fixed values: numbers, names, times, durations and versions as text gives them. Pure text in, value or message out.
 
-use drover_types::{DeviceStatus, Timestamp, Version};
+use drover_types::{DeviceStatus, Timestamp, Version, names};
 use uuid::Uuid;
 
 use crate::expr::{Value, VersionValue};
@@ -27,7 +27,28 @@ pub(crate) fn text(text: &str) -> Parsed<String> {
     if text.contains('\0') { Err(lex::NUL.to_owned()) } else { Ok(text.to_owned()) }
 }
 
-/// The name of an attribute, tag, group or metric.
+/// A tag, as devices can have it.
+pub(crate) fn tag(name: &str) -> Parsed<String> {
+    possible(name, "tag", names::is_tag, names::TAG_RULE)
+}
+
+/// The name of an attribute, as devices can have it.
+pub(crate) fn attribute(name: &str) -> Parsed<String> {
+    possible(name, "attribute", names::is_attribute, names::ATTRIBUTE_RULE)
+}
+
+/// Refuses a name that no device can have: what is absent from all would make "not this one" true for all.
+fn possible(name: &str, noun: &str, is_possible: fn(&str) -> bool, rule: &str) -> Parsed<String> {
+    if is_possible(name) {
+        return Ok(name.to_owned());
+    }
+    let shown: String = name.chars().filter(|c| !c.is_control()).take(70).collect();
+    let lower = name.to_lowercase();
+    let hint = if is_possible(&lower) { format!(" (did you mean {lower}?)") } else { String::new() };
+    Err(format!("no device can have the {noun} {}{hint}: its name has {rule}", crate::text::Quoted(&shown)))
+}
+
+/// The name of a group or metric.
 pub(crate) fn name(name: &str) -> Parsed<String> {
     if name.is_empty() || name.len() > limits::NAME_BYTES {
         return Err(format!("a name has 1 to {} bytes", limits::NAME_BYTES));

@@ -27,7 +27,7 @@ pub(crate) fn place(syntax: &Syntax<'_>, expr: &IdedExpr) -> Result<Place, Condi
     match (root, steps.as_slice()) {
         ("device", []) => error("name a field of the device, such as device.type".to_owned()),
         ("device", ["attr"]) => Ok(Place::Attributes),
-        ("device", ["attr", name]) => named(syntax, expr, name, Field::Attribute),
+        ("device", ["attr", name]) => named(syntax, expr, literal::attribute(name), Field::Attribute),
         ("device", ["attr", first, rest @ ..]) => error(format!(
             "an attribute has no fields: write device.attr[\"{first}.{}\"] if that is its name",
             rest.join(".")
@@ -46,7 +46,7 @@ pub(crate) fn place(syntax: &Syntax<'_>, expr: &IdedExpr) -> Result<Place, Condi
             (None, _) => error(format!("device.{name}: no such field{}", suggestion(name))),
         },
         ("telemetry", []) => Ok(Place::Metrics),
-        ("telemetry", [name]) => named(syntax, expr, name, Field::Telemetry),
+        ("telemetry", [name]) => named(syntax, expr, literal::name(name), Field::Telemetry),
         ("telemetry", names) => {
             error(format!("a metric has no fields: write telemetry[\"{}\"] if that is its name", names.join(".")))
         }
@@ -54,8 +54,13 @@ pub(crate) fn place(syntax: &Syntax<'_>, expr: &IdedExpr) -> Result<Place, Condi
     }
 }
 
-fn named(syntax: &Syntax<'_>, expr: &IdedExpr, name: &str, make: fn(String) -> Field) -> Result<Place, ConditionError> {
-    let name = literal::name(name).map_err(|message| syntax.error(expr, message))?;
+fn named(
+    syntax: &Syntax<'_>,
+    expr: &IdedExpr,
+    name: literal::Parsed<String>,
+    make: fn(String) -> Field,
+) -> Result<Place, ConditionError> {
+    let name = name.map_err(|message| syntax.error(expr, message))?;
     Ok(Place::Field(make(name)))
 }
 

@@ -78,7 +78,6 @@ impl Display for Test {
         match &self.check {
             Check::Present => match field {
                 // has() of CEL takes a field by its word only.
-                Field::Attribute(name) if !crate::lex::is_word(name) => write!(f, "{} in device.attr", Quoted(name)),
                 Field::Telemetry(name) if !crate::lex::is_word(name) => write!(f, "{} in telemetry", Quoted(name)),
                 field => write!(f, "has({field})"),
             },

@@ -15,6 +15,7 @@ mod exclusion;
 mod failure;
 mod id;
 mod key;
+pub mod names;
 mod permission;
 mod state;
 mod text_enum;

@@ -31,7 +31,7 @@ pub(super) fn field(selector: &str) -> Result<Field, String> {
 
 fn named(family: &str, name: &str) -> Result<Field, String> {
     match family {
-        "attribute" | "attributes" | "attr" | "controllerattributes" => literal::name(name).map(Field::Attribute),
+        "attribute" | "attributes" | "attr" | "controllerattributes" => literal::attribute(name).map(Field::Attribute),
         "telemetry" => literal::name(name).map(Field::Telemetry),
         "component" | "components" => match name.strip_suffix(".version").unwrap_or(name).parse() {
             Ok(component) => Ok(Field::Version(component)),

@@ -79,7 +79,10 @@ pub(super) fn equal(field: &Field, literal: &Literal) -> Parsed<Check> {
     match field.kind() {
         Kind::OrderedText | Kind::Text | Kind::Dynamic if literal.plain().is_none() => pattern(&literal.pieces),
         Kind::Time => moment(&literal.without_star(field)?).map(|moment| Check::Time(Order::Equal, moment)),
-        Kind::Names => literal::name(&literal.without_star(field)?).map(Check::Has),
+        Kind::Names => {
+            let read = if *field == Field::Tags { literal::tag } else { literal::name };
+            read(&literal.without_star(field)?).map(Check::Has)
+        }
         _ => values(field, literal).map(Check::OneOf),
     }
 }

@@ -13,7 +13,7 @@ fn parse(text: &str) -> Condition {
 /// A robot of version 2.0.0-rc.1, seen an hour ago, with some attributes and tags.
 fn holds(text: &str) -> bool {
     let key = "2.0.0-rc.1".parse::<Version>().expect("a version").sort_key();
-    let names = ["canary".to_owned(), "it's \"x\"".to_owned()];
+    let names = ["canary".to_owned(), "eu:lab".to_owned()];
     let mut slots = Slots::new();
     let program = parse(text).program(&mut slots);
     let values: Vec<SlotValue<'_>> = slots
@@ -51,7 +51,7 @@ fn conditions_mean_what_the_page_says() {
         r#"device.last_seen > timestamp("2026-01-01T01:00:00+01:00") - duration("0s")"#,
         r#"device.hardware_id.startsWith("VIN-é") && device.hardware_id.endsWith("é7") && device.hardware_id.contains("N-")"#,
         r#"device.hardware_id >= "VIN" && device.hardware_id < "VIO" && !device.hardware_id.contains("vin")"#,
-        r#""canary" in device.tags && "it's \"x\"" in device.tags && !("Canary" in device.tags)"#,
+        r#""canary" in device.tags && "eu:lab" in device.tags && !("canary-2" in device.tags)"#,
         r#"!("x" in device.groups) && 'eu' == device.attr.region && 3 < device.attr.slots"#,
         "device.attr.parked && !device.attr.nothing && device.attr.parked == true",
         "device.attr.slots == 4 && device.attr.slots in [1, 4.0] && device.attr.slots > -0.0",
@@ -92,7 +92,8 @@ fn the_canonical_text_is_one_spelling() {
         ("!!has(device.version)", "has(device.version)"),
         ("3<device.attr.x", "device.attr.x > 3"),
         ("device.attr['x'] == -3.0", "device.attr.x == -3"),
-        ("device.attr['a b'] == 1.5e300", r#"device.attr["a b"] == 1.5e300"#),
+        ("device.attr['a_b'] == 1.5e300", "device.attr.a_b == 1.5e300"),
+        ("telemetry['a b'] == 1.5e300", r#"telemetry["a b"] == 1.5e300"#),
         ("device.attr.x", "device.attr.x == true"),
         ("device.components['main'].version >= semver('1.0.0')", r#"device.version >= semver("1.0.0")"#),
         ("device.components.bms.version >= semver('1.0.0')", r#"device.components["bms"].version >= semver("1.0.0")"#),

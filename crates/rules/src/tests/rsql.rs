@@ -8,12 +8,12 @@ fn rsql_is_translated() {
         ("type==robot", r#"device.type == "robot""#),
         ("type!=robot;version=lt=2.1.0", r#"device.type != "robot" && device.version < semver("2.1.0")"#),
         ("attribute.region=in=(eu,'us west')", r#"device.attr.region in ["eu", "us west"]"#),
-        ("controllerAttributes.Region=out=(eu,us)", r#"!(device.attr.Region in ["eu", "us"])"#),
+        ("controllerAttributes.region=out=(eu,us)", r#"!(device.attr.region in ["eu", "us"])"#),
         ("attribute.slots==4", r#"device.attr.slots in [4, "4"]"#),
         ("attribute.slots=='4'", r#"device.attr.slots == "4""#),
         ("attribute.slots>=4.5", "device.attr.slots >= 4.5"),
         ("attribute.parked==true", r#"device.attr.parked in [true, "true"]"#),
-        ("attribute.a-b!=x", r#"device.attr["a-b"] != "x""#),
+        ("attribute.a_b!=x", r#"device.attr.a_b != "x""#),
         (
             "name==VIN*,id==*7,controllerId==*x*",
             r#"device.hardware_id.startsWith("VIN") || device.hardware_id.endsWith("7") || device.hardware_id.contains("x")"#,
@@ -57,6 +57,16 @@ fn wrong_rsql_is_explained() {
         ("version==1.*", "line 1, column 10: a version has no star: write version=ge=1.0.0;version=lt=2.0.0"),
         ("version==1.2", "line 1, column 10: \"1.2\" is no version: it has three numbers, such as 2.1.0 or 2.1.0-rc.1"),
         ("name==a*b", "line 1, column 7: a star stands at the beginning or the end only; a star itself is written \\*"),
+        (
+            "controllerAttributes.Region=out=(eu,us)",
+            "line 1, column 1: no device can have the attribute \"Region\" (did you mean region?): its name has 1 to 63 \
+             characters a-z, 0-9 or '_', begins with a letter and is no word of the language",
+        ),
+        (
+            "tag!=Hold",
+            "line 1, column 6: no device can have the tag \"Hold\" (did you mean hold?): its name has 1 to 63 characters \
+             a-z, 0-9, '.', '_', ':' or '-' and begins with a letter or a digit",
+        ),
         ("tag==a*", "line 1, column 6: a name of a tag or group has no star: name it whole"),
         ("type=in=a", "line 1, column 5: a list in brackets is expected: =in=(a,b)"),
         ("type==(a,b)", "line 1, column 5: a list is compared with =in= or =out="),

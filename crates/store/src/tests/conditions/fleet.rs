@@ -20,7 +20,9 @@ pub(super) const TEXTS: [&str; 30] = [
     "😀x", "\u{FFFD}", "%", "_", "a_b", "a%b", "50%", "\\", "it's", "\"q\"", "5", "a\nb",
 ];
 pub(super) const TYPES: [&str; 5] = ["robot", "ROBOT", "truck", "truck%", "日本"];
-pub(super) const ATTRIBUTES: [&str; 8] = ["region", "slots", "parked", "site", "a b", "ünï", "q\"'\\", "in"];
+pub(super) const ATTRIBUTES: [&str; 8] = ["region", "slots", "parked", "site", "a_b", "x1", "for_hire", "if_"];
+pub(super) const TAGS: [&str; 6] = ["canary", "canary-1", "eu", "eu:lab", "0", "a.b_c"];
+/// Of groups.
 pub(super) const NAMES: [&str; 7] = ["canary", "Canary", "eu", "it's", "%", "", "日本"];
 pub(super) const VERSIONS: [&str; 14] = [
     "0.9.9",
@@ -120,8 +122,8 @@ impl Device {
             created_at: ago(draw),
             components,
             attributes,
-            tags: some_names(draw),
-            groups: some_names(draw),
+            tags: some_names(draw, &TAGS),
+            groups: some_names(draw, &NAMES),
         }
     }
 
@@ -156,8 +158,8 @@ impl Device {
     }
 }
 
-fn some_names(draw: &mut Draw) -> Vec<String> {
-    NAMES.iter().filter(|name| !name.is_empty() && draw.chance(30)).map(|name| (*name).to_owned()).collect()
+fn some_names(draw: &mut Draw, names: &[&str]) -> Vec<String> {
+    names.iter().filter(|name| !name.is_empty() && draw.chance(30)).map(|name| (*name).to_owned()).collect()
 }
 
 const DEVICE: &str = "INSERT INTO devices (tenant_id, id, hardware_id, device_type, status, bucket, metadata, agent_version, \

@@ -3,7 +3,7 @@
 use drover_types::DeviceStatus;
 
 use super::draw::Draw;
-use super::fleet::{AGES, ATTRIBUTES, Device, NAMES, NOW, NUMBERS, TEXTS, TYPES, VERSIONS};
+use super::fleet::{AGES, ATTRIBUTES, Device, NAMES, NOW, NUMBERS, TAGS, TEXTS, TYPES, VERSIONS};
 
 const ORDERS: [&str; 6] = ["==", "!=", "<", "<=", ">", ">="];
 const EQUALITIES: [&str; 2] = ["==", "!="];
@@ -143,8 +143,7 @@ impl Writer<'_> {
     fn attribute_field(&mut self) -> String {
         // One that no device has.
         let name = if self.draw.chance(5) { "nowhere" } else { *self.draw.of(&ATTRIBUTES) };
-        let is_word = name != "in" && name.bytes().all(|byte| byte.is_ascii_lowercase());
-        if is_word && self.draw.chance(80) {
+        if self.draw.chance(80) {
             return format!("device.attr.{name}");
         }
         format!("device.attr[{}]", self.quoted(name))
@@ -251,9 +250,9 @@ impl Writer<'_> {
     }
 
     fn name(&mut self) -> String {
-        let name = *self.draw.of(&NAMES[..5]);
-        let name = self.quoted(name);
-        format!("{name} in {}", self.draw.of(&["device.tags", "device.groups"]))
+        let (names, list) = *self.draw.of(&[(&TAGS[..5], "device.tags"), (&NAMES[..5], "device.groups")]);
+        let name = *self.draw.of(names);
+        format!("{} in {list}", self.quoted(name))
     }
 
     fn presence(&mut self) -> String {
