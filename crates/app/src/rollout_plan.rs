@@ -5,6 +5,7 @@ use drover_db::Tx;
 use drover_rules::GroupIds;
 use drover_store::condition_groups::{self, Part};
 use drover_store::firmware::FirmwareRow;
+use drover_store::rollouts;
 use drover_types::{FirmwareState, GroupId, RolloutId, TenantId};
 
 use crate::conditions::hold_groups;
@@ -82,6 +83,22 @@ impl App {
             Some(stages) => Some(self.check_stage_conditions(access, stages).await?),
         };
         Ok(Asked { target, stages })
+    }
+
+    /// Whether the conditions of a draft stay within their bound with what a change brings. Looked at beside the
+    /// transaction, which waits for nothing but its statements; two changes at once may go beyond it together.
+    pub(crate) async fn check_changed_size(&self, tenant: TenantId, id: RolloutId, body: &RolloutUpdate) -> Result<()> {
+        if body.stages.is_none() && body.target_condition.is_none() && body.target_groups.is_none() {
+            return Ok(());
+        }
+        let row = rollouts::get(&self.db, tenant, id).await?.ok_or_else(|| Error::not_found("rollout", id))?;
+        let policy = rollout_policy::with_update(rollout_policy::parse(&row.policy)?, body)?;
+        let condition = body.target_condition.clone().or(row.target_condition);
+        let groups = match &body.target_groups {
+            Some(groups) => groups.clone(),
+            None => rollouts::groups(&self.db, tenant, id).await?,
+        };
+        self.check_plan_size(tenant, condition.as_deref().filter(|text| !text.is_empty()), &groups, &policy).await
     }
 
     async fn check_target_condition(&self, access: &Access, condition: Option<&str>) -> Result<GroupIds> {

@@ -8,6 +8,7 @@ use drover_api::{
 };
 use drover_db::{Conn, Tx};
 use drover_rollout::{Policy, StageCounts, StageSnapshot};
+use drover_store::condition_groups::{self, Part};
 use drover_store::counters::{self, CounterRow};
 use drover_store::rollouts::{self, NewRollout, RolloutRow, StateChange};
 use drover_store::stages::{self, StageRow};
@@ -21,11 +22,14 @@ use crate::audit::{Audit, Entry};
 use crate::context::new_id;
 use crate::idempotency::Created;
 use crate::page::Paging;
-use crate::rollout_plan::needs_group;
+use crate::rollout_plan::{Asked, needs_group};
 use crate::{
     Access, Actor, App, Caller, Error, IdempotencyKey, Reach, Result, rollout_policy, transitions,
     update_sessions as sessions, validate,
 };
+
+/// In the place of a condition that its reader has no right to. It is no condition: sent back, it is refused.
+const HIDDEN: &str = "(not shown: it asks for a group that you have no right to see)";
 
 /// What a person does to a rollout.
 struct Steering {
@@ -40,23 +44,28 @@ struct Steering {
 impl App {
     /// The tenant's rollouts, newest first.
     pub async fn rollout_list(&self, caller: &Caller, query: &RolloutFilter) -> Result<Page<Rollout>> {
-        let Access { tenant, reach } = caller.authorize(Permission::RolloutsRead)?;
+        let access = caller.authorize(Permission::RolloutsRead)?;
+        let tenant = access.tenant;
         let paging = Paging::new(query.limit, query.cursor.as_deref())?;
         let filter = rollouts::Filter { after: paging.after, state: query.status, parent: query.parent_id };
-        let mut rows = rollouts::page(&self.db, tenant, &reach, &filter, paging.rows()).await?;
+        let mut rows = rollouts::page(&self.db, tenant, &access.reach, &filter, paging.rows()).await?;
         let next_cursor = paging.cut(&mut rows, |row| row.id);
-        Ok(Page { items: shown_rows(&self.db, tenant, rows).await?, next_cursor })
+        let mut items = Vec::with_capacity(rows.len());
+        for rollout in shown_rows(&self.db, tenant, rows).await? {
+            items.push(told(&self.db, &access, rollout).await?);
+        }
+        Ok(Page { items, next_cursor })
     }
 
     /// One rollout.
     pub async fn rollout_view(&self, caller: &Caller, id: RolloutId) -> Result<Rollout> {
         let access = caller.authorize(Permission::RolloutsRead)?;
         access.check_rollout(&self.db, id).await?;
-        self.rollout(access.tenant, id).await
+        self.rollout(&access, id).await
     }
 
-    async fn rollout(&self, tenant: TenantId, id: RolloutId) -> Result<Rollout> {
-        shown(&self.db, tenant, id).await
+    async fn rollout(&self, access: &Access, id: RolloutId) -> Result<Rollout> {
+        told(&self.db, access, shown(&self.db, access.tenant, id).await?).await
     }
 
     async fn rollout_row(&self, tenant: TenantId, id: RolloutId) -> Result<RolloutRow> {
@@ -90,6 +99,7 @@ impl App {
             shift: shift(firmware.id),
         };
         let (mut audit, caller, groups) = (self.audit(caller, tenant), caller.clone(), body.target_groups);
+        let seen = access.clone();
         let created = self
             .writer
             .write(move |tx| {
@@ -109,8 +119,8 @@ impl App {
             })
             .await?;
         match created {
-            Created::Now => self.rollout(tenant, id).await,
-            Created::Before(before) => self.rollout(tenant, RolloutId(before)).await,
+            Created::Now => self.rollout(&seen, id).await,
+            Created::Before(before) => self.rollout(&seen, RolloutId(before)).await,
         }
     }
 
@@ -120,39 +130,16 @@ impl App {
         let tenant = access.tenant;
         access.check_rollout(&self.db, id).await?;
         let asked = self.check_change(&access, &body).await?;
-        let row = self.rollout_row(tenant, id).await?;
-        let policy = rollout_policy::with_update(rollout_policy::parse(&row.policy)?, &body)?;
-        let json = rollout_policy::to_json(&policy)?;
-        let condition = match &body.target_condition {
-            None => row.target_condition.clone(),
-            Some(text) => (!text.is_empty()).then(|| text.clone()),
-        };
-        let changes_plan = json != row.policy || condition != row.target_condition || body.target_groups.is_some();
-        if changes_plan {
-            let groups = match &body.target_groups {
-                Some(groups) => groups.clone(),
-                None => rollouts::groups(&self.db, tenant, id).await?,
-            };
-            self.check_plan_size(tenant, condition.as_deref(), &groups, &policy).await?;
-        }
-        let mut audit = self.audit(caller, tenant);
-        self.writer
+        self.check_changed_size(tenant, id, &body).await?;
+        let (seen, mut audit) = (access.clone(), self.audit(caller, tenant));
+        let after = self
+            .writer
             .write(move |tx| {
                 Box::pin(async move {
                     let before = locked(tx, tenant, id).await?;
                     // What it covers may have changed since it was looked at.
                     access.check_rollout(&mut *tx, id).await?;
-                    if changes_plan && !rollouts::update_draft(tx, tenant, id, &json, condition.as_deref()).await? {
-                        return Err(Error::conflict(
-                            "rollout_started",
-                            "only the name of a started rollout can be changed; cancel it and create a new one",
-                        ));
-                    }
-                    if changes_plan {
-                        stages::clear(tx, tenant, id).await?;
-                        set_stages(tx, tenant, id, &policy).await?;
-                        asked.set(tx, tenant, id).await?;
-                    }
+                    change_plan(tx, tenant, id, &body, &asked).await?;
                     if let Some(groups) = body.target_groups {
                         rollouts::clear_groups(tx, tenant, id).await?;
                         set_groups(tx, &access, id, &groups).await?;
@@ -163,10 +150,11 @@ impl App {
                     let after = shown(&mut *tx, tenant, id).await?;
                     let entry = Entry::changed("rollout", "update", id, &before, &after)?;
                     audit.record(tx, entry.with("name", after.name.clone())).await?;
-                    Ok(after)
+                    Ok::<_, Error>(after)
                 })
             })
-            .await
+            .await?;
+        told(&self.db, &seen, after).await
     }
 
     /// Starts a draft: at once, or when its first stage's time comes.
@@ -249,7 +237,7 @@ impl App {
         }
         let change = StateChange { from: row.state, to, reason };
         let now = self.now();
-        let mut audit = self.audit(caller, tenant);
+        let (seen, mut audit) = (access.clone(), self.audit(caller, tenant));
         let _news = (to == RolloutState::Active).then(|| self.feed.announce());
         self.writer
             .write(move |tx| {
@@ -267,7 +255,7 @@ impl App {
             })
             .await?;
         self.poke.notify_one();
-        self.rollout(tenant, id).await
+        self.rollout(&seen, id).await
     }
 
     /// How it is doing, in numbers.
@@ -275,7 +263,7 @@ impl App {
         let access = caller.authorize(Permission::RolloutsRead)?;
         let tenant = access.tenant;
         access.check_rollout(&self.db, id).await?;
-        let rollout = self.rollout(tenant, id).await?;
+        let rollout = self.rollout(&access, id).await?;
         let counters = counters::of_rollout(&self.db, tenant, id).await?;
         let mut failures_by_class: BTreeMap<String, u64> = BTreeMap::new();
         for counter in counters.iter().filter(|counter| counter.state.is_failure() && counter.sessions > 0) {
@@ -368,6 +356,33 @@ async fn shown_rows(conn: impl Into<Conn<'_>>, tenant: TenantId, rows: Vec<Rollo
     rows.into_iter().map(shown).collect()
 }
 
+/// The rollout as somebody of this reach may see it: conditions that ask for groups out of it are not told.
+async fn told(conn: impl Into<Conn<'_>>, access: &Access, mut rollout: Rollout) -> Result<Rollout> {
+    if access.reach == Reach::Tenant {
+        return Ok(rollout);
+    }
+    let mut conn = conn.into();
+    if asks_beyond(conn.reborrow(), access, rollout.id, Part::Target).await? {
+        rollout.target_condition = Some(HIDDEN.to_owned());
+    }
+    if asks_beyond(conn, access, rollout.id, Part::Stages).await? {
+        for stage in rollout.stages.iter_mut().filter(|stage| stage.condition.is_some()) {
+            stage.condition = Some(HIDDEN.to_owned());
+        }
+    }
+    Ok(rollout)
+}
+
+/// Whether this part of a rollout asks for a group that is out of reach.
+async fn asks_beyond(mut conn: Conn<'_>, access: &Access, id: RolloutId, part: Part) -> Result<bool> {
+    for group in condition_groups::of_part(conn.reborrow(), access.tenant, id, part).await? {
+        if !access.reach.has_group(conn.reborrow(), access.tenant, group).await? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// The same, held still until the transaction ends.
 pub(crate) async fn locked(tx: &mut Tx, tenant: TenantId, id: RolloutId) -> Result<Rollout> {
     rollouts::lock(tx, tenant, id).await?;
@@ -402,6 +417,30 @@ pub(crate) async fn set_stages(tx: &mut Tx, tenant: TenantId, id: RolloutId, pol
         stages::insert(tx, tenant, id, position).await?;
     }
     Ok(())
+}
+
+/// Changes what `body` brings of a draft's plan. The rollout is held still: what others changed a moment before is read
+/// here and stays.
+async fn change_plan(tx: &mut Tx, tenant: TenantId, id: RolloutId, body: &RolloutUpdate, asked: &Asked) -> Result<()> {
+    let row = rollouts::get(&mut *tx, tenant, id).await?.ok_or_else(|| Error::not_found("rollout", id))?;
+    let policy = rollout_policy::with_update(rollout_policy::parse(&row.policy)?, body)?;
+    let json = rollout_policy::to_json(&policy)?;
+    let condition = match &body.target_condition {
+        None => row.target_condition.clone(),
+        Some(text) => (!text.is_empty()).then(|| text.clone()),
+    };
+    if json == row.policy && condition == row.target_condition && body.target_groups.is_none() {
+        return Ok(());
+    }
+    if !rollouts::update_draft(tx, tenant, id, &json, condition.as_deref()).await? {
+        return Err(Error::conflict(
+            "rollout_started",
+            "only the name of a started rollout can be changed; cancel it and create a new one",
+        ));
+    }
+    stages::clear(tx, tenant, id).await?;
+    set_stages(tx, tenant, id, &policy).await?;
+    asked.set(tx, tenant, id).await
 }
 
 /// Adds the target groups.

@@ -23,6 +23,8 @@ statements! {
     OF_GROUP = "SELECT g.name, g.id FROM device_groups g WHERE g.tenant_id = $1 AND g.condition IS NULL \
                 AND g.id IN (SELECT y.group_id FROM group_condition_groups y \
                              WHERE y.tenant_id = $1 AND y.dynamic_id = $2)";
+    OF_PART = "SELECT x.group_id FROM rollout_condition_groups x \
+               WHERE x.tenant_id = $1 AND x.rollout_id = $2 AND x.part = $3";
     ROLLOUTS = "SELECT DISTINCT r.id, r.name FROM rollout_condition_groups x JOIN rollouts r \
                 ON r.tenant_id = x.tenant_id AND r.id = x.rollout_id WHERE x.tenant_id = $1 AND x.group_id = $2 \
                 AND r.state NOT IN ('completed', 'cancelled', 'rolled_back') ORDER BY r.id";
@@ -100,6 +102,16 @@ pub async fn of_rollout(conn: impl Into<Conn<'_>>, tenant: TenantId, rollout: Ro
     let rows: Vec<(String, uuid::Uuid)> =
         run!(conn, |c| sqlx::query_as(OF_ROLLOUT).bind(tenant).bind(rollout).fetch_all(c).await)?;
     Ok(rows.into_iter().collect())
+}
+
+/// The groups that this part of a rollout asks for.
+pub async fn of_part(
+    conn: impl Into<Conn<'_>>,
+    tenant: TenantId,
+    rollout: RolloutId,
+    part: Part,
+) -> Result<Vec<GroupId>> {
+    run!(conn, |c| sqlx::query_scalar(OF_PART).bind(tenant).bind(rollout).bind(part.word()).fetch_all(c).await)
 }
 
 /// The groups that a dynamic group asks for.

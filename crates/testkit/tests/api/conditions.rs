@@ -2,7 +2,7 @@
 
 use drover_api::{
     AuditFilter, DeviceAttributesChange, DeviceCountFilter, DeviceFilter, DeviceUpdate, GroupWrite, Page,
-    RolloutUpdate, StageCreate,
+    RolloutFilter, RolloutUpdate, StageCreate,
 };
 use drover_cli::{Client, ClientError};
 use drover_store::condition_groups::{self, Part};
@@ -216,6 +216,51 @@ on_both_profiles! {
         admin.cancel_rollout(last.id).await.unwrap();
         admin.update_group(hold.id, &named("hold")).await.unwrap();
         admin.delete_group(hold.id).await.unwrap();
+    }
+
+    async fn who_may_not_see_a_group_is_not_told_of_it_and_may_still_rename(profile: Profile) {
+        let scene = scattered(profile).await;
+        let named = |name: &str| GroupWrite { name: name.to_owned(), ..GroupWrite::default() };
+        let lab = scene.admin.create_group(&named("lab")).await.unwrap();
+        scene.admin.create_group(&named("secret")).await.unwrap();
+        let anna = over_group(&scene, "fleet-admin", lab.id).await;
+        let firmware = scene.publish("1.1.0", 2).await;
+        let condition = "!(\"secret\" in device.groups)";
+        let draft = scene
+            .draft(&firmware, &[100], |plan| {
+                plan.target_groups = vec![lab.id];
+                plan.target_condition = Some(condition.into());
+                plan.stages.insert(0, StageCreate { condition: Some("\"lab\" in device.groups".into()), ..StageCreate::default() });
+            })
+            .await;
+        let listed = anna.rollouts(&RolloutFilter::default(), 9).await.unwrap().items.remove(0);
+        let name = RolloutUpdate { name: Some("mine".into()), ..RolloutUpdate::default() };
+        for seen in [anna.rollout(draft.id).await.unwrap(), listed, anna.update_rollout(draft.id, &name).await.unwrap()] {
+            let told = seen.target_condition.unwrap();
+            assert!(told.starts_with("(not shown:"), "{told}");
+            assert_eq!(seen.stages[0].condition.as_deref(), Some("\"lab\" in device.groups"), "that one is hers");
+            let back = RolloutUpdate { target_condition: Some(told), ..RolloutUpdate::default() };
+            assert_refused!(anna.update_rollout(draft.id, &back).await, 422, "invalid");
+        }
+        let kept = scene.admin.rollout(draft.id).await.unwrap();
+        assert_eq!((kept.name.as_str(), kept.target_condition.as_deref()), ("mine", Some(condition)));
+    }
+
+    async fn two_who_change_a_draft_at_once_lose_nothing(profile: Profile) {
+        let scene = scattered(profile).await;
+        let firmware = scene.publish("1.1.0", 2).await;
+        let draft = scene.draft(&firmware, &[100], |_| ()).await;
+        for round in 1..=12 {
+            let condition = format!("device.attr.axles > {round}");
+            let target = RolloutUpdate { target_condition: Some(condition.clone()), ..RolloutUpdate::default() };
+            let cap = RolloutUpdate { max_in_flight: Some(round), ..RolloutUpdate::default() };
+            let (first, second) =
+                tokio::join!(scene.admin.update_rollout(draft.id, &target), scene.admin.update_rollout(draft.id, &cap));
+            first.unwrap();
+            second.unwrap();
+            let both = scene.admin.rollout(draft.id).await.unwrap();
+            assert_eq!((both.target_condition, both.max_in_flight), (Some(condition), Some(round)));
+        }
     }
 
     async fn a_group_that_cannot_be_found_stops_the_rollout_and_lets_nobody_in(profile: Profile) {
