@@ -13,7 +13,8 @@ use drover_store::rollouts::{self, RolloutRow};
 use drover_store::update_sessions::{self, Move};
 use drover_store::{artifacts, counters, device_components, firmware, stages, targets};
 use drover_types::{
-    DeviceId, FailureClass, FirmwareId, RolloutKind, RolloutState, SessionState, StageState, TenantId, Timestamp,
+    DeviceId, Exclusion, FailureClass, FirmwareId, RolloutKind, RolloutState, SessionState, StageState, TenantId,
+    Timestamp,
 };
 
 use crate::conditions::GROUP_GONE;
@@ -45,7 +46,13 @@ impl App {
         }
         let mut told = None;
         for candidate in candidates.into_iter().take(CANDIDATES_MAX) {
-            if candidate.state.is_in_flight() || self.try_offer(tenant, device, &candidate).await? {
+            let is_told = match candidate.state {
+                SessionState::Pending => self.try_offer(tenant, device, &candidate).await?,
+                SessionState::Offered => self.still_stands(tenant, device, &candidate).await?,
+                // It is at work: what it was told stands.
+                _ => true,
+            };
+            if is_told {
                 told = Some(candidate);
                 break;
             }
@@ -94,6 +101,30 @@ impl App {
             Err(error) if error.code == COMPONENT_BUSY => Ok(false),
             Err(error) => Err(error),
         }
+    }
+
+    /// Whether a device that was told and has not begun is told again: the target has to hold for it still. If it does
+    /// not, the session ends. A way back stands: it is for those that run what is taken back, and this one may have
+    /// installed what it was told and be about to say so.
+    async fn still_stands(&self, tenant: TenantId, device: DeviceId, candidate: &CandidateRow) -> Result<bool> {
+        let Some(rollout) = rollouts::get(&self.db, tenant, candidate.rollout_id).await? else { return Ok(false) };
+        if rollout.kind == RolloutKind::Rollback {
+            return Ok(true);
+        }
+        let now = self.now();
+        let Some(target) = self.target_or_pause(tenant, &rollout, now).await? else { return Ok(false) };
+        // A look without a lock first: nearly always it stands.
+        if why_withdraw(Conn::from(&self.db), &target, device, now).await?.is_none() {
+            return Ok(true);
+        }
+        let attempt = Attempt { tenant, device, candidate: candidate.clone(), target: Some(target), now };
+        let verdict = retry(|| {
+            let attempt = attempt.clone();
+            self.writer.write_batched(move |tx| Box::pin(async move { attempt.withdraw(tx).await }))
+        })
+        .await?;
+        self.poke.notify_one();
+        Ok(matches!(verdict, Verdict::Offered))
     }
 
     /// Whom a rollout is for. One whose target asks for a group that is not there is for nobody until a person has
@@ -230,7 +261,8 @@ impl Attempt {
         let (rollout, stage) = (candidate.rollout_id, candidate.stage);
         counters::add(tx, tenant, rollout, stage, SessionState::Pending, None, -1).await?;
         counters::add(tx, tenant, rollout, stage, SessionState::Offered, None, 1).await?;
-        transitions::after_change(tx, self.subject(), SessionState::Offered, now).await?;
+        let offered = (SessionState::Pending, SessionState::Offered);
+        transitions::after_change(tx, self.subject(), offered, now).await?;
         // A device that falls silent from here on is noticed in time.
         rollouts::wake(tx, tenant, rollout, offer.next_action_at).await?;
         Ok(Verdict::Offered)
@@ -252,15 +284,30 @@ impl Attempt {
         Ok(reason.map(|reason| (reason.as_str(), rollout_preview::explain(reason))))
     }
 
+    /// Ends the session, unless the device has begun or the target holds after all.
+    async fn withdraw(&self, tx: &mut Tx) -> Result<Verdict> {
+        let Self { tenant, device, candidate, target, now } = self;
+        let epoch = rollouts::lock(tx, *tenant, candidate.rollout_id).await?;
+        let Some(target) = target else { return Ok(Verdict::Offered) };
+        if !target.stands(tx, *tenant, candidate.rollout_id, epoch).await? {
+            return Ok(Verdict::Refused);
+        }
+        match why_withdraw(Conn::from(&mut *tx), target, *device, *now).await? {
+            Some(reason) => self.skip(tx, reason.as_str(), rollout_preview::explain(reason)).await,
+            None => Ok(Verdict::Offered),
+        }
+    }
+
     async fn skip(&self, tx: &mut Tx, code: &str, message: &str) -> Result<Verdict> {
         let message = format!("left out when it came for the update: {message}");
         let change = Move {
-            from: SessionState::Pending,
+            from: self.candidate.state,
             to: SessionState::Skipped,
             progress: 0,
             failure: Some((FailureClass::Precondition, code.to_owned(), message)),
             next_action_at: None,
         };
+        // Not when it has begun in this moment: then it is at work.
         transitions::apply(tx, self.subject(), &change, self.now).await?;
         Ok(Verdict::Skipped)
     }
@@ -275,6 +322,18 @@ impl Attempt {
             class_before: None,
         }
     }
+}
+
+/// Why an offer does not stand any more, if so. That the device runs the firmware is no reason: it may have installed it
+/// on this very offer and be about to say so.
+async fn why_withdraw(
+    conn: Conn<'_>,
+    target: &RolloutTarget,
+    device: DeviceId,
+    now: Timestamp,
+) -> Result<Option<Exclusion>> {
+    let reason = targets::why_not(conn, &target.target, device, now).await?;
+    Ok(reason.filter(|reason| *reason != Exclusion::SameVersion))
 }
 
 fn component_busy(error: sqlx::Error) -> Error {

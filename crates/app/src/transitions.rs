@@ -33,21 +33,30 @@ pub(crate) async fn apply(tx: &mut Tx, subject: Subject, change: &Move, now: Tim
     let class = change.failure.as_ref().map(|(class, _, _)| *class);
     counters::add(tx, tenant, rollout, stage, change.from, subject.class_before, -1).await?;
     counters::add(tx, tenant, rollout, stage, change.to, class, 1).await?;
-    after_change(tx, subject, change.to, now).await?;
+    after_change(tx, subject, (change.from, change.to), now).await?;
     Ok(true)
 }
 
-/// The device's status follows its session; a session that ended is news for the driver.
-pub(crate) async fn after_change(tx: &mut Tx, subject: Subject, state: SessionState, now: Timestamp) -> Result<()> {
-    let status = match state {
-        SessionState::Succeeded => DeviceStatus::Success,
-        SessionState::Cancelled | SessionState::Skipped => DeviceStatus::Idle,
-        state if state.is_failure() => DeviceStatus::Failed,
-        state if state.is_in_flight() => DeviceStatus::Updating,
-        _ => return Ok(()),
+/// The device's status follows its session; a session that ended is news for the driver. Of one that was called off before
+/// the device was told, the device knows nothing: its status says what it did before.
+pub(crate) async fn after_change(
+    tx: &mut Tx,
+    subject: Subject,
+    (from, to): (SessionState, SessionState),
+    now: Timestamp,
+) -> Result<()> {
+    let status = match to {
+        SessionState::Succeeded => Some(DeviceStatus::Success),
+        SessionState::Cancelled | SessionState::Skipped if from == SessionState::Pending => None,
+        SessionState::Cancelled | SessionState::Skipped => Some(DeviceStatus::Idle),
+        state if state.is_failure() => Some(DeviceStatus::Failed),
+        state if state.is_in_flight() => Some(DeviceStatus::Updating),
+        _ => None,
     };
-    devices::set_status(tx, subject.tenant, subject.device, status, now).await?;
-    if state.is_final() {
+    if let Some(status) = status {
+        devices::set_status(tx, subject.tenant, subject.device, status, now).await?;
+    }
+    if to.is_final() {
         rollouts::wake(tx, subject.tenant, subject.rollout, now).await?;
     }
     Ok(())

@@ -27,7 +27,7 @@ pub enum Field {
     Attribute(String),
     /// `device.tags`.
     Tags,
-    /// `device.groups`, by name.
+    /// `device.groups`, by name: those that it is in, and all above those.
     Groups,
     /// `telemetry.name`: the latest value of a metric, a number.
     Telemetry(String),

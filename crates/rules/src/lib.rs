@@ -50,6 +50,7 @@
 //! - **Text** is compared by its bytes in UTF-8, upper and lower case apart, on both databases and in memory.
 //! - **Numbers** are 64-bit floating point; an integer that those cannot hold exactly is refused, not rounded.
 //! - **Versions** have the precedence of semantic versioning: `2.0.0-rc.1` is below `2.0.0`, build metadata is ignored.
+//! - **A group** has its members and those of the groups below it.
 //! - **`now`** is the moment of the question. Times have microseconds.
 //!
 //! Where CEL itself would raise an error (a key that is missing, types that do not match), the comparison in which it

@@ -193,7 +193,8 @@ impl Writer<'_> {
                 let id = self.group(name)?;
                 let _ = write!(
                     self.text,
-                    "d.id IN (SELECT m.device_id FROM group_members m WHERE m.tenant_id = ${tenant} AND m.group_id = {id})"
+                    "d.id IN (SELECT m.device_id FROM group_tree t JOIN group_members m ON m.tenant_id = t.tenant_id \
+                     AND m.group_id = t.descendant_id WHERE t.tenant_id = ${tenant} AND t.ancestor_id = {id})"
                 );
                 Ok(())
             }
@@ -249,12 +250,14 @@ impl Writer<'_> {
                 self.push(")");
             }
             Storage::Groups => {
+                // Who is in a group below is in this one, too.
                 self.push(
-                    "EXISTS (SELECT 1 FROM group_members m WHERE m.tenant_id = d.tenant_id AND m.device_id = d.id",
+                    "EXISTS (SELECT 1 FROM group_members m JOIN group_tree t ON t.tenant_id = m.tenant_id \
+                     AND t.descendant_id = m.group_id WHERE m.tenant_id = d.tenant_id AND m.device_id = d.id",
                 );
                 if let Check::Has(name) = check {
                     let id = self.group(name)?;
-                    let _ = write!(self.text, " AND m.group_id = {id}");
+                    let _ = write!(self.text, " AND t.ancestor_id = {id}");
                 }
                 self.push(")");
             }

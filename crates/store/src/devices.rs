@@ -13,8 +13,9 @@ macro_rules! listed {
             $head,
             " FROM devices d WHERE d.tenant_id = $1 AND (CAST($2 AS TEXT) IS NULL OR d.device_type = $2) \
              AND (CAST($3 AS TEXT) IS NULL OR d.status = $3) AND (CAST($4 AS TEXT) IS NULL OR d.hardware_id = $4) \
-             AND (CAST($5 AS UUID) IS NULL OR EXISTS (SELECT 1 FROM group_members m \
-                  WHERE m.tenant_id = d.tenant_id AND m.group_id = $5 AND m.device_id = d.id)) \
+             AND (CAST($5 AS UUID) IS NULL OR EXISTS (SELECT 1 FROM group_members m JOIN group_tree t \
+                  ON t.tenant_id = m.tenant_id AND t.descendant_id = m.group_id \
+                  WHERE m.tenant_id = d.tenant_id AND m.device_id = d.id AND t.ancestor_id = $5)) \
              /*conditions*/ /*reach device d.id*/ ",
             $tail
         )
@@ -90,7 +91,7 @@ pub struct Filter {
     pub status: Option<DeviceStatus>,
     /// Only with this hardware id.
     pub hardware_id: Option<String>,
-    /// Only members of this static group.
+    /// Only members of this static group and of those below it.
     pub group: Option<GroupId>,
     /// Only those for which all of these hold.
     pub conditions: Vec<Selection>,

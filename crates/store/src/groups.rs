@@ -10,8 +10,9 @@ macro_rules! select {
     ($rest:literal) => {
         concat!(
             "SELECT g.id, g.name, g.description, g.condition, p.ancestor_id AS parent_id, g.created_at, g.updated_at, \
-             (SELECT COUNT(*) FROM group_members m \
-              WHERE m.tenant_id = g.tenant_id AND m.group_id = g.id) AS device_count FROM device_groups g \
+             (SELECT COUNT(DISTINCT m.device_id) FROM group_tree t JOIN group_members m \
+              ON m.tenant_id = t.tenant_id AND m.group_id = t.descendant_id \
+              WHERE t.tenant_id = g.tenant_id AND t.ancestor_id = g.id) AS device_count FROM device_groups g \
              LEFT JOIN group_tree p ON p.tenant_id = g.tenant_id AND p.descendant_id = g.id AND p.depth = 1 ",
             $rest
         )
@@ -54,7 +55,7 @@ pub struct GroupRow {
     pub parent_id: Option<GroupId>,
     /// Who is in it, when it is dynamic.
     pub condition: Option<String>,
-    /// How many devices were put into it.
+    /// How many devices were put into it and into the groups below it.
     pub device_count: i64,
     /// When it was made.
     pub created_at: Timestamp,

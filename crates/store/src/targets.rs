@@ -138,7 +138,7 @@ pub struct Target {
     pub version: Version,
     /// Its release counter.
     pub release_counter: i64,
-    /// Members of these static groups.
+    /// Members of these static groups and of those below them.
     pub groups: Vec<GroupId>,
     /// And members of these dynamic ones. No groups at all stand for all devices.
     pub dynamic_groups: Vec<Selection>,
@@ -197,9 +197,11 @@ impl Target {
             let mut any = Vec::new();
             if !self.groups.is_empty() {
                 let ids: Vec<String> = self.groups.iter().map(|group| added.value(SqlValue::Id(group.0))).collect();
+                // Which groups are below does not depend on the device: that is looked up once.
                 any.push(format!(
                     "EXISTS (SELECT 1 FROM group_members m WHERE m.tenant_id = $1 AND m.device_id = d.id \
-                     AND m.group_id IN ({}))",
+                     AND m.group_id IN (SELECT t.descendant_id FROM group_tree t WHERE t.tenant_id = $1 \
+                     AND t.ancestor_id IN ({})))",
                     ids.join(", ")
                 ));
             }

@@ -13,7 +13,7 @@ use super::targets::target;
 use crate::conditions::{Added, Selection};
 use crate::firmware::FirmwareRow;
 use crate::targets::{self, Place, Range, StageFilter, Target};
-use crate::{Reach, dependencies, device_attributes, device_tags, devices};
+use crate::{Reach, dependencies, device_attributes, device_tags, devices, group_tree};
 
 const DEVICES: u16 = 120;
 
@@ -108,6 +108,8 @@ on_both! {
         let releases = [old[0].clone(), old[1].clone(), new.clone(), newer];
         let members = fleet(acme, &mut dice, &releases).await;
         let group = acme.group(20, &members).await;
+        let above = acme.group(21, &[]).await;
+        commit!(acme.db, |tx| group_tree::attach(tx, acme.tenant, group, above));
         let ecu = component("ecu");
         let (low, high): (Version, Version) = (version("1.2.0"), version("2.0.0"));
         commit!(acme.db, |tx| dependencies::insert(tx, acme.tenant, new.id, 0, &component("main"), &version("0.9.5"), None));
@@ -120,6 +122,7 @@ on_both! {
         let plans = [
             whole.clone(),
             Target { groups: vec![group], ..whole.clone() },
+            Target { groups: vec![above], ..whole.clone() },
             Target { condition: eu(), ..whole.clone() },
             Target { groups: vec![group], condition: eu(), ..whole.clone() },
             Target { dynamic_groups: vec![seen.clone()], ..whole.clone() },
@@ -127,6 +130,10 @@ on_both! {
             Target { condition: Some(selection("false")), ..whole.clone() },
             Target { condition: Some(selection("!(\"canary\" in device.tags)")), ..whole },
         ];
+        let (direct, inherited) = (&plans[1], &plans[2]);
+        let everybody = StageFilter::default();
+        assert_eq!(taken(acme, inherited, &everybody).await, taken(acme, direct, &everybody).await);
+        assert!(!taken(acme, direct, &everybody).await.is_empty());
         let mut reasons_seen = BTreeSet::new();
         for plan in &plans {
             let taken: BTreeSet<DeviceId> = taken(acme, plan, &StageFilter::default()).await.into_iter().collect();
@@ -154,7 +161,9 @@ on_both! {
                 assert_eq!(usize::try_from(shares.iter().map(|share| share.taken).sum::<i64>()).unwrap(), taken.len());
             }
             // At the offer the same rules hold, but that the device is there at that moment.
-            for (device, reason) in left_out.iter().filter(|(_, reason)| **reason != Exclusion::NotInGroup) {
+            // A group of those that were seen has it by that alone.
+            let stays = |reason: Exclusion| plan.dynamic_groups.is_empty() || reason != Exclusion::NotInGroup;
+            for (device, reason) in left_out.iter().filter(|(_, reason)| stays(**reason)) {
                 let found = targets::why_not(acme.db, plan, *device, at(1_000)).await.unwrap();
                 assert_eq!(found, Some(*reason));
             }

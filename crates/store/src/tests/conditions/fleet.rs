@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use drover_db::{Db, Tx, on_tx};
 use drover_rules::{Field, GroupIds, SlotValue};
-use drover_types::{DeviceId, DeviceStatus, TenantId, Timestamp, Version};
+use drover_types::{DeviceId, DeviceStatus, GroupId, TenantId, Timestamp, Version};
 
 use super::super::fixture::{at, commit};
 use super::draw::Draw;
-use crate::tenants;
+use crate::{group_tree, tenants};
 
 pub(super) const NOW: Timestamp = Timestamp::from_micros(1_800_000_000_000_000);
 const HOUR_MICROS: i64 = 3_600_000_000;
@@ -85,6 +85,9 @@ pub(super) struct Device {
     pub(super) components: BTreeMap<&'static str, Option<(&'static str, Vec<u8>)>>,
     pub(super) attributes: BTreeMap<&'static str, Attribute>,
     pub(super) tags: Vec<String>,
+    /// The groups that it was put into.
+    pub(super) members: Vec<String>,
+    /// The groups that it is in.
     pub(super) groups: Vec<String>,
 }
 
@@ -101,6 +104,7 @@ impl Device {
                 components.insert(name, draw.chance(80).then_some((text, key)));
             }
         }
+        let members = some_names(draw, &NAMES);
         let mut attributes = BTreeMap::new();
         for name in ATTRIBUTES {
             let value = match draw.below(4) {
@@ -123,7 +127,8 @@ impl Device {
             components,
             attributes,
             tags: some_names(draw, &TAGS),
-            groups: some_names(draw, &NAMES),
+            groups: above(&members),
+            members,
         }
     }
 
@@ -158,6 +163,20 @@ impl Device {
     }
 }
 
+/// Groups and the one above each: a chain of three.
+const PARENTS: [(&str, &str); 2] = [("it's", "eu"), ("eu", "canary")];
+
+/// The groups with all above them.
+fn above(members: &[String]) -> Vec<String> {
+    let mut all = members.to_vec();
+    for (child, parent) in PARENTS {
+        if all.iter().any(|name| name == child) && !all.iter().any(|name| name == parent) {
+            all.push(parent.to_owned());
+        }
+    }
+    all
+}
+
 fn some_names(draw: &mut Draw, names: &[&str]) -> Vec<String> {
     names.iter().filter(|name| !name.is_empty() && draw.chance(30)).map(|name| (*name).to_owned()).collect()
 }
@@ -190,6 +209,12 @@ pub(super) fn group_ids() -> GroupIds {
 async fn insert_rows(tx: &mut Tx, tenant: TenantId, devices: &[Device]) -> Result<(), sqlx::Error> {
     for (group, id) in group_ids() {
         on_tx!(tx, |c| sqlx::query(GROUP).bind(tenant).bind(id).bind(&group).execute(c).await.map(drop))?;
+        group_tree::insert(tx, tenant, GroupId(id)).await?;
+    }
+    // From the top, so that each comes with all that are above its parent.
+    for (child, parent) in PARENTS.into_iter().rev() {
+        let id = |name: &str| GroupId(group_ids()[name]);
+        group_tree::attach(tx, tenant, id(child), id(parent)).await?;
     }
     for device in devices {
         insert_device(tx, tenant, device).await?;
@@ -245,7 +270,7 @@ async fn insert_values(tx: &mut Tx, tenant: TenantId, device: &Device) -> Result
             .await
             .map(drop))?;
     }
-    for (sql, names) in [(TAG, &device.tags), (MEMBER, &device.groups)] {
+    for (sql, names) in [(TAG, &device.tags), (MEMBER, &device.members)] {
         for name in names {
             on_tx!(tx, |c| sqlx::query(sql).bind(tenant).bind(device.id).bind(name).execute(c).await.map(drop))?;
         }
