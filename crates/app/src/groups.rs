@@ -127,6 +127,9 @@ impl App {
                         if before.condition.is_none() {
                             return Err(stays_static());
                         }
+                        if before.condition.as_ref() != Some(condition) {
+                            check_untargeted(tx, &access, id).await?;
+                        }
                         set_condition(tx, tenant, id, condition, &asked).await?;
                     }
                     if body.name != before.name {
@@ -236,29 +239,56 @@ async fn set_condition(tx: &mut Tx, tenant: TenantId, id: GroupId, condition: &s
 /// Refuses when conditions ask for the group by its name: without it, `!("hold" in device.groups)` would take every device.
 async fn check_unasked(tx: &mut Tx, access: &Access, id: GroupId, verb: &str) -> Result<()> {
     let Access { tenant, reach } = access;
-    let (mut seen, mut hidden) = (Vec::new(), 0);
+    let mut users = Users::default();
     for (rollout, name) in condition_groups::rollouts_asking(&mut *tx, *tenant, id).await? {
-        let there = reach.has_rollout(&mut *tx, *tenant, rollout).await?;
-        if there { seen.push(format!("the rollout {name:?}")) } else { hidden += 1 }
+        users.add(reach.has_rollout(&mut *tx, *tenant, rollout).await?, "the rollout", &name);
     }
     for (group, name) in condition_groups::groups_asking(&mut *tx, *tenant, id).await? {
-        let there = reach.has_group(&mut *tx, *tenant, group).await?;
-        if there { seen.push(format!("the dynamic group {name:?}")) } else { hidden += 1 }
+        users.add(reach.has_group(&mut *tx, *tenant, group).await?, "the dynamic group", &name);
     }
-    let all = seen.len() + hidden;
-    if all == 0 {
-        return Ok(());
-    }
-    seen.truncate(USERS_SHOWN);
-    let who = match (seen.is_empty(), all - seen.len()) {
-        (true, _) => "something out of your reach".to_owned(),
-        (false, 0) => seen.join(" and "),
-        (false, others) => format!("{} and {others} others", seen.join(", ")),
-    };
+    let Some(who) = users.named() else { return Ok(()) };
     let detail = format!(
-        "{who} asks for this group by its name; {verb} it when the rollout has ended or the condition is another"
+        "this group is asked for by its name, by {who}; {verb} it when the rollout has ended or the condition is another"
     );
     Err(Error::conflict("group_in_use", detail))
+}
+
+/// Refuses while a started rollout targets the group: a right to change groups is none to choose whom a rollout takes.
+async fn check_untargeted(tx: &mut Tx, access: &Access, id: GroupId) -> Result<()> {
+    let Access { tenant, reach } = access;
+    let mut users = Users::default();
+    for (rollout, name) in rollouts::targeting(&mut *tx, *tenant, id).await? {
+        users.add(reach.has_rollout(&mut *tx, *tenant, rollout).await?, "the rollout", &name);
+    }
+    let Some(who) = users.named() else { return Ok(()) };
+    let detail = format!("the group is the target of {who}; its condition can be changed when that has ended");
+    Err(Error::conflict("group_in_use", detail))
+}
+
+/// Who uses a group.
+#[derive(Default)]
+struct Users {
+    seen: Vec<String>,
+    /// Out of reach: those have no names here.
+    hidden: usize,
+}
+
+impl Users {
+    fn add(&mut self, there: bool, noun: &str, name: &str) {
+        if there { self.seen.push(format!("{noun} {name:?}")) } else { self.hidden += 1 }
+    }
+
+    /// Some of them for a person to read; none when there is nobody.
+    fn named(mut self) -> Option<String> {
+        let all = self.seen.len() + self.hidden;
+        self.seen.truncate(USERS_SHOWN);
+        Some(match (self.seen.len(), all) {
+            (_, 0) => return None,
+            (0, _) => "something out of your reach".to_owned(),
+            (named, all) if named == all => self.seen.join(" and "),
+            (named, all) => format!("{} and {} more", self.seen.join(", "), all - named),
+        })
+    }
 }
 
 /// The group as the API shows it.

@@ -74,9 +74,9 @@ impl App {
             validate::text("name", name, 100)?;
         }
         self.check_target_groups(access, body.target_groups.as_deref().unwrap_or_default()).await?;
-        let target = match body.target_condition.as_deref() {
+        let target = match &body.target_condition {
             None => None,
-            Some(text) => Some(self.check_target_condition(access, Some(text).filter(|text| !text.is_empty())).await?),
+            Some(new) => Some(self.check_target_condition(access, new.as_deref()).await?),
         };
         let stages = match &body.stages {
             None => None,
@@ -93,12 +93,12 @@ impl App {
         }
         let row = rollouts::get(&self.db, tenant, id).await?.ok_or_else(|| Error::not_found("rollout", id))?;
         let policy = rollout_policy::with_update(rollout_policy::parse(&row.policy)?, body)?;
-        let condition = body.target_condition.clone().or(row.target_condition);
+        let condition = body.target_condition.clone().unwrap_or(row.target_condition);
         let groups = match &body.target_groups {
             Some(groups) => groups.clone(),
             None => rollouts::groups(&self.db, tenant, id).await?,
         };
-        self.check_plan_size(tenant, condition.as_deref().filter(|text| !text.is_empty()), &groups, &policy).await
+        self.check_plan_size(tenant, condition.as_deref(), &groups, &policy).await
     }
 
     async fn check_target_condition(&self, access: &Access, condition: Option<&str>) -> Result<GroupIds> {

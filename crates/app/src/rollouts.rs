@@ -427,7 +427,7 @@ async fn change_plan(tx: &mut Tx, tenant: TenantId, id: RolloutId, body: &Rollou
     let json = rollout_policy::to_json(&policy)?;
     let condition = match &body.target_condition {
         None => row.target_condition.clone(),
-        Some(text) => (!text.is_empty()).then(|| text.clone()),
+        Some(new) => new.clone(),
     };
     if json == row.policy && condition == row.target_condition && body.target_groups.is_none() {
         return Ok(());

@@ -66,6 +66,9 @@ statements! {
     TARGET_GROUPS = "SELECT g.id, g.condition FROM rollout_groups t JOIN device_groups g \
                      ON g.tenant_id = t.tenant_id AND g.id = t.group_id \
                      WHERE t.tenant_id = $1 AND t.rollout_id = $2 ORDER BY g.id";
+    TARGETING = "SELECT r.id, r.name FROM rollout_groups t JOIN rollouts r \
+                 ON r.tenant_id = t.tenant_id AND r.id = t.rollout_id WHERE t.tenant_id = $1 AND t.group_id = $2 \
+                 AND r.state IN ('scheduled', 'active', 'paused') ORDER BY r.id";
     GROUPS = "SELECT group_id FROM rollout_groups WHERE tenant_id = $1 AND rollout_id = $2 ORDER BY group_id";
 }
 
@@ -397,6 +400,15 @@ where
     }
     query.push(") ORDER BY rollout_id, ").push(order);
     query
+}
+
+/// The rollouts that were started, may still take devices and target a group, with their names.
+pub async fn targeting(
+    conn: impl Into<Conn<'_>>,
+    tenant: TenantId,
+    group: GroupId,
+) -> Result<Vec<(RolloutId, String)>> {
+    run!(conn, |c| sqlx::query_as(TARGETING).bind(tenant).bind(group).fetch_all(c).await)
 }
 
 /// The ids of the target groups.

@@ -89,6 +89,9 @@ pub struct UpdateArgs {
     /// New name
     #[arg(long)]
     name: Option<String>,
+    /// Remove the condition: the rollout is for all devices of the type, or of its groups
+    #[arg(long, conflicts_with = "condition")]
+    no_where: bool,
     #[command(flatten)]
     plan: PlanArgs,
 }
@@ -130,7 +133,7 @@ impl UpdateArgs {
             name: self.name,
             stages: (!stages.is_empty()).then_some(stages),
             target_groups,
-            target_condition: plan.condition,
+            target_condition: if self.no_where { Some(None) } else { plan.condition.map(Some) },
             success_threshold: plan.success_threshold.map(Share::as_fraction),
             rollback_threshold: plan.rollback_threshold.map(Share::as_fraction),
             min_sample: plan.min_sample,

@@ -19,13 +19,20 @@ impl std::str::FromStr for AttributeArg {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let unreadable = || Unreadable::new("NAME=VALUE such as region=eu, axles=3 or leased=true", text);
         let (name, value) = text.split_once('=').filter(|(name, _)| !name.is_empty()).ok_or_else(unreadable)?;
-        Ok(Self { name: name.to_owned(), value: read(value) })
+        Ok(Self { name: name.to_owned(), value: read(value)? })
     }
 }
 
-fn read(text: &str) -> AttributeValue {
+fn read(text: &str) -> Result<AttributeValue, Unreadable> {
     // JSON's own numbers: "inf", "nan" and "0x1" are texts.
-    serde_json::from_str(text).unwrap_or_else(|_| AttributeValue::Text(text.to_owned()))
+    match serde_json::from_str(text) {
+        Ok(value) => Ok(value),
+        Err(_) if serde_json::from_str::<serde_json::Number>(text).is_ok() => {
+            let expected = "a number that is kept exactly, or a text in double quotes such as 'serial=\"8949…\"'";
+            Err(Unreadable::new(expected, text))
+        }
+        Err(_) => Ok(AttributeValue::Text(text.to_owned())),
+    }
 }
 
 #[cfg(test)]
@@ -43,5 +50,7 @@ mod tests {
         }
         assert_eq!(value("a=\"3\""), AttributeValue::Text("3".to_owned()));
         assert!("=3".parse::<AttributeArg>().is_err());
+        assert!("serial=89490200001052718735".parse::<AttributeArg>().is_err(), "it would become another number");
+        assert_eq!(value("a=\"89490200001052718735\""), AttributeValue::Text("89490200001052718735".to_owned()));
     }
 }

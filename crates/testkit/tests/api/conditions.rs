@@ -199,7 +199,7 @@ on_both_profiles! {
         assert_eq!(admin.update_group(hold.id, &described).await.unwrap().description, "do not touch");
 
         // A draft and a dynamic group can be changed; what they ask no more is free.
-        let other = RolloutUpdate { target_condition: Some(EU.into()), ..RolloutUpdate::default() };
+        let other = RolloutUpdate { target_condition: Some(Some(EU.into())), ..RolloutUpdate::default() };
         admin.update_rollout(draft.id, &other).await.unwrap();
         admin.update_group(ready.id, &dynamic("ready", "true")).await.unwrap();
         assert_refused!(admin.update_group(hold.id, &named("on-hold")).await, 409, "group_in_use");
@@ -239,7 +239,7 @@ on_both_profiles! {
             let told = seen.target_condition.unwrap();
             assert!(told.starts_with("(not shown:"), "{told}");
             assert_eq!(seen.stages[0].condition.as_deref(), Some("\"lab\" in device.groups"), "that one is hers");
-            let back = RolloutUpdate { target_condition: Some(told), ..RolloutUpdate::default() };
+            let back = RolloutUpdate { target_condition: Some(Some(told)), ..RolloutUpdate::default() };
             assert_refused!(anna.update_rollout(draft.id, &back).await, 422, "invalid");
         }
         let kept = scene.admin.rollout(draft.id).await.unwrap();
@@ -252,7 +252,7 @@ on_both_profiles! {
         let draft = scene.draft(&firmware, &[100], |_| ()).await;
         for round in 1..=12 {
             let condition = format!("device.attr.axles > {round}");
-            let target = RolloutUpdate { target_condition: Some(condition.clone()), ..RolloutUpdate::default() };
+            let target = RolloutUpdate { target_condition: Some(Some(condition.clone())), ..RolloutUpdate::default() };
             let cap = RolloutUpdate { max_in_flight: Some(round), ..RolloutUpdate::default() };
             let (first, second) =
                 tokio::join!(scene.admin.update_rollout(draft.id, &target), scene.admin.update_rollout(draft.id, &cap));
@@ -261,6 +261,52 @@ on_both_profiles! {
             let both = scene.admin.rollout(draft.id).await.unwrap();
             assert_eq!((both.target_condition, both.max_in_flight), (Some(condition), Some(round)));
         }
+    }
+
+    async fn a_group_has_whoever_is_in_the_groups_below_it(profile: Profile) {
+        let scene = scattered(profile).await;
+        let admin = &scene.admin;
+        let europe = admin.create_group(&GroupWrite { name: "europe".into(), ..GroupWrite::default() }).await.unwrap();
+        let germany = GroupWrite { name: "germany".into(), parent_id: Some(europe.id), ..GroupWrite::default() };
+        let germany = admin.create_group(&germany).await.unwrap();
+        admin.add_to_group(europe.id, vec![scene.devices[0].id, scene.devices[1].id]).await.unwrap();
+        admin.add_to_group(germany.id, vec![scene.devices[1].id, scene.devices[2].id]).await.unwrap();
+
+        let all = ["TRUCK-01", "TRUCK-02", "TRUCK-03"];
+        assert_eq!(admin.group(europe.id).await.unwrap().device_count, Some(3), "each device once");
+        assert_eq!(names(admin.group_devices(europe.id, 9).await.unwrap()), all);
+        assert_eq!(listed(&scene, "\"europe\" in device.groups").await, all);
+        assert_eq!(listed(&scene, "!(\"europe\" in device.groups)").await, ["TRUCK-04"]);
+        assert_eq!(listed(&scene, "\"germany\" in device.groups").await, ["TRUCK-02", "TRUCK-03"]);
+        let by_group = DeviceCountFilter { group_id: Some(europe.id), ..DeviceCountFilter::default() };
+        assert_eq!(admin.device_count(&by_group).await.unwrap().count, 3);
+        let over_it = over_group(&scene, "viewer", europe.id).await;
+        assert_eq!(over_it.device_count(&DeviceCountFilter::default()).await.unwrap().count, 3, "rights go as far");
+
+        let firmware = scene.publish("1.1.0", 2).await;
+        let mut body = plan(&firmware, &[100]);
+        body.target_groups = vec![europe.id];
+        assert_eq!(admin.preview_rollout(&body).await.unwrap().devices, 3);
+        let rollout = scene.start(&firmware, &[100], |plan| plan.target_groups = vec![europe.id]).await;
+        assert_eq!(rollout.counts.pending, 3);
+        assert_eq!(scene.offers().await.len(), 3, "it holds when they come, too");
+    }
+
+    async fn the_condition_of_a_group_that_is_rolled_out_to_stays(profile: Profile) {
+        let scene = scattered(profile).await;
+        let canaries = scene.admin.create_group(&dynamic("canaries", "\"canary\" in device.tags")).await.unwrap();
+        let firmware = scene.publish("1.1.0", 2).await;
+        let draft = scene.draft(&firmware, &[50, 100], |plan| plan.target_groups = vec![canaries.id]).await;
+        scene.admin.update_group(canaries.id, &dynamic("canaries", "\"canary\" in device.tags && true")).await.unwrap();
+        scene.admin.start_rollout(draft.id).await.unwrap();
+        scene.running(draft.id, 0).await;
+        let refused = scene.admin.update_group(canaries.id, &dynamic("canaries", "true")).await.unwrap_err().to_string();
+        assert!(refused.contains(&format!("the rollout {:?}", draft.name)), "{refused}");
+        assert_refused!(scene.admin.update_group(canaries.id, &dynamic("canaries", "true")).await, 409, "group_in_use");
+        let renamed = GroupWrite { name: "birds".into(), ..GroupWrite::default() };
+        scene.admin.update_group(canaries.id, &renamed).await.unwrap();
+        scene.admin.cancel_rollout(draft.id).await.unwrap();
+        scene.admin.update_group(canaries.id, &dynamic("birds", "true")).await.unwrap();
     }
 
     async fn a_group_that_cannot_be_found_stops_the_rollout_and_lets_nobody_in(profile: Profile) {
@@ -433,13 +479,17 @@ on_both_profiles! {
         let scene = scattered(profile).await;
         let firmware = scene.publish("1.1.0", 2).await;
         let draft = scene.draft(&firmware, &[100], |plan| plan.target_condition = Some(EU.to_owned())).await;
-        let change = |text: &str| RolloutUpdate { target_condition: Some(text.to_owned()), ..RolloutUpdate::default() };
+        let change = |text: &str| RolloutUpdate { target_condition: Some(Some(text.to_owned())), ..RolloutUpdate::default() };
         assert_refused!(scene.admin.update_rollout(draft.id, &change("device.typ")).await, 422, "invalid");
         let us = scene.admin.update_rollout(draft.id, &change("device.attr.region == \"us\"")).await.unwrap();
         assert_eq!(us.target_condition.as_deref(), Some("device.attr.region == \"us\""));
         let renamed = RolloutUpdate { name: Some("x".into()), ..RolloutUpdate::default() };
         assert!(scene.admin.update_rollout(draft.id, &renamed).await.unwrap().target_condition.is_some());
-        assert_eq!(scene.admin.update_rollout(draft.id, &change("")).await.unwrap().target_condition, None);
+        // An empty text, of a variable that was not set, is no wish for the whole fleet.
+        assert_refused!(scene.admin.update_rollout(draft.id, &change("")).await, 422, "invalid");
+        assert!(scene.admin.rollout(draft.id).await.unwrap().target_condition.is_some());
+        let removed = RolloutUpdate { target_condition: Some(None), ..RolloutUpdate::default() };
+        assert_eq!(scene.admin.update_rollout(draft.id, &removed).await.unwrap().target_condition, None);
         scene.admin.start_rollout(draft.id).await.unwrap();
         assert_refused!(scene.admin.update_rollout(draft.id, &change(EU)).await, 409, "rollout_started");
 

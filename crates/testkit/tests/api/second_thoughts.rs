@@ -6,7 +6,7 @@ use drover_api::{Rollout, RolloutFilter, RolloutRollback};
 use drover_protocol::Offer;
 use drover_store::{rollouts, tenants};
 use drover_testkit::{Profile, eventually, on_both_profiles};
-use drover_types::{RolloutId, RolloutState, SessionState};
+use drover_types::{DeviceStatus, RolloutId, RolloutState, SessionState};
 
 use crate::scene::{Scene, assert_refused};
 
@@ -120,6 +120,48 @@ on_both_profiles! {
         assert_refused!(scene.admin.resume_rollout(rollout.id).await, 409, "release_key_revoked");
         let body = crate::scene::plan(&scene.first, &[100]);
         assert_refused!(scene.admin.create_rollout(&body).await, 409, "release_key_revoked");
+    }
+
+    async fn an_offer_that_nobody_began_is_withdrawn_when_the_target_does_not_hold_any_more(profile: Profile) {
+        let scene = Scene::new(profile, 3).await;
+        let condition = "!(\"hold\" in device.tags)";
+        let rollout = scene.roll_out(&[100], |plan| plan.target_condition = Some(condition.into())).await;
+        let [told, begun, free] = &scene.devices[..] else { panic!("three devices") };
+        told.check().await.expect("an offer");
+        let offer = begun.check().await.expect("an offer");
+        begun.proceed(&offer, SessionState::Downloading).await;
+        free.check().await.expect("an offer");
+        for device in [told, begun] {
+            scene.admin.add_device_tag(device.id, "hold").await.unwrap();
+        }
+        assert!(told.check().await.is_none(), "it has not begun");
+        assert_eq!(begun.check().await.map(|offer| offer.session_id), Some(offer.session_id), "it is at work");
+        assert!(free.check().await.is_some(), "for it the target holds");
+        let sessions = scene.sessions(rollout.id).await;
+        let skipped = sessions.iter().find(|session| session.device_id == told.id).unwrap();
+        assert_eq!((skipped.state, skipped.failure_code.as_deref()), (SessionState::Skipped, Some("condition")));
+        let counts = scene.admin.rollout(rollout.id).await.unwrap().counts;
+        assert_eq!((counts.skipped, counts.in_flight), (1, 2));
+        assert_eq!(scene.admin.device(told.id).await.unwrap().status, DeviceStatus::Idle);
+        scene.admin.remove_device_tag(told.id, "hold").await.unwrap();
+        assert!(told.check().await.is_none(), "once left out, it stays so in this rollout");
+    }
+
+    async fn who_is_left_out_unasked_stays_as_he_was(profile: Profile) {
+        let scene = Scene::new(profile, 2).await;
+        let first = scene.roll_out(&[100], |_| ()).await;
+        let [failed, other] = &scene.devices[..] else { panic!("two devices") };
+        let offer = failed.check().await.expect("an offer");
+        failed.report(offer.session_id, SessionState::Failed).await.unwrap();
+        scene.admin.cancel_rollout(first.id).await.unwrap();
+        let repair = scene.publish("1.2.0", 3).await;
+        let condition = Some("!(\"hold\" in device.tags)".to_owned());
+        let rollout = scene.start(&repair, &[100], |plan| plan.target_condition = condition).await;
+        scene.admin.add_device_tag(failed.id, "hold").await.unwrap();
+        assert!(failed.check().await.is_none());
+        assert_eq!(scene.admin.rollout(rollout.id).await.unwrap().counts.skipped, 1);
+        assert_eq!(scene.admin.device(failed.id).await.unwrap().status, DeviceStatus::Failed);
+        assert_eq!(scene.admin.device(other.id).await.unwrap().status, DeviceStatus::Idle);
     }
 
     async fn firmware_that_runs_somewhere_stays(profile: Profile) {
