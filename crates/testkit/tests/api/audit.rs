@@ -500,6 +500,19 @@ on_both_profiles! {
         assert_eq!(in_request(server, "first").await.len(), 1);
     }
 
+    async fn a_dynamic_group_is_recorded_without_the_number_of_its_devices(profile: Profile) {
+        let scene = Scene::new(profile, 2).await;
+        let body = json!({ "name": "everybody", "condition": "true" });
+        let request = scene.server.admin_request(Method::POST, "/api/v1/groups").header("x-request-id", "makes-it");
+        let made: Value = answer(request.json(&body)).await.json();
+        let path = format!("/api/v1/groups/{}", made["id"].as_str().unwrap());
+        let mut shown: Value = answer(scene.server.admin_request(Method::GET, &path)).await.json();
+        assert_eq!(shown["device_count"], 2);
+        shown["device_count"] = Value::Null;
+        let entry = eventually("the entry", async || in_request(&scene.server, "makes-it").await.pop()).await;
+        assert_eq!(entry.after_sha256, digest(Some(&canonical(&shown))));
+    }
+
     async fn a_gate_that_acts_by_itself_is_recorded(profile: Profile) {
         let scene = Scene::new(profile, 4).await;
         let rollout = scene.roll_out(&[100], |plan| {
