@@ -4,13 +4,14 @@
 mod draw;
 mod fleet;
 mod interpreter;
+mod rsql;
 mod writer;
 
 use std::collections::BTreeSet;
 
 use drover_db::testing::TestDb;
 use drover_db::{Db, run};
-use drover_rules::{Condition, GroupIds, Slots, SqlCondition, SqlValue};
+use drover_rules::{Condition, Slots, SqlCondition, SqlValue};
 use drover_types::{DeviceId, TenantId};
 use sqlx::AssertSqlSafe;
 
@@ -106,6 +107,41 @@ async fn a_condition_has_one_meaning(seed: u64) {
     println!("{mixed} of {CONDITIONS} conditions divide the fleet; CEL itself had no answer {unanswered} times");
     assert!(mixed > CONDITIONS / 2, "{mixed}");
     assert!((1..CONDITIONS * DEVICES / 2).contains(&unanswered), "{unanswered}");
+}
+
+/// Programs alone read telemetry.
+#[test]
+fn telemetry_has_one_meaning_in_memory() {
+    let draw = &mut Draw::new(6);
+    let devices: Vec<Device> = (0..DEVICES).map(|_| Device::draw(draw)).collect();
+    let interpreter = Interpreter::new(&devices);
+    let mut mixed = 0;
+    for _ in 0..CONDITIONS {
+        let text = writer::condition_on_telemetry(draw, &devices);
+        let condition = Condition::parse(&text).unwrap_or_else(|error| panic!("{error}"));
+        let expected = interpreter.select(&text).holds;
+        assert_eq!(in_memory(&condition, &devices), expected, "{text}");
+        mixed += usize::from(!expected.is_empty() && expected.len() < DEVICES);
+    }
+    assert!(mixed > CONDITIONS / 2, "{mixed}");
+}
+
+/// What RSQL says is what its twin in CEL means.
+#[test]
+fn rsql_means_what_its_twin_means() {
+    let draw = &mut Draw::new(7);
+    let devices: Vec<Device> = (0..DEVICES).map(|_| Device::draw(draw)).collect();
+    let interpreter = Interpreter::new(&devices);
+    let mut mixed = 0;
+    for _ in 0..CONDITIONS {
+        let depth = draw.below(4);
+        let (text, twin) = rsql::condition(draw, depth);
+        let condition = Condition::parse_rsql(&text).unwrap_or_else(|error| panic!("{error}"));
+        let expected = interpreter.select(&twin).holds;
+        assert_eq!(in_memory(&condition, &devices), expected, "{text} is not {twin}");
+        mixed += usize::from(!expected.is_empty() && expected.len() < DEVICES);
+    }
+    assert!(mixed > CONDITIONS / 2, "{mixed}");
 }
 
 macro_rules! parts {

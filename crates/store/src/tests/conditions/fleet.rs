@@ -22,6 +22,7 @@ pub(super) const TEXTS: [&str; 30] = [
 pub(super) const TYPES: [&str; 5] = ["robot", "ROBOT", "truck", "truck%", "日本"];
 pub(super) const ATTRIBUTES: [&str; 8] = ["region", "slots", "parked", "site", "a_b", "x1", "for_hire", "if_"];
 pub(super) const TAGS: [&str; 6] = ["canary", "canary-1", "eu", "eu:lab", "0", "a.b_c"];
+pub(super) const METRICS: [&str; 3] = ["battery", "temp", "oil level"];
 /// Of groups.
 pub(super) const NAMES: [&str; 7] = ["canary", "Canary", "eu", "it's", "%", "", "日本"];
 pub(super) const VERSIONS: [&str; 14] = [
@@ -84,6 +85,8 @@ pub(super) struct Device {
     /// Versions of components, none when nothing is installed, with their keys.
     pub(super) components: BTreeMap<&'static str, Option<(&'static str, Vec<u8>)>>,
     pub(super) attributes: BTreeMap<&'static str, Attribute>,
+    /// The latest values of its metrics.
+    pub(super) metrics: BTreeMap<&'static str, f64>,
     pub(super) tags: Vec<String>,
     /// The groups that it was put into.
     pub(super) members: Vec<String>,
@@ -126,6 +129,7 @@ impl Device {
             created_at: ago(draw),
             components,
             attributes,
+            metrics: METRICS.iter().filter_map(|name| draw.chance(70).then(|| (*name, draw.of(&NUMBERS).0))).collect(),
             tags: some_names(draw, &TAGS),
             groups: above(&members),
             members,
@@ -158,7 +162,10 @@ impl Device {
             },
             Field::Tags => SlotValue::Names(&self.tags),
             Field::Groups => SlotValue::Names(&self.groups),
-            Field::Telemetry(_) => SlotValue::Absent,
+            Field::Telemetry(name) => match self.metrics.get(name.as_str()) {
+                Some(number) => SlotValue::Number(*number),
+                None => SlotValue::Absent,
+            },
         }
     }
 }

@@ -85,6 +85,9 @@ impl Interpreter {
         let context = |device: &Device| {
             let mut context = Context::with_env(Arc::clone(&env));
             context.add_variable_as_val("device", device_value(device, &mut times));
+            let number = |number: f64| -> Boxed { Box::new(CelDouble::from(number)) };
+            let metrics = map(device.metrics.iter().map(|(name, value)| (*name, number(*value))));
+            context.add_variable_as_val("telemetry", metrics);
             context.add_variable_as_val("now", times.get(NOW));
             (device.id, context)
         };

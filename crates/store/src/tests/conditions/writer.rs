@@ -3,7 +3,7 @@
 use drover_types::DeviceStatus;
 
 use super::draw::Draw;
-use super::fleet::{AGES, ATTRIBUTES, Device, NAMES, NOW, NUMBERS, TAGS, TEXTS, TYPES, VERSIONS};
+use super::fleet::{AGES, ATTRIBUTES, Device, METRICS, NAMES, NOW, NUMBERS, TAGS, TEXTS, TYPES, VERSIONS};
 
 const ORDERS: [&str; 6] = ["==", "!=", "<", "<=", ">", ">="];
 const EQUALITIES: [&str; 2] = ["==", "!="];
@@ -11,12 +11,20 @@ const EQUALITIES: [&str; 2] = ["==", "!="];
 /// One condition of up to some dozen parts.
 pub(super) fn condition(draw: &mut Draw, devices: &[Device]) -> String {
     let depth = draw.below(4);
-    Writer { draw, devices }.tree(depth)
+    Writer { draw, devices, reads_telemetry: false }.tree(depth)
+}
+
+/// The same, some parts of which read telemetry.
+pub(super) fn condition_on_telemetry(draw: &mut Draw, devices: &[Device]) -> String {
+    let depth = draw.below(4);
+    let mut writer = Writer { draw, devices, reads_telemetry: true };
+    format!("{} && ({})", writer.metric(), writer.tree(depth))
 }
 
 struct Writer<'w> {
     draw: &'w mut Draw,
     devices: &'w [Device],
+    reads_telemetry: bool,
 }
 
 impl Writer<'_> {
@@ -35,6 +43,9 @@ impl Writer<'_> {
     }
 
     fn part(&mut self) -> String {
+        if self.reads_telemetry && self.draw.chance(50) {
+            return self.metric();
+        }
         match self.draw.below(20) {
             0 => self.id(),
             1 | 2 => self.serial(),
@@ -187,6 +198,20 @@ impl Writer<'_> {
         let part: String = whole[from..to].iter().collect();
         let function = *self.draw.of(&["startsWith", "endsWith", "contains"]);
         format!("{field}.{function}({})", self.quoted(&part))
+    }
+
+    fn metric(&mut self) -> String {
+        let name = *self.draw.of(&METRICS);
+        let field = format!("telemetry[{}]", self.quoted(name));
+        let number = |writer: &mut Self| writer.draw.of(&NUMBERS).1.to_owned();
+        match self.draw.below(5) {
+            0 => format!("{} in telemetry", self.quoted(name)),
+            1 => format!("{field} in {}", self.list(number)),
+            _ => {
+                let value = number(self);
+                self.comparison(&ORDERS, &field, &value)
+            }
+        }
     }
 
     fn version_field(&mut self) -> &'static str {
