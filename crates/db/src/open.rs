@@ -164,6 +164,13 @@ async fn touch(file: &Path, read_only: bool) -> std::io::Result<()> {
     open.open(file).await.map(drop)
 }
 
+/// Pages that the writer keeps: what a stage of half a million devices goes through again and again. Taken only when
+/// it is used.
+const WRITER_CACHE_KIB: u32 = 64 * 1024;
+
+/// After so many pages of 4 KiB the log is carried over: a page that many transactions change is written once.
+const CHECKPOINT_PAGES: &str = "8192";
+
 fn sqlite_options(file: &Path, options: &OpenOptions) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
         .filename(file)
@@ -176,7 +183,11 @@ async fn sqlite_writer(file: &Path, options: &OpenOptions) -> Result<SqlitePool,
     connect = if options.read_only {
         connect.pragma("query_only", "ON")
     } else {
-        connect.journal_mode(SqliteJournalMode::Wal).synchronous(SqliteSynchronous::Full)
+        connect
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .pragma("cache_size", format!("-{WRITER_CACHE_KIB}"))
+            .pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
     };
     SqlitePoolOptions::new()
         .max_connections(1)

@@ -30,10 +30,11 @@ pub(super) struct ForeignKey {
     pub(super) is_cascading: bool,
 }
 
-/// `column IN (words)`, or without words `column IS NULL`: the forms of predicate in use.
+/// `column IN (words)`, or without words `column IS NULL` or `IS NOT NULL`: the forms of predicate in use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Predicate {
     pub(super) column: String,
+    pub(super) is_not_null: bool,
     pub(super) words: BTreeSet<String>,
 }
 
@@ -80,10 +81,11 @@ fn list(joined: &str) -> Vec<String> {
     joined.split(',').map(str::to_owned).collect()
 }
 
-/// Of `state IN ('a', 'b')` or `(state = ANY (ARRAY['a'::text, 'b'::text]))`; or of `seq IS NULL`.
+/// Of `state IN ('a', 'b')` or `(state = ANY (ARRAY['a'::text, 'b'::text]))`; of `seq IS NULL` or `IS NOT NULL`.
 fn predicate(sql: &str) -> Predicate {
-    let is_known = sql.contains(" IN (") || sql.contains(" = ANY (ARRAY[") || sql.contains(" IS NULL");
+    let is_not_null = sql.contains(" IS NOT NULL");
+    let is_known = is_not_null || [" IN (", " = ANY (ARRAY[", " IS NULL"].iter().any(|form| sql.contains(form));
     assert!(is_known, "teach this test the predicate {sql}");
     let column = sql.trim_start_matches('(').split_whitespace().next().unwrap_or_default().to_owned();
-    Predicate { column, words: sql.split('\'').skip(1).step_by(2).map(str::to_owned).collect() }
+    Predicate { column, is_not_null, words: sql.split('\'').skip(1).step_by(2).map(str::to_owned).collect() }
 }

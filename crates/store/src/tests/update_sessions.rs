@@ -150,7 +150,7 @@ on_both! {
         let stage = PendingStage { rollout, stage: 1, component: ComponentName::main() };
         let twin = [Chosen { id: UpdateSessionId(uuid(301)), device, firmware: new.id }];
         let error = refused!(acme.db, |tx| sessions::insert_pending(tx, acme.tenant, &stage, &twin, at(70)));
-        assert_eq!(unique_violation(&error).as_deref(), Some("update_sessions_tenant_id_rollout_id_device_id_key"));
+        assert_eq!(unique_violation(&error).as_deref(), Some("update_sessions_tenant_id_device_id_rollout_id_key"));
         commit!(acme.db, |tx| sessions::insert_pending(tx, acme.tenant, &stage, &[], at(70)));
     }
 
