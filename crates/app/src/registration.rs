@@ -110,7 +110,7 @@ impl Registration {
             return Err(self.exists());
         }
         device_tokens::revoke_all(tx, self.tenant, known.id, self.now).await?;
-        changes::push_device(tx, self.tenant, known.id, self.now).await?;
+        changes::push_device(tx, self.tenant, known.id).await?;
         Ok(known.id)
     }
 

@@ -78,7 +78,7 @@ pub(crate) async fn delete_device(tx: &mut Tx, tenant: TenantId, device: DeviceI
         counters::add(tx, tenant, rollout, stage, counted.state, counted.failure_class, -1).await?;
         rollouts::wake(tx, tenant, rollout, now).await?;
     }
-    changes::push_device(tx, tenant, device, now).await?;
+    changes::push_device(tx, tenant, device).await?;
     Ok(devices::delete(tx, tenant, device).await?)
 }
 
@@ -92,7 +92,7 @@ pub(crate) async fn set_rollout_state(
 ) -> Result<bool> {
     let changed = rollouts::set_state(tx, tenant, rollout.id, change, now).await?;
     if changed && change.to == RolloutState::Active {
-        changes::push_rollout(tx, tenant, rollout.id, now).await?;
+        changes::push_rollout(tx, tenant, rollout.id).await?;
     }
     if let Some(parent) = rollout.parent_id
         && changed

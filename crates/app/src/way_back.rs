@@ -39,6 +39,6 @@ pub(crate) async fn follow(
         let change = StateChange { from: RolloutState::Completed, to: RolloutState::Active, reason };
         rollouts::set_state(tx, tenant, child.id, &change, now).await?;
     }
-    changes::push_device(tx, tenant, session.device_id, now).await?;
+    changes::push_device(tx, tenant, session.device_id).await?;
     Ok(true)
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::{BatchError, BoxFuture, Db, Tx};
@@ -17,6 +17,9 @@ use crate::{BatchError, BoxFuture, Db, Tx};
 pub const BATCH_WINDOW: Duration = Duration::from_millis(5);
 /// The most writes in one transaction.
 pub const BATCH_ITEMS_MAX: usize = 512;
+/// How long a batch may take: a connection whose server is gone without a word would hold up all writes of devices
+/// for as long as the network takes to notice.
+const BATCH_TIMEOUT: Duration = Duration::from_secs(30);
 /// The most writes that wait in the queue; further callers wait for a place.
 pub const QUEUE_ITEMS_MAX: usize = 4096;
 
@@ -100,7 +103,7 @@ pub(crate) async fn run(db: Db, mut queue: mpsc::Receiver<Box<dyn Item>>, stop: 
         fill(&mut queue, &mut items).await;
         items.retain(|item| !item.is_abandoned());
         if !items.is_empty() {
-            write_and_answer(&db, items).await;
+            write_and_answer(&db, items, BATCH_TIMEOUT).await;
         }
     }
 }
@@ -117,8 +120,10 @@ async fn fill(queue: &mut mpsc::Receiver<Box<dyn Item>>, items: &mut Vec<Box<dyn
     }
 }
 
-async fn write_and_answer(db: &Db, mut items: Vec<Box<dyn Item>>) {
-    let fault = write(db, &mut items).await.err().map(|error| {
+async fn write_and_answer(db: &Db, mut items: Vec<Box<dyn Item>>, limit: Duration) {
+    let written = timeout(limit, write(db, &mut items)).await;
+    let written = written.unwrap_or_else(|_| Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())));
+    let fault = written.err().map(|error| {
         tracing::warn!(%error, items = items.len(), "a batch of writes failed");
         BatchError::Failed(Arc::new(error))
     });
@@ -142,4 +147,35 @@ async fn write(db: &Db, items: &mut [Box<dyn Item>]) -> Result<(), sqlx::Error> 
         tx.release(ITEM_SAVEPOINT).await?;
     }
     tx.commit().await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::on_both;
+    use crate::testing::TestDb;
+
+    type Reply = oneshot::Receiver<Result<i64, sqlx::Error>>;
+
+    fn queued(
+        work: impl for<'t> FnOnce(&'t mut Tx) -> BoxFuture<'t, Result<i64, sqlx::Error>> + Send + 'static,
+    ) -> (Box<dyn Item>, Reply) {
+        let (reply, answer) = oneshot::channel();
+        (Box::new(Queued::new(work, reply)), answer)
+    }
+
+    on_both! {
+        async fn a_batch_that_hangs_is_given_up_and_the_next_one_goes_through(test: TestDb) {
+            let (done, first) = queued(|_| Box::pin(async { Ok(1) }));
+            let (hangs, second) = queued(|_| Box::pin(std::future::pending()));
+            write_and_answer(test.db(), vec![done, hangs], Duration::from_millis(50)).await;
+            for answer in [first, second] {
+                let error = answer.await.unwrap().unwrap_err();
+                assert!(crate::is_retryable(&error) || matches!(error, sqlx::Error::Io(_)), "{error:?}");
+            }
+            let (next, answer) = queued(|_| Box::pin(async { Ok(2) }));
+            write_and_answer(test.db(), vec![next], BATCH_TIMEOUT).await;
+            assert_eq!(answer.await.unwrap().unwrap(), 2);
+        }
+    }
 }

@@ -18,7 +18,8 @@ impl Dialect {
     }
 
     /// An expression for the database's own clock: microseconds since 1970 as `BIGINT`. On `SQLite` its steps are
-    /// milliseconds. For deciding whether a lease is alive; everything else takes the time as an argument.
+    /// milliseconds. For leases and the age of
+    /// `changes`, which nodes with different clocks decide about; everything else takes the time as an argument.
     pub const fn now_us(self) -> &'static str {
         self.pick(
             "CAST(round(unixepoch('now', 'subsec') * 1000) AS INTEGER) * 1000",
@@ -59,6 +60,12 @@ impl Dialect {
             "(SELECT COALESCE(MAX(seq), 0) + 1 FROM changes)",
             "CAST(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS TEXT) AS BIGINT)",
         )
+    }
+
+    /// An expression for when the server started, in microseconds since 1970: what tells one server from another that
+    /// took its place. Always 0 on `SQLite`.
+    pub const fn server_start_us(self) -> &'static str {
+        self.pick("0", "CAST(extract(epoch FROM pg_postmaster_start_time()) * 1000000 AS BIGINT)")
     }
 
     /// Selects whether the table named `$1` exists, as a truth value.

@@ -15,7 +15,7 @@ use uuid::Uuid;
 const TOKENS_MAX: usize = 1 << 20;
 
 /// Parts that are locked on their own.
-const SHARDS: usize = 64;
+pub(crate) const SHARDS: usize = 64;
 
 /// What a token proves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,6 +88,12 @@ impl Tokens {
         for shard in &self.shards {
             lock(shard).known.retain(|_, token| !devices.contains(&token.device));
         }
+    }
+
+    /// Forgets one part of all tokens.
+    pub(crate) fn clear_shard(&self, shard: usize) {
+        self.turn.fetch_add(1, Ordering::SeqCst);
+        lock(&self.shards[shard % SHARDS]).known.clear();
     }
 
     /// Forgets everything.

@@ -46,9 +46,7 @@ pub(super) async fn run(app: Arc<App>, stop: CancellationToken) {
 
 pub(super) async fn round(app: &App, stop: &CancellationToken) -> Result<()> {
     let now = app.now();
-    app.writer
-        .write(move |tx| Box::pin(async move { Ok::<_, Error>(changes::trim(tx, now.minus(CHANGES_TTL)).await?) }))
-        .await?;
+    app.writer.write(move |tx| Box::pin(async move { Ok::<_, Error>(changes::trim(tx, CHANGES_TTL).await?) })).await?;
     for tenant in tenants::all(&app.db, TENANTS_MAX).await? {
         let tenant = tenant.tenant_id;
         app.writer

@@ -95,7 +95,7 @@ async fn release(app: &App, lease: &Lease, view: &View, stage: &StageRow) -> Res
                 }
                 let change = StateChange { from: StageState::Opening, to: StageState::Running, soak_until: None };
                 stages::set_state(tx, tenant, rollout, position, change, now).await?;
-                Ok::<_, Error>(changes::push_rollout(tx, tenant, rollout, now).await?)
+                Ok::<_, Error>(changes::push_rollout(tx, tenant, rollout).await?)
             })
         })
         .await

@@ -67,7 +67,8 @@ const LOCKING: [&str; 5] = [
 ];
 
 /// Statements with another fragment of the dialect inside.
-const WITH_FRAGMENT: [&str; 2] = ["drover_store::changes::PUSH", "drover_store::changes::HORIZON"];
+const WITH_FRAGMENT: [&str; 3] =
+    ["drover_store::changes::PUSH", "drover_store::changes::HORIZON", "drover_store::changes::TRIM"];
 
 /// Statements that are not limited to one tenant, and why.
 const WITHOUT_TENANT: &[(&str, &str)] = &[

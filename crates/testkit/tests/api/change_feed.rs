@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use drover_testkit::{Node, Profile, ServerOptions, SimClock, TestServer, answer, eventually, on_both_profiles};
+use drover_testkit::{
+    Node, Profile, ServerOptions, SimClock, TestServer, answer, eventually, on_both_profiles, on_the_local_profile,
+};
 use drover_uplink::Client;
 use reqwest::Method;
 
@@ -101,6 +103,25 @@ on_both_profiles! {
         assert!(scene.devices[1].check().await.is_none(), "it waits for a place");
         scene.devices[0].install(&again).await;
         assert!(scene.devices[1].check().await.is_some_and(|offer| offer.rollout_id == rollout.id));
+    }
+}
+
+on_the_local_profile! {
+    async fn a_node_whose_database_lost_its_last_changes_begins_anew(profile: Profile) {
+        let server = TestServer::start(profile).await;
+        let [device, other] = [server.device("A", None).await, server.device("B", None).await];
+        server.admin().delete_device(other.id).await.unwrap();
+        for _ in 0..3 {
+            assert_eq!(check(&server, &server.url(), &device.token).await, NOTHING);
+        }
+        // The change that told of it is among the lost ones.
+        server.sql("UPDATE device_tokens SET revoked_at = 1").await;
+        server.sql("DELETE FROM changes").await;
+        let refused = (401, "unauthenticated".to_owned());
+        eventually("the node to begin anew", async || {
+            (check(&server, &server.url(), &device.token).await == refused).then_some(())
+        })
+        .await;
     }
 }
 
