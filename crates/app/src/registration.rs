@@ -105,6 +105,8 @@ impl Registration {
     /// The same device with the same enrolment token, never heard of since: its answer was lost.
     async fn take_up(&self, tx: &mut Tx, known: &DeviceRow) -> Result<DeviceId> {
         let registered_with = devices::lock(tx, self.tenant, known.id).await?;
+        // Its first contact may have come while this waited for the lock.
+        let known = devices::get(&mut *tx, self.tenant, known.id).await?.ok_or_else(|| self.exists())?;
         let is_same = registered_with == Some(self.token) && known.device_type == self.request.device_type;
         if !is_same || known.last_seen_at.is_some() {
             return Err(self.exists());

@@ -1,10 +1,10 @@
 //! What goes with every change of an update session: counters, the device's status, the driver's wake-up.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use drover_db::Tx;
 use drover_store::rollouts::{self, RolloutRow, StateChange};
-use drover_store::update_sessions::{self, Move};
+use drover_store::update_sessions::{self, Failure, Move, SessionRef};
 use drover_store::{changes, counters, devices};
 use drover_types::{
     DeviceId, DeviceStatus, FailureClass, RolloutId, RolloutState, SessionState, TenantId, Timestamp, UpdateSessionId,
@@ -37,23 +37,63 @@ pub(crate) async fn apply(tx: &mut Tx, subject: Subject, change: &Move, now: Tim
     Ok(true)
 }
 
-/// The device's status follows its session; a session that ended is news for the driver. Of one that was called off before
-/// the device was told, the device knows nothing: its status says what it did before.
-pub(crate) async fn after_change(
+/// Ends many sessions of one rollout at once, at most some thousand, with all that hangs on them; those that moved
+/// since they were read stay as they are. Says how many ended.
+pub(crate) async fn end_many(
     tx: &mut Tx,
-    subject: Subject,
-    (from, to): (SessionState, SessionState),
+    tenant: TenantId,
+    rollout: RolloutId,
+    sessions: &[SessionRef],
+    to: SessionState,
+    failure: Option<Failure>,
     now: Timestamp,
-) -> Result<()> {
-    let status = match to {
+) -> Result<usize> {
+    let class = failure.as_ref().map(|(class, _, _)| *class);
+    let mut count_ended = 0;
+    for from in SessionState::ALL.iter().copied().filter(|from| from.may_become(to)) {
+        let ids: Vec<_> = sessions.iter().filter(|one| one.state == from).map(|one| one.id).collect();
+        let ended = update_sessions::end_many(tx, tenant, &ids, (from, to), failure.as_ref(), now).await?;
+        let mut by_stage: BTreeMap<i64, i64> = BTreeMap::new();
+        for session in &ended {
+            *by_stage.entry(session.stage).or_default() += 1;
+        }
+        for (stage, count) in by_stage {
+            counters::add(tx, tenant, rollout, stage, from, None, -count).await?;
+            counters::add(tx, tenant, rollout, stage, to, class, count).await?;
+        }
+        if let Some(status) = status_after((from, to)) {
+            let devices: Vec<_> = ended.iter().map(|session| session.device_id).collect();
+            devices::set_status_of(tx, tenant, &devices, status, now).await?;
+        }
+        count_ended += ended.len();
+    }
+    if count_ended > 0 && to.is_final() {
+        rollouts::wake(tx, tenant, rollout, now).await?;
+    }
+    Ok(count_ended)
+}
+
+/// How a device is doing whose session changed like that; none when that says nothing. Of a session that was called off
+/// before the device was told, the device knows nothing: its status says what it did before.
+fn status_after((from, to): (SessionState, SessionState)) -> Option<DeviceStatus> {
+    match to {
         SessionState::Succeeded => Some(DeviceStatus::Success),
         SessionState::Cancelled | SessionState::Skipped if from == SessionState::Pending => None,
         SessionState::Cancelled | SessionState::Skipped => Some(DeviceStatus::Idle),
         state if state.is_failure() => Some(DeviceStatus::Failed),
         state if state.is_in_flight() => Some(DeviceStatus::Updating),
         _ => None,
-    };
-    if let Some(status) = status {
+    }
+}
+
+/// The device's status follows its session; a session that ended is news for the driver.
+pub(crate) async fn after_change(
+    tx: &mut Tx,
+    subject: Subject,
+    (from, to): (SessionState, SessionState),
+    now: Timestamp,
+) -> Result<()> {
+    if let Some(status) = status_after((from, to)) {
         devices::set_status(tx, subject.tenant, subject.device, status, now).await?;
     }
     if to.is_final() {

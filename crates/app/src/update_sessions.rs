@@ -33,6 +33,8 @@ struct Report {
 /// What a report did.
 struct Outcome {
     reply: ReportReply,
+    /// The session moved on.
+    moved: bool,
     /// The state that the session ended in because of this report.
     ended: Option<SessionState>,
     /// The device has something else to do because of it.
@@ -129,7 +131,8 @@ fn checked_failure(failure: Option<Failure>, state: SessionState) -> Result<Opti
 impl Report {
     async fn run(&self, tx: &mut Tx, validation: Option<&ValidationReport>) -> Result<Outcome> {
         let outcome = self.take(tx, validation.map(|body| &body.component)).await?;
-        if let Some(body) = validation {
+        // A word that comes late or twice says what ran then; what runs now, the next heartbeat says.
+        if let Some(body) = validation.filter(|_| outcome.moved) {
             let Self { tenant, device, now, .. } = *self;
             let (version, manifest) = (body.version.as_ref(), body.manifest_sha256);
             device_components::upsert(tx, tenant, device, &body.component, version, manifest, now).await?;
@@ -168,6 +171,7 @@ impl Report {
         let directive = if stops(now_in, self.state) { Directive::Stop } else { Directive::Continue };
         Ok(Outcome {
             reply: ReportReply { directive, state: now_in },
+            moved,
             ended: (moved && now_in.is_final()).then_some(now_in),
             goes_back,
         })

@@ -9,7 +9,8 @@ use drover_types::{RolloutState, SessionState, TenantId, Timestamp, UpdateSessio
 use crate::Result;
 
 /// A device that was given up on succeeded after all, in a rollout that is taken back or was: it goes back as well.
-/// While there is no way back yet, the driver makes one and finds the device by itself. Says whether it has work now.
+/// While there is no way back yet, the driver makes one and finds the device by itself. Says whether the device has work
+/// now.
 pub(crate) async fn follow(
     tx: &mut Tx,
     tenant: TenantId,
@@ -20,7 +21,15 @@ pub(crate) async fn follow(
 ) -> Result<bool> {
     let taken_back = matches!(rollout.state, RolloutState::RollingBack | RolloutState::RolledBack);
     let (true, Some(firmware)) = (taken_back, session.from_firmware_id) else { return Ok(false) };
-    let Some(child) = rollouts::child(&mut *tx, tenant, rollout.id).await? else { return Ok(false) };
+    let Some(child) = rollouts::child(&mut *tx, tenant, rollout.id).await? else {
+        if rollout.state == RolloutState::RolledBack {
+            // There was nobody to take back. Now there is, and the driver has to begin once more.
+            let (from, to) = (RolloutState::RolledBack, RolloutState::RollingBack);
+            rollouts::set_state(tx, tenant, rollout.id, &StateChange { from, to, reason: rollout.reason.clone() }, now)
+                .await?;
+        }
+        return Ok(false);
+    };
     rollouts::lock(tx, tenant, child.id).await?;
     let Some(child) = rollouts::get(&mut *tx, tenant, child.id).await? else { return Ok(false) };
     // A person who cancelled the way back decided for this device too.

@@ -206,6 +206,31 @@ pub async fn set_status(
     run!(tx, |c| sqlx::query(SET_STATUS).bind(tenant).bind(id).bind(status).bind(now).execute(c).await.map(drop))
 }
 
+/// Sets how many devices are doing, at most some thousand.
+pub async fn set_status_of(
+    tx: &mut Tx,
+    tenant: TenantId,
+    devices: &[DeviceId],
+    status: DeviceStatus,
+    now: Timestamp,
+) -> Result<()> {
+    if devices.is_empty() {
+        return Ok(());
+    }
+    run!(tx, |c| {
+        let mut query = sqlx::QueryBuilder::new("UPDATE devices SET status = ");
+        query.push_bind(status).push(", updated_at = ").push_bind(now);
+        query.push(" WHERE tenant_id = ").push_bind(tenant).push(" AND status <> ").push_bind(status);
+        query.push(" AND id IN (");
+        let mut list = query.separated(", ");
+        for device in devices {
+            list.push_bind(*device);
+        }
+        query.push(")");
+        query.build().persistent(false).execute(c).await.map(drop)
+    })
+}
+
 /// Notes a sign of life.
 pub async fn seen(
     tx: &mut Tx,

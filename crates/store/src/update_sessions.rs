@@ -170,6 +170,9 @@ pub struct PendingStage {
     pub component: ComponentName,
 }
 
+/// Class, code and message of a failure.
+pub type Failure = (FailureClass, String, String);
+
 /// A change of state.
 #[derive(Debug, Clone)]
 pub struct Move {
@@ -180,7 +183,7 @@ pub struct Move {
     /// Share done, 0 to 100.
     pub progress: i64,
     /// Class, code and message, when it failed.
-    pub failure: Option<(FailureClass, String, String)>,
+    pub failure: Option<Failure>,
     /// When the driver has to look at it; none when it ended.
     pub next_action_at: Option<Timestamp>,
 }
@@ -485,6 +488,49 @@ pub async fn change_state(
         .execute(c)
         .await
         .map(|done| done.rows_affected() == 1))
+}
+
+/// A session that ended, with where it is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::FromRow)]
+pub struct EndedRow {
+    /// The stage.
+    pub stage: i64,
+    /// The device.
+    pub device_id: DeviceId,
+}
+
+/// Ends those of these sessions, at most some thousand, that still are in the state `from`. Their progress stands at 0.
+pub async fn end_many(
+    tx: &mut Tx,
+    tenant: TenantId,
+    sessions: &[UpdateSessionId],
+    (from, to): (SessionState, SessionState),
+    failure: Option<&Failure>,
+    now: Timestamp,
+) -> Result<Vec<EndedRow>> {
+    if sessions.is_empty() {
+        return Ok(Vec::new());
+    }
+    let (class, code, message) = match failure {
+        Some((class, code, message)) => (Some(*class), Some(code), Some(message)),
+        None => (None, None, None),
+    };
+    run!(tx, |c| {
+        let mut query = sqlx::QueryBuilder::new("UPDATE update_sessions SET state = ");
+        query.push_bind(to).push(", progress = 0, failure_class = ").push_bind(class);
+        query.push(", failure_code = ").push_bind(code).push(", failure_message = ").push_bind(message);
+        query.push(", next_action_at = NULL, completed_at = ").push_bind(now);
+        query.push(", updated_at = ").push_bind(now);
+        query.push(" WHERE tenant_id = ").push_bind(tenant).push(" AND state = ").push_bind(from);
+        query.push(" AND id IN (");
+        let mut list = query.separated(", ");
+        for id in sessions {
+            list.push_bind(*id);
+        }
+        query.push(") RETURNING stage, device_id");
+        // Its text depends on the number of rows: kept, such statements would push the others out.
+        query.build_query_as().persistent(false).fetch_all(c).await
+    })
 }
 
 /// Notes progress within a state; false when it was not in `state` any more.

@@ -136,9 +136,9 @@ impl RolloutState {
             // A person may take back what a finished or stopped rollout installed.
             // Also: a way back that was over takes one more device, which came back late.
             Self::Completed => matches!(next, Self::RollingBack | Self::Active),
-            Self::Cancelled => matches!(next, Self::RollingBack),
+            // What was taken back: a device that came back late has to go back as well, and it is the first one.
+            Self::Cancelled | Self::RolledBack => matches!(next, Self::RollingBack),
             Self::RollingBack => matches!(next, Self::RolledBack),
-            Self::RolledBack => false,
         }
     }
 }

@@ -13,7 +13,7 @@ use drover_store::counters::{self, CounterRow};
 use drover_store::rollouts::{self, DueRow, NewRollout, RolloutRow, StateChange};
 use drover_store::stages::{self, StageRow};
 use drover_store::targets;
-use drover_store::update_sessions::{self, Move, SessionRef};
+use drover_store::update_sessions::{self, Failure, SessionRef};
 use drover_types::{
     ErrorKind, FailureClass, RolloutId, RolloutKind, RolloutState, SessionState, StageState, TenantId, Timestamp,
 };
@@ -24,7 +24,7 @@ use crate::audit::{Audit, Entry};
 use crate::conditions::GROUP_GONE;
 use crate::context::new_id;
 use crate::rollouts::{shown, stage_snapshots};
-use crate::transitions::{self, Subject};
+use crate::transitions;
 use crate::{App, Error, Result, rollout_policy};
 
 /// A driver that died is replaced after this long.
@@ -40,9 +40,10 @@ const RETRY: Duration = Duration::from_millis(500);
 /// How far a claim moves the next look ahead: what is left of a tick that died is taken up after this long.
 const CLAIM: Duration = Duration::from_secs(30);
 
-/// Rollouts per round and steps per rollout, so that none waits for another for long.
+/// Rollouts per round, and how long one of them may take before the next one's turn: a gate of another rollout must
+/// not wait for long. A step that has begun is ended.
 const ROLLOUTS_MAX: i64 = 100;
-const STEPS_MAX: usize = 20;
+const TURN: Duration = Duration::from_secs(1);
 
 pub(super) async fn run(app: Arc<App>, stop: CancellationToken) {
     let mut lease = None;
@@ -119,7 +120,8 @@ async fn hold_lease(app: &App, lease: &mut Option<Lease>) -> Result<Option<Lease
     Ok(lease.clone())
 }
 
-/// Everything the planner and the driver know of a rollout at one moment.
+/// What the planner and the driver know of a rollout. Read in several statements: whoever takes a step that cannot be
+/// taken back looks again under the rollout's lock.
 pub(super) struct View {
     pub(super) tenant: TenantId,
     pub(super) row: RolloutRow,
@@ -171,7 +173,8 @@ async fn tick(app: &App, lease: &Lease, due: DueRow) -> Result<()> {
 }
 
 async fn drive(app: &App, lease: &Lease, tenant: TenantId, id: RolloutId, claim: Timestamp) -> Result<()> {
-    for _ in 0..STEPS_MAX {
+    let begin = Instant::now();
+    while begin.elapsed() < TURN {
         let Some(view) = load(app, tenant, id).await? else { return Ok(()) };
         if !step(app, lease, &view).await? {
             return rest(app, lease, &view, claim).await;
@@ -268,6 +271,7 @@ async fn carry_out(app: &App, lease: &Lease, view: &View, decisions: Vec<Decisio
         rollout: view.row.clone(),
         policy: view.policy.clone(),
         stages: view.stages.iter().map(|stage| stage.state).collect(),
+        counters: view.counters.clone(),
         due: view.due.clone(),
         remaining,
         child_id: new_id!(app, RolloutId),
@@ -289,6 +293,7 @@ struct Plan {
     rollout: RolloutRow,
     policy: Policy,
     stages: Vec<StageState>,
+    counters: Vec<CounterRow>,
     due: Vec<SessionRef>,
     /// Devices to choose for the stage that opens, or left behind by the way back that ends.
     remaining: Option<i64>,
@@ -311,11 +316,23 @@ impl Plan {
             // A person was faster: plan again.
             return Ok(Done { changed: true, ended: Vec::new() });
         }
+        if !self.still_holds(tx).await? {
+            return Ok(Done { changed: true, ended: Vec::new() });
+        }
         let mut done = Done::default();
         for decision in &self.decisions {
             done.changed |= self.apply_one(tx, decision, &mut done.ended, audit).await?;
         }
         Ok(done)
+    }
+
+    /// Whether what the end of a rollout rests on is still so: a device may have reported since it was read. Asked under
+    /// the rollout's lock, which every report takes.
+    async fn still_holds(&self, tx: &mut Tx) -> Result<bool> {
+        if !self.decisions.iter().any(|one| matches!(one, Decision::Complete | Decision::FinishRollback)) {
+            return Ok(true);
+        }
+        Ok(counters::of_rollout(tx, self.tenant, self.rollout.id).await? == self.counters)
     }
 
     async fn apply_one(
@@ -344,18 +361,18 @@ impl Plan {
             Decision::PassStage { stage } => self.stage_becomes(tx, *stage, StageState::Passed, None).await,
             Decision::FailStage { stage, .. } => self.stage_becomes(tx, *stage, StageState::Failed, None).await,
             Decision::TimeOutSessions { sessions } => {
-                let silent = self.due.iter().filter(|due| sessions.contains(&due.id));
+                let silent: Vec<_> = self.due.iter().filter(|due| sessions.contains(&due.id)).copied().collect();
                 let failure = (
                     FailureClass::Timeout,
                     "silent".to_owned(),
                     format!("no report for {} s", self.policy.session_timeout_ms / 1_000),
                 );
-                self.end_sessions(tx, silent, SessionState::TimedOut, Some(failure), ended).await
+                self.end_sessions(tx, &silent, SessionState::TimedOut, Some(failure), ended).await
             }
             Decision::CallOffWaiting => {
                 let max = i64::try_from(MAX_DUE_SESSIONS).unwrap_or(i64::MAX);
                 let waiting = update_sessions::waiting(&mut *tx, tenant, rollout, max).await?;
-                self.end_sessions(tx, waiting.iter(), SessionState::Cancelled, None, ended).await
+                self.end_sessions(tx, &waiting, SessionState::Cancelled, None, ended).await
             }
             Decision::CreateRollback => self.create_rollback(tx, audit).await,
         }
@@ -413,28 +430,14 @@ impl Plan {
     async fn end_sessions(
         &self,
         tx: &mut Tx,
-        sessions: impl Iterator<Item = &SessionRef> + Send,
+        sessions: &[SessionRef],
         to: SessionState,
-        failure: Option<(FailureClass, String, String)>,
+        failure: Option<Failure>,
         ended: &mut Vec<SessionState>,
     ) -> Result<bool> {
-        let mut changed = false;
-        for session in sessions {
-            let subject = Subject {
-                tenant: self.tenant,
-                session: session.id,
-                rollout: self.rollout.id,
-                stage: session.stage,
-                device: session.device_id,
-                class_before: None,
-            };
-            let change = Move { from: session.state, to, progress: 0, failure: failure.clone(), next_action_at: None };
-            if transitions::apply(tx, subject, &change, self.now).await? {
-                changed = true;
-                ended.push(to);
-            }
-        }
-        Ok(changed)
+        let count = transitions::end_many(tx, self.tenant, self.rollout.id, sessions, to, failure, self.now).await?;
+        ended.extend(std::iter::repeat_n(to, count));
+        Ok(count > 0)
     }
 
     /// The way back is a rollout of its own; the unique parent makes sure that there is one.

@@ -10,7 +10,9 @@ use super::fixture::{Scope, acme, at, commit, component, offer_from, refused, uu
 use crate::Reach;
 use crate::devices::{self, NewDevice};
 use crate::firmware::FirmwareRow;
-use crate::update_sessions::{self as sessions, Chosen, INSERT_ROWS_MAX, Move, PendingStage, UpdateSessionRow};
+use crate::update_sessions::{
+    self as sessions, Chosen, EndedRow, INSERT_ROWS_MAX, Move, PendingStage, UpdateSessionRow,
+};
 
 /// An active rollout of firmware 2.0.0, and firmware 1.0.0.
 async fn with_rollout(acme: Scope<'_>) -> (RolloutId, FirmwareRow, FirmwareRow) {
@@ -88,6 +90,29 @@ on_both! {
         let found: Vec<_> =
             counted.iter().map(|row| (row.rollout_id, row.stage, row.state, row.failure_class)).collect();
         assert_eq!(found, [(rollout, 0, SessionState::RolledBack, Some(FailureClass::SelfTest))]);
+    }
+
+    async fn many_sessions_end_at_once(test: TestDb) {
+        let acme = acme(&test).await;
+        let (rollout, new, _) = with_rollout(acme).await;
+        let mut all = Vec::new();
+        for n in 0..3 {
+            let device = acme.device(10 + n, 0).await;
+            all.push((acme.pending(300 + n, rollout, device, new.id).await, device));
+        }
+        let list: Vec<_> = all.iter().map(|(id, _)| *id).collect();
+        assert!(acme.change(list[2], SessionState::Pending, SessionState::Offered).await);
+        let failure = (FailureClass::Timeout, "silent".to_owned(), "no report".to_owned());
+        let states = (SessionState::Pending, SessionState::Cancelled);
+        let mut ended = commit!(acme.db, |tx| sessions::end_many(tx, acme.tenant, &list, states, Some(&failure), at(70)));
+        ended.sort_by_key(|row| row.device_id);
+        let expected: Vec<_> =
+            all[..2].iter().map(|(_, device)| EndedRow { stage: 0, device_id: *device }).collect();
+        assert_eq!(ended, expected, "one of them had moved on");
+        let row = get(acme, list[0]).await;
+        assert_eq!((row.state, row.completed_at), (SessionState::Cancelled, Some(at(70))));
+        assert_eq!((row.failure_class, row.failure_code.as_deref()), (Some(FailureClass::Timeout), Some("silent")));
+        assert_eq!(get(acme, list[2]).await.state, SessionState::Offered);
     }
 
     async fn of_parallel_changes_one_wins(test: TestDb) {

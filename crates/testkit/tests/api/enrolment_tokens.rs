@@ -4,11 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use drover_api::{DeviceFilter, EnrolmentTokenCreate};
+use drover_db::run;
 use drover_protocol::{RegisterReply, RegisterRequest};
 use drover_testkit::{
-    DEVICE_TYPE, Profile, ServerOptions, SimClock, TestServer, on_both_profiles, on_the_local_profile, private_key,
+    DEVICE_TYPE, Profile, ServerOptions, SimClock, TestServer, eventually, on_both_profiles, on_the_local_profile,
+    private_key,
 };
-use drover_types::{Clock as _, KeyAlgorithm};
+use drover_types::{Clock as _, KeyAlgorithm, SystemClock};
 use drover_uplink::CallError;
 
 use crate::scene::assert_refused;
@@ -124,4 +126,30 @@ on_the_local_profile! {
             assert_refused!(admin.create_enrolment_token(&body).await, 422, "invalid");
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_first_contact_that_comes_while_the_device_asks_once_more_counts() {
+    let server = TestServer::start(Profile::Cluster).await;
+    let created = server.admin().create_enrolment_token(&token()).await.unwrap();
+    let first = register(&server, &created.token, "A", DEVICE_TYPE).await.unwrap();
+    let db = server.db().db();
+    let mut contact = db.begin().await.unwrap();
+    let tenant = first.tenant_id;
+    let seen = SystemClock.now().plus(Duration::from_secs(1));
+    drover_store::devices::seen(&mut contact, tenant, first.device_id, None, seen).await.unwrap();
+    let waits =
+        "SELECT COUNT(*) > 0 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    let commit = async {
+        eventually("the registration to wait", async || {
+            let waiting: Result<bool, sqlx::Error> =
+                async { run!(db, |c| sqlx::query_scalar(waits).fetch_one(c).await) }.await;
+            waiting.unwrap().then_some(())
+        })
+        .await;
+        contact.commit().await.unwrap();
+    };
+    let (again, ()) = tokio::join!(register(&server, &created.token, "A", DEVICE_TYPE), commit);
+    assert_eq!(refused_with(again), 409);
+    assert!(server.device_client(&first.token).check().await.is_ok(), "its token is in use");
 }

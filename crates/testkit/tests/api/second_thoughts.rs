@@ -86,6 +86,27 @@ on_both_profiles! {
         assert_eq!(view.current_version.as_ref(), Some(&scene.first.version));
     }
 
+    async fn the_first_device_that_comes_back_after_the_end_goes_back_too(profile: Profile) {
+        let (scene, clock) = Scene::with_clock(profile, 1).await;
+        let rollout = scene.roll_out(&[100], |plan| plan.session_timeout_ms = Some(600_000)).await;
+        let silent = &scene.devices[0];
+        let lost = silent.check().await.unwrap();
+        silent.proceed(&lost, SessionState::Installing).await;
+        scene.admin.roll_back_rollout(rollout.id, &RolloutRollback::default()).await.unwrap();
+        clock.advance(Duration::from_mins(11));
+        scene.becomes(rollout.id, RolloutState::RolledBack).await;
+
+        assert_eq!(silent.commit(&lost).await.state, SessionState::Succeeded);
+        let filter = RolloutFilter { parent_id: Some(rollout.id), ..RolloutFilter::default() };
+        let child =
+            eventually("the way back", async || scene.admin.rollouts(&filter, 2).await.unwrap().items.pop()).await;
+        scene.running(child.id, 0).await;
+        silent.install(&silent.check().await.expect("the way back")).await;
+        scene.becomes(rollout.id, RolloutState::RolledBack).await;
+        let view = scene.admin.device(silent.id).await.unwrap();
+        assert_eq!(view.current_version.as_ref(), Some(&scene.first.version));
+    }
+
     async fn a_device_that_comes_back_while_the_way_back_opens_holds_nobody_up(profile: Profile) {
         let (scene, _, child, lost) = Scene::taken_back(profile).await;
         let [quick, silent] = &scene.devices[..] else { panic!("two devices") };

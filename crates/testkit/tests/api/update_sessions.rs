@@ -48,6 +48,20 @@ on_both_profiles! {
         );
     }
 
+    async fn a_word_that_comes_again_later_takes_nothing_back(profile: Profile) {
+        let scene = Scene::new(profile, 1).await;
+        let device = &scene.devices[0];
+        let rollout = scene.roll_out(&[100], |_| ()).await;
+        let older = device.check().await.expect("an offer");
+        device.install(&older).await;
+        scene.becomes(rollout.id, RolloutState::Completed).await;
+        let newer = scene.publish("1.2.0", 3).await;
+        scene.start(&newer, &[100], |_| ()).await;
+        device.install(&device.check().await.expect("the newer one")).await;
+        assert_eq!(device.commit(&older).await.state, SessionState::Succeeded);
+        assert_eq!(scene.admin.device(device.id).await.unwrap().current_version, Some(newer.version));
+    }
+
     async fn progress_never_falls(profile: Profile) {
         let scene = Scene::new(profile, 1).await;
         let rollout = scene.roll_out(&[100], |_| ()).await;
