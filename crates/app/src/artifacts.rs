@@ -7,7 +7,7 @@ use drover_store::artifacts::{self, ArtifactRow};
 use drover_store::firmware::FirmwareRow;
 use drover_store::objects::{self, ObjectRow};
 use drover_store::unused_content;
-use drover_types::{FirmwareId, Permission, Sha256Digest, TenantId, Timestamp};
+use drover_types::{ErrorKind, FirmwareId, Permission, Sha256Digest, TenantId, Timestamp};
 
 use crate::audit::Entry;
 use crate::firmware::{artifact_view, locked, named, shown, storage_path};
@@ -65,24 +65,52 @@ impl App {
     /// Notes that content is about to come: when a server is killed before it has its name, it goes again.
     async fn expect_content(&self, tenant: TenantId, sha256: Sha256Digest) -> Result<()> {
         let now = self.now();
-        self.writer
-            .write(move |tx| {
-                Box::pin(async move { Ok::<_, Error>(unused_content::note(tx, tenant, sha256, now).await?) })
-            })
-            .await
+        self.writer.write(move |tx| Box::pin(async move { expect(tx, tenant, sha256, now).await })).await
     }
 
-    /// Removes content that no artifact and no name stands for any more. Only for content that lost its last name long
-    /// ago: an upload that is under way may be about to give it a new one.
-    pub(crate) async fn remove_unused_content(&self, tenant: TenantId, sha256: Sha256Digest) -> Result<()> {
-        let uses = artifacts::uses_of_content(&self.db, tenant, sha256).await?
-            + objects::uses_of_content(&self.db, tenant, sha256).await?;
-        if uses > 0 {
+    /// Removes content that was noted before `before` and that no artifact and no name stands for. Not when an upload
+    /// that is under way announced it since; one that comes from here on is refused until it is gone.
+    pub(crate) async fn remove_unused_content(
+        &self,
+        tenant: TenantId,
+        sha256: Sha256Digest,
+        before: Timestamp,
+    ) -> Result<()> {
+        let now = self.now();
+        let claimed = self
+            .writer
+            .write(move |tx| {
+                Box::pin(async move { Ok::<_, Error>(unused_content::claim(tx, tenant, sha256, before, now).await?) })
+            })
+            .await?;
+        if !claimed {
             return Ok(());
         }
         let key = ObjectKey::content(tenant, sha256);
-        self.blobs.delete(&key).await.map_err(|error| Error::internal("remove the artifact's bytes", error))
+        // When it is not known whether that worked, the claim stays until it no longer matters.
+        self.blobs.delete(&key).await.map_err(|error| Error::internal("remove the artifact's bytes", error))?;
+        self.writer
+            .write(move |tx| {
+                Box::pin(async move { Ok::<_, Error>(unused_content::removed(tx, tenant, sha256).await?) })
+            })
+            .await
     }
+}
+
+/// Notes that content is about to exist; if nothing names it in the end, it goes.
+pub(crate) async fn expect(tx: &mut Tx, tenant: TenantId, sha256: Sha256Digest, now: Timestamp) -> Result<()> {
+    if unused_content::note(tx, tenant, sha256, now).await? { Ok(()) } else { Err(being_removed()) }
+}
+
+/// The content has a name now.
+pub(crate) async fn keep(tx: &mut Tx, tenant: TenantId, sha256: Sha256Digest, now: Timestamp) -> Result<()> {
+    if unused_content::forget(tx, tenant, sha256, now).await? { Ok(()) } else { Err(being_removed()) }
+}
+
+fn being_removed() -> Error {
+    let detail =
+        "the same bytes, which nothing used any more, are being removed at this moment; upload again in 15 minutes";
+    Error::new(ErrorKind::Unavailable, "content_being_removed", detail)
 }
 
 /// Notes that the bytes of an artifact are there, and names them for presigned addresses.
@@ -94,7 +122,7 @@ pub(crate) async fn name_artifact(
     now: Timestamp,
 ) -> Result<()> {
     artifacts::set_uploaded(tx, tenant, firmware.id, &artifact.name, now).await?;
-    unused_content::forget(tx, tenant, artifact.sha256).await?;
+    keep(tx, tenant, artifact.sha256, now).await?;
     let object = ObjectRow {
         name: format!("{}/{}", storage_path(firmware), artifact.name),
         size_bytes: artifact.size_bytes,

@@ -6,7 +6,7 @@ use drover_store::objects::{self, ObjectRow};
 use drover_store::unused_content;
 use drover_types::{Permission, TenantId};
 
-use crate::artifacts::refused_upload;
+use crate::artifacts::{keep, refused_upload};
 use crate::audit::Entry;
 use crate::page::Paging;
 use crate::{App, Caller, Error, Result};
@@ -45,7 +45,7 @@ impl App {
             .writer
             .write(move |tx| {
                 Box::pin(async move {
-                    unused_content::forget(tx, tenant, new.sha256).await?;
+                    keep(tx, tenant, new.sha256, new.created_at).await?;
                     let added = objects::insert(tx, tenant, &new, None).await?;
                     if added {
                         let made = view(new);
@@ -67,7 +67,8 @@ impl App {
             .write(move |tx| {
                 Box::pin(async move { Ok::<_, Error>(unused_content::note(tx, tenant, sha256, now).await?) })
             })
-            .await?;
+            .await
+            .map(drop)?;
         Err(name_taken(&row.name))
     }
 

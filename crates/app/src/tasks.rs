@@ -17,11 +17,11 @@ use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 use tracing::field::Empty;
 
-use crate::{App, Result};
+use crate::App;
 
 /// Cleans up once, now: what the background task does every hour.
-pub async fn clean_up(app: &App) -> Result<()> {
-    housekeeping::round(app, &CancellationToken::new()).await
+pub async fn clean_up(app: &App) {
+    housekeeping::round(app, &CancellationToken::new()).await;
 }
 
 /// Starts all background tasks. They end soon after `stop` is cancelled; the tracker tells when.

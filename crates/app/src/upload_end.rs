@@ -11,10 +11,10 @@ use drover_blob::{ExpectedContent, StagedPart};
 use drover_db::Tx;
 use drover_store::objects::{self, ObjectRow};
 use drover_store::uploads::{self, DueRow, PartRow, StateChange, UploadRow};
-use drover_store::{artifacts, firmware, unused_content};
+use drover_store::{artifacts, firmware};
 use drover_types::{TenantId, Timestamp, UploadId, UploadKind, UploadState};
 
-use crate::artifacts::name_artifact;
+use crate::artifacts::{expect, keep, name_artifact};
 use crate::audit::Entry;
 use crate::uploads::{UPLOAD_TTL, as_bytes, may_write, parts_total, staged};
 use crate::{App, Caller, Error, Result};
@@ -71,8 +71,7 @@ impl App {
                     }
                     let parts = uploads::parts(&mut *tx, tenant, id).await?;
                     require_all(&parts, total)?;
-                    // The content is about to exist; if nothing names it in the end, it goes.
-                    unused_content::note(tx, tenant, sha256, now).await?;
+                    expect(tx, tenant, sha256, now).await?;
                     let entry = Entry::new("upload", "complete", id).with("sha256", sha256.to_string());
                     audit.record(tx, entry).await
                 })
@@ -182,7 +181,7 @@ impl App {
                         UploadKind::Artifact => name_as_artifact(tx, tenant, &row, now).await?,
                         UploadKind::Object => name_as_object(tx, tenant, &row, now).await?,
                     }
-                    unused_content::forget(tx, tenant, row.sha256).await?;
+                    keep(tx, tenant, row.sha256, now).await?;
                     Ok::<_, Error>(true)
                 })
             })

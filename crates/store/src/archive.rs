@@ -1,6 +1,6 @@
 //! Ended sessions of rollouts that ended long ago, moved out of the way of those that live.
 
-use drover_db::{Conn, Tx, month_partitions, run};
+use drover_db::{Conn, Db, Tx, month_partitions, run};
 use drover_types::{RolloutId, TenantId, Timestamp};
 
 use crate::{Result, statements};
@@ -36,8 +36,8 @@ statements! {
            ORDER BY r.completed_at, r.id LIMIT $3";
     MARK = "UPDATE rollouts SET archived_at = COALESCE(archived_at, $3) WHERE tenant_id = $1 AND id = $2 \
             AND state IN ('completed', 'cancelled', 'rolled_back')";
-    SPAN = concat!("SELECT MIN(b.completed_at), MAX(b.completed_at) FROM (", batch!("tenant_id, completed_at"),
-        ") AS b WHERE b.tenant_id = $1");
+    SPAN = "SELECT MIN(completed_at), MAX(completed_at) FROM update_sessions \
+            WHERE tenant_id = $1 AND rollout_id = $2 AND completed_at < $3";
     COPY = concat!("INSERT INTO update_sessions_archive (", columns!(), ", archived_at) SELECT ", columns!(),
         ", $5 FROM update_sessions WHERE tenant_id = $1 AND id IN (", batch!("id"), ")");
     REMOVE = concat!("DELETE FROM update_sessions WHERE tenant_id = $1 AND id IN (", batch!("id"), ")");
@@ -48,7 +48,17 @@ pub async fn due(conn: impl Into<Conn<'_>>, tenant: TenantId, before: Timestamp,
     run!(conn, |c| sqlx::query_scalar(DUE).bind(tenant).bind(before).bind(limit).fetch_all(c).await)
 }
 
-/// Moves up to `limit` sessions that ended before `before` and says how many. The caller holds the rollout still.
+/// Makes room for the sessions of a rollout that ended before `before`. Not in the transaction that moves them: a new
+/// partition keeps all others from the tables that it refers to.
+pub async fn prepare(db: &Db, tenant: TenantId, rollout: RolloutId, before: Timestamp) -> Result<()> {
+    let (first, last): (Option<Timestamp>, Option<Timestamp>) =
+        run!(db, |c| sqlx::query_as(SPAN).bind(tenant).bind(rollout).bind(before).fetch_one(c).await)?;
+    let (Some(first), Some(last)) = (first, last) else { return Ok(()) };
+    month_partitions(db, "update_sessions_archive", first, last).await
+}
+
+/// Moves up to `limit` sessions that ended before `before` and says how many. The caller holds the rollout still, and
+/// called [`prepare`] before.
 ///
 /// Nothing is moved while the rollout goes on.
 pub async fn move_sessions(
@@ -69,15 +79,6 @@ pub async fn move_sessions(
     if marked == 0 {
         return Ok(0);
     }
-    let (first, last): (Option<Timestamp>, Option<Timestamp>) = run!(&mut *tx, |c| sqlx::query_as(SPAN)
-        .bind(tenant)
-        .bind(rollout)
-        .bind(before)
-        .bind(limit)
-        .fetch_one(c)
-        .await)?;
-    let (Some(first), Some(last)) = (first, last) else { return Ok(0) };
-    month_partitions(tx, "update_sessions_archive", first, last).await?;
     let copied = run!(&mut *tx, |c| sqlx::query(COPY)
         .bind(tenant)
         .bind(rollout)

@@ -24,7 +24,7 @@ statements! {
                     WHERE a.descendant_id = $2";
     GET = select!("WHERE t.id = $1");
     BY_NAME = select!("WHERE t.name = $1");
-    ALL = select!("ORDER BY t.id LIMIT $1");
+    ALL = select!("WHERE (CAST($1 AS UUID) IS NULL OR t.id > $1) ORDER BY t.id LIMIT $2");
     // That tenant and all below it.
     PAGE = select!("JOIN tenant_tree s ON s.descendant_id = t.id WHERE s.ancestor_id = $1 \
                     AND (CAST($2 AS UUID) IS NULL OR t.id < $2) ORDER BY t.id DESC LIMIT $3");
@@ -75,7 +75,12 @@ pub async fn by_name(conn: impl Into<Conn<'_>>, name: &str) -> Result<Option<Ten
 
 /// Up to `limit` tenants, oldest first.
 pub async fn all(conn: impl Into<Conn<'_>>, limit: i64) -> Result<Vec<TenantRow>> {
-    run!(conn, |c| sqlx::query_as(ALL).bind(limit).fetch_all(c).await)
+    all_behind(conn, None, limit).await
+}
+
+/// Up to `limit` tenants from behind `after`, oldest first.
+pub async fn all_behind(conn: impl Into<Conn<'_>>, after: Option<TenantId>, limit: i64) -> Result<Vec<TenantRow>> {
+    run!(conn, |c| sqlx::query_as(ALL).bind(after).bind(limit).fetch_all(c).await)
 }
 
 /// Up to `limit` of `top` and the tenants below it, newest first, from behind `after`.

@@ -16,8 +16,24 @@ const ROLLOUTS_MAX: i64 = 100;
 pub(super) async fn round(app: &App, tenant: TenantId, stop: &CancellationToken) -> Result<()> {
     let before = app.now().minus(app.settings.archive_after);
     for rollout in archive::due(&app.db, tenant, before, ROLLOUTS_MAX).await? {
-        while !stop.is_cancelled() && batch(app, tenant, rollout, before).await? > 0 {}
+        // One that cannot be archived must not stop the others.
+        if let Err(error) = one(app, tenant, rollout, before, stop).await {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(error, %tenant, %rollout, "failed to archive this rollout; trying again in an hour");
+        }
     }
+    Ok(())
+}
+
+async fn one(
+    app: &App,
+    tenant: TenantId,
+    rollout: RolloutId,
+    before: Timestamp,
+    stop: &CancellationToken,
+) -> Result<()> {
+    archive::prepare(&app.db, tenant, rollout, before).await?;
+    while !stop.is_cancelled() && batch(app, tenant, rollout, before).await? > 0 {}
     Ok(())
 }
 

@@ -56,9 +56,17 @@ async fn round(app: &App, lease: &mut Option<Lease>) -> Result<bool> {
     let Some(held) = hold_lease(app, lease).await? else { return Ok(false) };
     let mut more = tenants.len() == TENANTS_MAX as usize;
     for tenant in tenants {
-        let entries = number(app, held.clone(), tenant).await?;
-        tracing::debug!(%tenant, entries, "numbered audit entries");
-        more |= entries == u64::from(BATCH_MAX);
+        match number(app, held.clone(), tenant).await {
+            Ok(entries) => {
+                tracing::debug!(%tenant, entries, "numbered audit entries");
+                more |= entries == u64::from(BATCH_MAX);
+            }
+            // One that cannot be numbered must not stop the others.
+            Err(error) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(error, %tenant, "failed to number a tenant's audit entries; trying again");
+            }
+        }
     }
     Ok(more)
 }

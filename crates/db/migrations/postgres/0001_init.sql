@@ -330,6 +330,7 @@ CREATE TABLE unused_content (
     tenant_id UUID NOT NULL REFERENCES tenants (id),
     sha256 TEXT NOT NULL,
     since BIGINT NOT NULL,
+    going_until BIGINT,
     PRIMARY KEY (tenant_id, sha256)
 );
 

@@ -329,6 +329,7 @@ CREATE TABLE unused_content (
     tenant_id BLOB NOT NULL REFERENCES tenants (id),
     sha256 TEXT NOT NULL,
     since INTEGER NOT NULL,
+    going_until INTEGER,
     PRIMARY KEY (tenant_id, sha256)
 ) STRICT;
 

@@ -7,7 +7,7 @@ use super::fixture::{Scope, acme, at, commit, component, digest, firmware_row, r
 use crate::artifacts::ArtifactRow;
 use crate::firmware::{Filter, FirmwareRow};
 use crate::objects::ObjectRow;
-use crate::{artifacts, dependencies, firmware, objects};
+use crate::{artifacts, dependencies, firmware, objects, unused_content};
 
 fn artifact(name: &str, content: u8) -> ArtifactRow {
     ArtifactRow {
@@ -130,6 +130,30 @@ on_both! {
         assert!(objects::get(acme.db, acme.tenant, "APP/1").await.unwrap().is_none());
         assert!(commit!(acme.db, |tx| objects::insert(tx, acme.tenant, &object("app/2", 1), None)));
         assert_eq!(objects::uses_of_content(acme.db, acme.tenant, digest(1)).await.unwrap(), 2);
+    }
+
+    async fn content_that_is_being_removed_gets_no_name(test: TestDb) {
+        let acme = acme(&test).await;
+        let (tenant, content) = (acme.tenant, digest(1));
+        let minutes = |minutes: i64| at(minutes * 60);
+        assert!(commit!(acme.db, |tx| unused_content::note(tx, tenant, content, minutes(1))));
+        assert!(!commit!(acme.db, |tx| unused_content::claim(tx, tenant, content, minutes(1), minutes(2))), "too soon");
+        assert!(commit!(acme.db, |tx| unused_content::claim(tx, tenant, content, minutes(2), minutes(3))));
+        for minute in [3, 17] {
+            assert!(!commit!(acme.db, |tx| unused_content::note(tx, tenant, content, minutes(minute))));
+            assert!(!commit!(acme.db, |tx| unused_content::forget(tx, tenant, content, minutes(minute))));
+        }
+        assert!(commit!(acme.db, |tx| unused_content::note(tx, tenant, content, minutes(18))), "it was given up");
+        assert!(!commit!(acme.db, |tx| unused_content::claim(tx, tenant, content, minutes(18), minutes(19))));
+        assert!(commit!(acme.db, |tx| unused_content::forget(tx, tenant, content, minutes(20))));
+
+        assert!(commit!(acme.db, |tx| unused_content::note(tx, tenant, content, minutes(21))));
+        assert!(commit!(acme.db, |tx| unused_content::claim(tx, tenant, content, minutes(22), minutes(23))));
+        commit!(acme.db, |tx| unused_content::removed(tx, tenant, content));
+        assert!(commit!(acme.db, |tx| unused_content::note(tx, tenant, content, minutes(24))), "it may come anew");
+        assert!(commit!(acme.db, |tx| objects::insert(tx, tenant, &object("app/1", 1), None)));
+        assert!(!commit!(acme.db, |tx| unused_content::claim(tx, tenant, content, minutes(25), minutes(26))), "in use");
+        assert_eq!(unused_content::old(acme.db, tenant, minutes(99), 9).await.unwrap(), [], "it has a name");
     }
 
     async fn names_in_pages_by_prefix(test: TestDb) {

@@ -61,6 +61,17 @@ on_both_profiles! {
         assert_eq!(scene.admin.rollout(rollout.id).await.unwrap().counts.succeeded, 1);
     }
 
+    async fn what_cannot_be_cleaned_up_does_not_stop_the_rest(profile: Profile) {
+        let (scene, clock) = Scene::with_clock(profile, 1).await;
+        let rollout = scene.roll_out(&[100], |_| ()).await;
+        scene.devices[0].install(&scene.devices[0].check().await.unwrap()).await;
+        scene.becomes(rollout.id, RolloutState::Completed).await;
+        clock.advance(91 * DAY);
+        scene.server.sql("ALTER TABLE unused_content RENAME TO hidden_content").await;
+        scene.server.clean_up().await;
+        assert_eq!(scene.server.count("update_sessions_archive").await, 1);
+    }
+
     async fn a_rollout_that_goes_on_keeps_its_sessions(profile: Profile) {
         let (mut scene, clock) = Scene::with_clock(profile, 2).await;
         // The second device never comes: its stage waits for it.
