@@ -20,21 +20,22 @@ const BATCH: usize = 1_000;
 impl App {
     /// Writes down the sightings that have waited for long enough.
     pub(crate) async fn write_due_sightings(&self) {
-        self.write_sightings(self.now().minus(WRITE_AFTER)).await;
+        let now = self.now();
+        self.write_sightings(now, now.minus(WRITE_AFTER)).await;
     }
 
     /// Writes down everything that is known.
     pub(crate) async fn write_all_sightings(&self) {
-        self.write_sightings(Timestamp::from_micros(i64::MAX)).await;
+        self.write_sightings(self.now(), Timestamp::from_micros(i64::MAX)).await;
     }
 
-    async fn write_sightings(&self, before: Timestamp) {
+    async fn write_sightings(&self, now: Timestamp, before: Timestamp) {
         loop {
-            let batch = self.hot.take(before, BATCH).await;
+            let batch = self.hot.take(now, before, BATCH).await;
             if batch.is_empty() {
                 return;
             }
-            if let Err(error) = self.write_batch(&batch).await {
+            if let Err(error) = self.write_batch(&batch, now).await {
                 let error = &error as &dyn std::error::Error;
                 tracing::warn!(error, "failed to note when devices were last heard of; trying again");
                 for sighting in batch {
@@ -45,20 +46,16 @@ impl App {
         }
     }
 
-    async fn write_batch(&self, batch: &[Sighting]) -> Result<()> {
+    async fn write_batch(&self, batch: &[Sighting], now: Timestamp) -> Result<()> {
         let mut by_tenant: BTreeMap<TenantId, Vec<(DeviceId, Timestamp)>> = BTreeMap::new();
         for sighting in batch {
-            by_tenant.entry(sighting.tenant).or_default().push((sighting.device, sighting.at));
-        }
-        for rows in by_tenant.values_mut() {
-            // Two nodes that write the same devices lock them in one order.
-            rows.sort_unstable();
+            by_tenant.entry(sighting.tenant).or_default().push((sighting.device, sighting.at.min(now)));
         }
         self.writer
             .write(move |tx| {
                 Box::pin(async move {
                     for (tenant, rows) in &by_tenant {
-                        devices::seen_at(tx, *tenant, rows).await?;
+                        devices::seen_at(tx, *tenant, rows, now).await?;
                     }
                     Ok::<_, Error>(())
                 })

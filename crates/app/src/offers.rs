@@ -25,8 +25,10 @@ use crate::targets::RolloutTarget;
 use crate::transitions::{self, Subject};
 use crate::{App, Caller, Error, Result, rollout_policy, rollout_preview};
 
-/// Sessions that one check looks at: a device waits in few rollouts at once.
+/// Sessions that one check looks at: a device waits in few rollouts at once. Those that come first are looked at each
+/// time, the others in turn, so that no rollout waits behind others that have no room.
 const CANDIDATES_MAX: usize = 8;
+const CANDIDATES_FIRST: usize = 4;
 
 const COMPONENT_BUSY: &str = "component_busy";
 
@@ -45,7 +47,7 @@ impl App {
             return Ok(self.nothing());
         }
         let mut told = None;
-        for candidate in candidates.into_iter().take(CANDIDATES_MAX) {
+        for candidate in to_look_at(candidates, usize::try_from(self.draw(64)).unwrap_or(0)) {
             let is_told = match candidate.state {
                 SessionState::Pending => self.try_offer(tenant, device, &candidate).await?,
                 SessionState::Offered => self.still_stands(tenant, device, &candidate).await?,
@@ -181,6 +183,16 @@ impl App {
             expires_at,
         })
     }
+}
+
+/// The candidates of one check; `drawn` decides with which of the later ones it goes on.
+fn to_look_at<T>(mut candidates: Vec<T>, drawn: usize) -> Vec<T> {
+    if candidates.len() > CANDIDATES_MAX {
+        let others = &mut candidates[CANDIDATES_FIRST..];
+        others.rotate_left(drawn % others.len());
+        candidates.truncate(CANDIDATES_MAX);
+    }
+    candidates
 }
 
 /// What a rollout decides with, if it makes offers now.
@@ -340,5 +352,20 @@ fn component_busy(error: sqlx::Error) -> Error {
     match drover_db::unique_violation(&error) {
         Some(_) => Error::conflict(COMPONENT_BUSY, "another update of this component is under way").with_source(error),
         None => error.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_rollout_has_its_turn_though_the_first_ones_have_no_room() {
+        assert_eq!(to_look_at((0..8).collect(), 63), (0..8).collect::<Vec<_>>(), "all of them, in their order");
+        let looked: Vec<_> = (0..64).map(|drawn| to_look_at((0..12).collect::<Vec<_>>(), drawn)).collect();
+        assert!(looked.iter().all(|one| one.len() == 8 && one[..4] == [0, 1, 2, 3]));
+        assert!((4..12).all(|other| looked.iter().any(|one| one.contains(&other))));
+        assert_eq!(looked[0], [0, 1, 2, 3, 4, 5, 6, 7]);
+        assert_eq!(looked[7], [0, 1, 2, 3, 11, 4, 5, 6]);
     }
 }

@@ -32,8 +32,9 @@ pub trait HotState: Send + Sync + 'static {
 
     /// Takes up to `max` sightings of devices that have waited since `before` or longer, those that waited longest
     /// first. A device waits from its first sighting after it was last taken; with it goes its latest. Each sighting
-    /// is handed to one taker only.
-    async fn take(&self, before: Timestamp, max: usize) -> Vec<Sighting>;
+    /// is handed to one taker only. One from behind `now` was noted while the clock was wrong: nobody knows for how
+    /// long it has waited, so it is taken at once.
+    async fn take(&self, now: Timestamp, before: Timestamp, max: usize) -> Vec<Sighting>;
 
     /// How many devices wait to be taken.
     fn waiting(&self) -> usize;

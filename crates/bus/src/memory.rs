@@ -53,11 +53,11 @@ impl HotState for MemoryHotState {
         devices.iter().map(of).collect()
     }
 
-    async fn take(&self, before: Timestamp, max: usize) -> Vec<Sighting> {
+    async fn take(&self, now: Timestamp, before: Timestamp, max: usize) -> Vec<Sighting> {
         let mut state = self.state();
         let mut taken = Vec::new();
         while taken.len() < max
-            && let Some((_, device)) = state.order.pop_front_if(|(first, _)| *first <= before)
+            && let Some((_, device)) = state.order.pop_front_if(|(first, _)| *first <= before || *first > now)
         {
             if let Some((tenant, at)) = state.latest.remove(&device) {
                 taken.push(Sighting { tenant, device, at });

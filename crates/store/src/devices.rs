@@ -242,20 +242,26 @@ pub async fn seen(
     run!(tx, |c| sqlx::query(SEEN).bind(tenant).bind(id).bind(now).bind(agent_version).execute(c).await.map(drop))
 }
 
-/// Notes signs of life of many devices, at most some thousand. A later one that is noted already stands.
-pub async fn seen_at(tx: &mut Tx, tenant: TenantId, sightings: &[(DeviceId, Timestamp)]) -> Result<()> {
+/// Notes signs of life of many devices, at most some thousand. A later one that is noted already stands, unless it lies
+/// behind `now`. Devices that others are changing are passed over, and their next sign of life is noted: who waits for
+/// many rows may wait for those who wait for him.
+pub async fn seen_at(tx: &mut Tx, tenant: TenantId, sightings: &[(DeviceId, Timestamp)], now: Timestamp) -> Result<()> {
     if sightings.is_empty() {
         return Ok(());
     }
+    let lock = tx.dialect().for_update_skip_locked();
     run!(tx, |c| {
         // Both databases name the columns of VALUES in this way.
-        let mut query = sqlx::QueryBuilder::new("UPDATE devices SET last_seen_at = v.column2 FROM (");
+        let mut query = sqlx::QueryBuilder::new("WITH v AS (");
         query.push_values(sightings, |mut row, (device, at)| {
             row.push_bind(*device).push_bind(*at);
         });
-        query.push(") AS v WHERE devices.tenant_id = ").push_bind(tenant);
-        query
-            .push(" AND devices.id = v.column1 AND (devices.last_seen_at IS NULL OR devices.last_seen_at < v.column2)");
+        query.push("), free AS MATERIALIZED (SELECT id FROM devices WHERE tenant_id = ").push_bind(tenant);
+        query.push(" AND id IN (SELECT column1 FROM v) ").push(lock);
+        query.push(") UPDATE devices SET last_seen_at = v.column2 FROM v WHERE devices.tenant_id = ").push_bind(tenant);
+        query.push(" AND devices.id = v.column1 AND devices.id IN (SELECT id FROM free)");
+        query.push(" AND (devices.last_seen_at IS NULL OR devices.last_seen_at < v.column2 OR devices.last_seen_at > ");
+        query.push_bind(now).push(")");
         // Its text depends on the number of rows: kept, such statements would push the others out.
         query.build().persistent(false).execute(c).await.map(drop)
     })

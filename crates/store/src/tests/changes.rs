@@ -17,7 +17,7 @@ async fn from(db: &Db, horizon: i64) -> Vec<(ChangeKind, Uuid)> {
 }
 
 /// As if the change of this device were two hours old.
-async fn written_long_ago(db: &Db, n: u128) {
+async fn written_long_ago(db: &Db, n: u16) {
     let sql = "UPDATE changes SET created_at = created_at - 7200000000 WHERE subject_id = $1";
     let mut tx = db.begin().await.unwrap();
     let done: crate::Result<()> =

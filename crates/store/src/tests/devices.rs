@@ -5,7 +5,7 @@ use drover_db::{Db, is_foreign_key_violation, on_both, unique_violation};
 use drover_types::{DeviceId, DeviceStatus, EnrolmentTokenId, GroupId, RolloutState};
 
 use super::exclusions::selection;
-use super::fixture::{Scope, acme, at, commit, component, digest, refused, uuid};
+use super::fixture::{Scope, acme, at, commit, component, digest, migrated, refused, uuid};
 use crate::conditions::Added;
 use crate::devices::{Filter, NewDevice};
 use crate::{Reach, device_components, device_tokens, devices, groups, rollouts, update_sessions};
@@ -56,13 +56,18 @@ on_both! {
         let stranger = other.device(13, 0).await;
         commit!(acme.db, |tx| devices::seen(tx, acme.tenant, late, None, at(100)));
         let rows = [(early, at(50)), (late, at(50)), (stranger, at(50)), (DeviceId(uuid(99)), at(50))];
-        commit!(acme.db, |tx| devices::seen_at(tx, acme.tenant, &rows));
-        commit!(acme.db, |tx| devices::seen_at(tx, acme.tenant, &[]));
+        commit!(acme.db, |tx| devices::seen_at(tx, acme.tenant, &rows, at(200)));
+        commit!(acme.db, |tx| devices::seen_at(tx, acme.tenant, &[], at(200)));
         let mut seen = Vec::new();
         for (scope, device) in [(acme, early), (acme, late), (acme, never), (other, stranger)] {
             seen.push(devices::get(scope.db, scope.tenant, device).await.unwrap().unwrap().last_seen_at);
         }
         assert_eq!(seen, [Some(at(50)), Some(at(100)), None, None], "nothing goes back, and tenants are apart");
+
+        commit!(acme.db, |tx| devices::seen(tx, acme.tenant, never, None, at(900)));
+        commit!(acme.db, |tx| devices::seen_at(tx, acme.tenant, &[(never, at(150))], at(200)));
+        let seen = devices::get(acme.db, acme.tenant, never).await.unwrap().unwrap().last_seen_at;
+        assert_eq!(seen, Some(at(150)), "a time that has not come yet was a clock's mistake");
     }
 
     async fn a_device_changes(test: TestDb) {
@@ -200,4 +205,21 @@ async fn a_condition_on_tags_groups_or_attributes_begins_at_their_index() {
             assert!(leads && steps.iter().any(|step| step.contains(index)), "{name} of {text}: {steps:?}");
         }
     }
+}
+
+/// A batch that waited for a row could hold rows that its owner waits for.
+#[tokio::test]
+async fn signs_of_life_wait_for_nobody() {
+    let test = TestDb::postgres().await;
+    let acme = acme(&test).await;
+    let [held, free] = [acme.device(10, 0).await, acme.device(11, 0).await];
+    let mut holder = migrated(&test).await.begin().await.unwrap();
+    devices::lock(&mut holder, acme.tenant, held).await.unwrap();
+    commit!(acme.db, |tx| devices::seen_at(tx, acme.tenant, &[(held, at(50)), (free, at(50))], at(60)));
+    let mut seen = Vec::new();
+    for device in [held, free] {
+        seen.push(devices::get(acme.db, acme.tenant, device).await.unwrap().unwrap().last_seen_at);
+    }
+    assert_eq!(seen, [None, Some(at(50))]);
+    holder.rollback().await.unwrap();
 }

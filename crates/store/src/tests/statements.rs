@@ -140,7 +140,8 @@ fn no_statement_bypasses_the_list() {
             let literal = format!("sqlx::{call}(\"");
             assert!(!text.contains(&literal), "{}: move the text of {literal}… to statements!", path.display());
         }
-        let locking = text.matches(".dialect()").count();
+        // A built statement names its clause itself.
+        let locking = text.matches(".dialect()").count() - text.matches(".for_update_skip_locked()").count();
         let module = path.file_stem().expect("a file has a name").to_string_lossy().into_owned();
         let listed =
             LOCKING.iter().chain(&WITH_FRAGMENT).filter(|name| name.contains(&format!("::{module}::"))).count();

@@ -1,7 +1,10 @@
 //! Devices, as operators see them.
 
-use drover_api::{DeviceFilter, DeviceUpdate, GroupWrite};
+use std::time::Duration;
+
+use drover_api::{DeviceFilter, DeviceUpdate, Firmware, GroupWrite};
 use drover_protocol::{ComponentReport, RegisterRequest};
+use drover_store::device_components;
 use drover_testkit::{DEVICE_TYPE, Profile, TestServer, answer, on_both_profiles, refused};
 use drover_types::{ComponentName, DeviceStatus, GroupId};
 use reqwest::Method;
@@ -43,6 +46,28 @@ on_both_profiles! {
         let own = own.bearer_auth(&device.token).json(&json!({ "components": [{ "version": "1.0.1" }] }));
         assert_eq!(answer(own).await.status, 200);
         assert_eq!(scene.admin.device(device.id).await.unwrap().current_version, "1.0.1".parse().ok());
+    }
+
+    async fn a_heartbeat_that_says_nothing_new_writes_nothing(profile: Profile) {
+        let (scene, clock) = Scene::with_clock(profile, 1).await;
+        let device = &scene.devices[0];
+        let tenant = scene.server.admin().whoami().await.unwrap().tenant_id;
+        let reported_at = async || {
+            let rows = device_components::of_device(scene.server.db().db(), tenant, device.id).await.unwrap();
+            rows[0].reported_at
+        };
+        let says = |version: &str, firmware: &Firmware| {
+            let (version, manifest_sha256) = (version.parse().ok(), Some(firmware.checksum));
+            vec![ComponentReport { component: ComponentName::main(), version, manifest_sha256 }]
+        };
+        let first = reported_at().await;
+        clock.advance(Duration::from_mins(1));
+        device.heartbeat(says("1.0.0", &scene.first)).await;
+        assert_eq!(reported_at().await, first);
+        let newer = scene.publish("1.1.0", 2).await;
+        device.heartbeat(says("1.1.0", &newer)).await;
+        assert!(reported_at().await > first);
+        assert_eq!(scene.admin.device(device.id).await.unwrap().current_version, Some(newer.version));
     }
 
     async fn one_device_does_not_report_for_another(profile: Profile) {
