@@ -10,6 +10,7 @@ use drover_app::App;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tokio::time::Instant;
 
 use crate::config::{ConfigError, HttpConfig, check_plain};
 use crate::connection::{Connections, Crowd};
@@ -22,6 +23,9 @@ use crate::tls::Tls;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// A client that does not answer is asked so often whether it lives, and what was sent to it waits no longer.
+/// How often the log says that it fails.
+const WARN_EVERY: Duration = Duration::from_mins(1);
+
 const PROBE_AFTER: Duration = Duration::from_mins(1);
 const PROBE_EVERY: Duration = Duration::from_secs(15);
 const PROBES: u32 = 4;
@@ -86,15 +90,11 @@ pub(crate) async fn accept_all(
     }
     let how = Arc::new(Connections::new(router, tls));
     let crowd = Arc::new(Crowd::new(config));
-    let mut open = JoinSet::new();
+    let (mut open, mut warned_at) = (JoinSet::new(), None);
     loop {
         let (stream, peer) = tokio::select! {
             () = shutdown.cancelled() => break,
-            accepted = accept(&listener, &crowd) => accepted,
-            Some(ended) = open.join_next() => {
-                log_panic(ended);
-                continue;
-            }
+            accepted = accept(&listener, &crowd, &mut warned_at) => accepted,
         };
         let seat = tokio::select! {
             () = shutdown.cancelled() => break,
@@ -107,6 +107,9 @@ pub(crate) async fn accept_all(
     drop(listener);
     drain(open, config.shutdown_grace()).await;
 }
+        while let Some(ended) = open.try_join_next() {
+            log_panic(ended);
+        }
 
 /// What the listener's connections inherit.
 fn watch_over_peers(listener: &TcpListener) -> rustix::io::Result<()> {
@@ -121,12 +124,15 @@ fn watch_over_peers(listener: &TcpListener) -> rustix::io::Result<()> {
 }
 
 /// The next connection.
-async fn accept(listener: &TcpListener, crowd: &Crowd) -> (TcpStream, SocketAddr) {
+async fn accept(listener: &TcpListener, crowd: &Crowd, warned_at: &mut Option<Instant>) -> (TcpStream, SocketAddr) {
     loop {
         match listener.accept().await {
             Ok(accepted) => return accepted,
             Err(error) => {
-                tracing::warn!(%error, "failed to accept a connection");
+                if warned_at.is_none_or(|at| at.elapsed() >= WARN_EVERY) {
+                    *warned_at = Some(Instant::now());
+                    tracing::warn!(%error, "failed to accept connections");
+                }
                 crowd.make_room();
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
