@@ -66,10 +66,15 @@ pub async fn serve(
     let router = router::build(server, &config)?;
     let keep_certificate = async {
         if let Some(tls) = tls.clone() {
-            tls.keep(&app, shutdown.clone()).await;
+            tls.keep(&app, hangup, shutdown.clone()).await;
         }
     };
     tokio::join!(
+    // Also without a certificate to look at: whoever renews certificates or turns logs over sends it to every service,
+    // and unheard it ends the process.
+    let hangup = signal(SignalKind::hangup())
+        .inspect_err(|error| tracing::warn!(%error, "SIGHUP is not heard; certificates are looked at all the same"))
+        .ok();
         accept_all(listener, router, &config, tls.clone(), &shutdown),
         limits.keep_small(shutdown.clone()),
         keep_certificate

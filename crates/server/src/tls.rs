@@ -9,7 +9,7 @@ mod keeper;
 mod own_ca;
 mod pair;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -115,6 +115,15 @@ impl Tls {
     /// The last moment of the certificate that is served now.
     pub fn not_after(&self) -> Timestamp {
         self.served.0.load().not_after()
+    }
+
+    /// The key's file, when everybody on this machine can read it. Groups are left alone: those who renew certificates
+    /// share keys that way.
+    pub fn exposed_key(&self) -> Option<&Path> {
+        match &self.source {
+            Source::Files { key, .. } if files::is_for_everybody(key) => Some(key),
+            Source::Files { .. } | Source::OwnCa { .. } => None,
+        }
     }
 
     pub(crate) fn acceptor(&self) -> TlsAcceptor {

@@ -1,6 +1,6 @@
 //! The certificate files: readable, of one key, valid.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use drover_server::{CertificateSource, Tls, TlsError};
@@ -11,14 +11,16 @@ use crate::serve::tls::TlsPlan;
 
 const NAME: &str = "certificate";
 
-/// What came of reading the files; none where the server makes its own, or speaks no TLS.
-pub(crate) type Facts = Option<Result<(), TlsError>>;
+/// What came of reading the files, and the key's file when everybody can read it; none where the server makes its own,
+/// or speaks no TLS.
+pub(crate) type Facts = Option<Result<Option<PathBuf>, TlsError>>;
 
 /// Reads certificate and key as the server would. Files are only read: an authority of its own is made by a start.
 pub(crate) fn look(plan: &TlsPlan) -> Facts {
     let TlsPlan::Files { certificate, key, pin } = plan else { return None };
     let source = CertificateSource::Files { certificate: certificate.clone(), key: key.clone() };
-    Some(Tls::open(source, *pin, Arc::new(SystemClock)).map(drop))
+    let opened = Tls::open(source, *pin, Arc::new(SystemClock));
+    Some(opened.map(|tls| tls.exposed_key().map(Path::to_owned)))
 }
 
 /// Says whether the server can prove who it is.
@@ -27,6 +29,10 @@ pub(crate) fn judge(plan: &TlsPlan, data: &Path, facts: &Facts) -> Finding {
         (_, Some(Err(error))) => {
             let next = "check --tls-cert (chain, the server's first) and --tls-key: PEM files of one key, not expired";
             Finding::fail(NAME, chain(error), next)
+        }
+        (_, Some(Ok(Some(key)))) => {
+            let next = format!("keep it to the server's user: chmod o-r {}", key.display());
+            Finding::warn(NAME, format!("everybody on this machine can read {}", key.display()), next)
         }
         (TlsPlan::Files { certificate, .. }, _) => Finding::ok(NAME, format!("{} fits its key", certificate.display())),
         (TlsPlan::OwnCa { .. }, _) => {
@@ -53,6 +59,9 @@ mod tests {
         std::fs::write(&certificate, "nonsense").unwrap();
         std::fs::write(&key, "nonsense").unwrap();
         assert_eq!(level(), Level::Fail, "nonsense");
+        let exposed: Facts = Some(Ok(Some(key.clone())));
+        assert_eq!(judge(&plan, folder.path(), &exposed).level, Level::Warn);
+        assert_eq!(judge(&plan, folder.path(), &Some(Ok(None))).level, Level::Ok);
         let plain = TlsPlan::Plain;
         assert_eq!(judge(&plain, folder.path(), &look(&plain)).level, Level::Ok);
     }

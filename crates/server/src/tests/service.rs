@@ -2,6 +2,8 @@
 
 use axum::body::Body;
 use axum::http::{Method, StatusCode};
+use futures::StreamExt as _;
+use rustix::process::{Signal, getpid, kill_process};
 use serde_json::json;
 use tokio::net::TcpListener;
 
@@ -107,6 +109,11 @@ async fn who_is_refused_learns_why_also_with_a_large_body() {
         HttpConfig::default(),
         None,
         listener,
+    assert!(read_to_end(&mut stream).await.ends_with("ok\n"));
+    // Unheard, this would end the process, and the test with it.
+    kill_process(getpid(), Signal::HUP).expect("it is sent");
+    let mut stream = tokio::net::TcpStream::connect(address).await.expect("a connection");
+    stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.expect("sent");
         service.shutdown.clone(),
     ));
     let body = vec![b' '; 8 << 20];

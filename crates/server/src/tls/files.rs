@@ -43,6 +43,11 @@ pub(super) fn require_private(path: &Path) -> Result<(), TlsError> {
     if is_private { Ok(()) } else { Err(TlsError::Exposed { path: path.to_owned() }) }
 }
 
+/// Whether everybody on this machine can read the file. When nobody can tell, not.
+pub(super) fn is_for_everybody(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|facts| facts.mode() & 0o004 != 0)
+}
+
 /// Writes a file that must not be there yet. When another process was faster, its file stays.
 pub(super) fn create(path: &Path, bytes: &[u8]) -> Result<(), TlsError> {
     let written = draft(path, bytes).and_then(|file| match file.persist_noclobber(path) {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use drover_app::App;
 use drover_types::Timestamp;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::Signal;
 use tokio_util::sync::CancellationToken;
 
 use super::pair::Pair;
@@ -34,16 +34,24 @@ impl Said {
         self.last = Some((text.to_owned(), now));
         true
     }
+
+    /// What is to be said about a look at the files. When one goes well, the next failure is news, also the same one.
+    fn after(&mut self, looked: &Result<bool, TlsError>, now: Timestamp) -> Option<String> {
+        let Err(error) = looked else {
+            *self = Self::default();
+            return None;
+        };
+        let text = with_causes(error);
+        self.is_new(&text, now).then_some(text)
+    }
 }
 
 impl Tls {
-    /// Takes over new files and renews the own certificate, until the server shuts down. The figures of `app` say how
-    /// long the certificate lasts.
-    pub(crate) async fn keep(self: Arc<Self>, app: &App, shutdown: CancellationToken) {
-        let mut hangup = signal(SignalKind::hangup())
-            .inspect_err(|error| tracing::warn!(%error, "SIGHUP is not heard; certificates are looked at all the same"))
-            .ok();
+    /// Takes over new files and renews the own certificate, until the server shuts down; looks at once when it is told
+    /// to (SIGHUP). The figures of `app` say how long the certificate lasts.
+    pub(crate) async fn keep(self: Arc<Self>, app: &App, mut hangup: Option<Signal>, shutdown: CancellationToken) {
         let (mut refused, mut ending) = (Said::default(), Said::default());
+        self.warn_of_an_exposed_key();
         loop {
             self.warn_of_the_end(&mut ending);
             app.note_certificate(self.not_after());
@@ -54,12 +62,13 @@ impl Tls {
             }
             let tls = Arc::clone(&self);
             match tokio::task::spawn_blocking(move || tls.look()).await {
-                Ok(Ok(false)) => {}
-                Ok(Ok(true)) => tracing::info!(not_after = %self.not_after(), "serving a new certificate"),
-                Ok(Err(error)) => {
-                    let text = with_causes(&error);
-                    if refused.is_new(&text, self.clock.now()) {
-                        tracing::error!(error = text, "the new certificate is not used; the old one stays");
+                Ok(looked) => {
+                    if let Some(error) = refused.after(&looked, self.clock.now()) {
+                        tracing::error!(error, "the new certificate is not used; the old one stays");
+                    }
+                    if matches!(looked, Ok(true)) {
+                        tracing::info!(not_after = %self.not_after(), "serving a new certificate");
+                        self.warn_of_an_exposed_key();
                     }
                 }
                 Err(error) => tracing::error!(%error, "failed to look at the certificate"),
@@ -86,11 +95,17 @@ impl Tls {
                 }
                 pair
             }
-            Source::OwnCa { .. } if now < served.renew_at() => return Ok(false),
+            Source::OwnCa { .. } if served.is_current(now) => return Ok(false),
             Source::OwnCa { ca, names } => ca.current_or_new(names, now)?,
         };
         self.served.0.store(Arc::new(pair));
         Ok(true)
+    }
+
+    fn warn_of_an_exposed_key(&self) {
+        if let Some(path) = self.exposed_key() {
+            tracing::warn!(path = %path.display(), "everybody on this machine can read the server's key: chmod o-r it");
+        }
     }
 
     fn warn_of_the_end(&self, said: &mut Said) {
@@ -106,7 +121,7 @@ impl Tls {
     }
 }
 
-async fn heard(hangup: Option<&mut tokio::signal::unix::Signal>) {
+async fn heard(hangup: Option<&mut Signal>) {
     let heard = match hangup {
         Some(hangup) => hangup.recv().await,
         None => None,
@@ -120,5 +135,23 @@ fn with_causes(error: &TlsError) -> String {
     match std::error::Error::source(error) {
         Some(cause) if !error.to_string().contains(&cause.to_string()) => format!("{error}: {cause}"),
         _ => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_breaks_again_is_said_again() {
+        let broken = || Err(TlsError::Certificate { path: "c.pem".into(), reason: "there is none".to_owned() });
+        let (mut said, now) = (Said::default(), Timestamp::from_micros(0));
+        assert!(said.after(&broken(), now).is_some());
+        assert_eq!(said.after(&broken(), now), None, "not every few seconds");
+        assert!(said.after(&broken(), now.plus(REPEAT_AFTER)).is_some());
+        for mended in [true, false] {
+            assert_eq!(said.after(&Ok(mended), now), None);
+            assert!(said.after(&broken(), now).is_some());
+        }
     }
 }

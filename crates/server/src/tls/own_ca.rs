@@ -16,7 +16,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use time::OffsetDateTime;
 
-use super::pair::Pair;
+use super::pair::{self, Pair};
 use super::{TlsError, files};
 
 const CA_LIFE: Duration = Duration::from_hours(24 * 3653);
@@ -47,6 +47,14 @@ impl OwnCa {
         let certificate =
             CertificateDer::from_pem_slice(&files::read(&path)?).map_err(|error| unusable(error.to_string()))?;
         let pin = ServerPin::of_certificate(&certificate).map_err(|error| unusable(error.to_string()))?;
+        let begins = pair::not_before(&certificate).map_err(unusable)?;
+        if begins > now {
+            tracing::warn!(
+                path = %path.display(), %begins,
+                "the authority's certificate was made when a clock was wrong: browsers and --ca refuse it until it \
+                 begins; remove this file and start again, the key and its pin stay"
+            );
+        }
         let own = params.self_signed(&key).map_err(TlsError::Make)?;
         if ServerPin::of_certificate(own.der()).ok() != Some(pin) {
             return Err(TlsError::NoPair { certificate: path, key: folder.join("ca.key") });
@@ -77,7 +85,11 @@ impl OwnCa {
                 return None;
             }
         };
-        let is_good = pair.is_for(names) && now < pair.renew_at() && self.has_signed(&pair, now);
+        if files::is_for_everybody(&path) {
+            tracing::warn!(path = %path.display(), "others could read the server's key; making a new one");
+            return None;
+        }
+        let is_good = pair.is_for(names) && pair.is_current(now) && self.has_signed(&pair, now);
         is_good.then_some(pair)
     }
 

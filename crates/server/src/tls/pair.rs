@@ -72,9 +72,11 @@ impl Pair {
         self.not_after
     }
 
-    /// When two thirds of its life are over.
-    pub(super) fn renew_at(&self) -> Timestamp {
-        self.not_before.plus(self.not_after.since(self.not_before) / 3 * 2)
+    /// Whether it has begun and two thirds of its life are not over yet. One that begins tomorrow was made when the
+    /// clock was wrong: clients that pin its authority do not mind, all others do.
+    pub(super) fn is_current(&self, now: Timestamp) -> bool {
+        let renew_at = self.not_before.plus(self.not_after.since(self.not_before) / 3 * 2);
+        self.not_before <= now && now < renew_at
     }
 
     pub(super) fn is_for(&self, names: &[String]) -> bool {
@@ -120,6 +122,11 @@ fn read_files(certificate: &Path, key: &Path) -> Result<(Vec<u8>, Vec<u8>), TlsE
 /// What the files held. The key's bytes are not kept any longer than that.
 fn fingerprint(chain_pem: &[u8], key_pem: &[u8]) -> Fingerprint {
     (sha256(chain_pem), sha256(key_pem))
+}
+
+/// The first moment of a certificate.
+pub(super) fn not_before(certificate: &CertificateDer<'_>) -> Result<Timestamp, String> {
+    Facts::of(certificate).map(|facts| facts.not_before)
 }
 
 struct Facts {

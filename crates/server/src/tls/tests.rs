@@ -124,6 +124,50 @@ fn a_server_gets_a_new_certificate_for_new_names_and_after_two_thirds_of_its_lif
     assert!(tls.look().unwrap(), "a server that slept for a year");
 }
 
+/// Its clock was a year ahead when it issued one; then the clock was set right, while it ran or before a start.
+#[test]
+fn a_certificate_that_begins_in_the_future_is_replaced() {
+    for restarted in [false, true] {
+        let folder = TempDir::new().unwrap();
+        let clock = SetClock::new();
+        clock.forward(365 * DAY);
+        let mut tls = own(folder.path(), &clock, &["a"]).unwrap();
+        let (pin, ahead) = (tls.pin(), tls.not_after());
+        clock.0.fetch_sub(i64::try_from((365 * DAY).as_micros()).unwrap(), Ordering::SeqCst);
+        if restarted {
+            tls = own(folder.path(), &clock, &["a"]).unwrap();
+        } else {
+            assert!(tls.look().unwrap());
+        }
+        assert_eq!((tls.pin(), tls.not_after().since(clock.now())), (pin, 90 * DAY));
+        assert!(tls.not_after() < ahead);
+        assert!(!tls.look().unwrap());
+    }
+}
+
+#[test]
+fn a_server_key_that_everybody_can_read_is_replaced() {
+    let folder = TempDir::new().unwrap();
+    let (clock, server) = (SetClock::new(), folder.path().join("server.pem"));
+    own(folder.path(), &clock, &["a"]).unwrap();
+    let exposed = std::fs::read(&server).unwrap();
+    std::fs::set_permissions(&server, std::fs::Permissions::from_mode(0o644)).unwrap();
+    own(folder.path(), &clock, &["a"]).unwrap();
+    assert_ne!(std::fs::read(&server).unwrap(), exposed);
+    assert_eq!(mode(&server), 0o600);
+}
+
+#[test]
+fn a_key_file_that_everybody_can_read_is_told() {
+    let files = Files::new("fleet.example");
+    let key = files.folder.path().join("k.pem");
+    let tls = files.open(PinChoice::Auto).unwrap();
+    for (mode, exposed) in [(0o600, false), (0o640, false), (0o644, true)] {
+        std::fs::set_permissions(&key, std::fs::Permissions::from_mode(mode)).unwrap();
+        assert_eq!(tls.exposed_key(), exposed.then_some(&*key), "{mode:o}");
+    }
+}
+
 /// A certificate that signed itself and its key, in two files.
 struct Files {
     folder: TempDir,
