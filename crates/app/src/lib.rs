@@ -80,3 +80,4 @@ pub use first_start::FirstStart;
 pub use http_metrics::HttpMetrics;
 pub use idempotency::IdempotencyKey;
 pub use presign::{InvalidPresignKeys, PresignKeys};
+pub use registration::Enrolment;

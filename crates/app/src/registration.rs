@@ -18,6 +18,13 @@ pub(crate) const COMPONENTS_MAX: usize = 64;
 /// Release keys that are handed to a new device.
 const KEYS_MAX: i64 = 32;
 
+/// An enrolment token that may be used.
+#[derive(Debug)]
+pub struct Enrolment {
+    tenant: TenantId,
+    token: EnrolmentTokenRow,
+}
+
 struct Registration {
     tenant: TenantId,
     token: EnrolmentTokenId,
@@ -28,19 +35,27 @@ struct Registration {
 }
 
 impl App {
-    /// Registers a device that presents an enrolment token. A device that registered but never came back with its
-    /// own token (its answer was lost) may register once more.
-    pub async fn device_register(&self, bearer: &str, request: RegisterRequest) -> Result<RegisterReply> {
+    /// The enrolment token that is presented. It may still be used up by the time a device registers with it.
+    pub async fn enrolment(&self, bearer: &str) -> Result<Enrolment> {
         let credential = Credential::parse(bearer).filter(|c| c.kind == CredentialKind::Enrolment);
         let credential = credential.ok_or_else(unauthenticated)?;
         let tenant = credential.tenant;
-        let token = EnrolmentTokenId(credential.id);
-        let row = enrolment_tokens::get(&self.db, tenant, token).await?.ok_or_else(unauthenticated)?;
+        let row = enrolment_tokens::get(&self.db, tenant, EnrolmentTokenId(credential.id)).await?;
+        let row = row.ok_or_else(unauthenticated)?;
         if !credential.matches(row.secret_sha256) {
             return Err(unauthenticated());
         }
-        let now = self.now();
-        check(&request, &row, now)?;
+        if row.revoked_at.is_some() || is_past(row.expires_at, self.now()) {
+            return Err(token_spent());
+        }
+        Ok(Enrolment { tenant, token: row })
+    }
+
+    /// Registers a device that presents an enrolment token. A device that registered but never came back with its
+    /// own token (its answer was lost) may register once more.
+    pub async fn device_register(&self, enrolment: Enrolment, request: RegisterRequest) -> Result<RegisterReply> {
+        check(&request, &enrolment.token)?;
+        let (tenant, token, now) = (enrolment.tenant, enrolment.token.id, self.now());
 
         let new_id = new_id!(self, DeviceId);
         let token_id = new_id!(self, DeviceId).0;
@@ -68,10 +83,7 @@ impl App {
     }
 }
 
-fn check(request: &RegisterRequest, token: &EnrolmentTokenRow, now: Timestamp) -> Result<()> {
-    if token.revoked_at.is_some() || is_past(token.expires_at, now) {
-        return Err(token_spent());
-    }
+fn check(request: &RegisterRequest, token: &EnrolmentTokenRow) -> Result<()> {
     validate::hardware_id("hardware_id", &request.hardware_id)?;
     validate::device_type("device_type", &request.device_type)?;
     validate::at_most("components", &request.components, COMPONENTS_MAX)?;

@@ -3,21 +3,27 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
-use axum::extract::FromRequestParts;
+use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, header};
 use drover_app::{Caller, Error, Origin};
 use drover_types::{ErrorKind, TenantId};
+use serde::de::DeserializeOwned;
 
+use crate::connection::Proof;
 use crate::cookie;
+use crate::extract::Json;
 use crate::limits::Limits;
-use crate::problem::{Failure, Result};
+use crate::problem::{self, Failure, Result};
 use crate::request_id::RequestId;
 use crate::state::Server;
 
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 const TENANT: HeaderName = HeaderName::from_static("drover-tenant");
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+
+/// Name, password and tenant are far below this, also when every character of them is escaped.
+const INTRODUCTION_MAX_BYTES: usize = 16 * 1024;
 
 /// The address of the other end of the connection; the accept loop notes it in every request.
 #[derive(Debug, Clone, Copy)]
@@ -53,8 +59,7 @@ impl FromRequestParts<Server> for Caller {
     async fn from_request_parts(parts: &mut Parts, server: &Server) -> Result<Self> {
         let Bearer { token, there } = Bearer::from_request_parts(parts, server).await?;
         let stranger = Stranger::of(parts, server);
-        let caller =
-            server.app.authenticate(&token, there, stranger.origin()).await.map_err(|error| stranger.refused(error))?;
+        let caller = stranger.proved(server.app.authenticate(&token, there, stranger.origin()).await)?;
         let span = tracing::Span::current();
         span.record("tenant", tracing::field::display(caller.tenant)).record("actor", caller.identity());
         Ok(caller)
@@ -65,7 +70,31 @@ impl FromRequestParts<Server> for Caller {
 pub(crate) struct Stranger {
     address: IpAddr,
     request_id: Option<RequestId>,
+    proof: Option<Proof>,
     limits: Arc<Limits>,
+}
+
+/// What a stranger says to become somebody: name and password.
+///
+/// No credential vouches for these bytes, so their cost is bounded before the first of them is read: the request is
+/// counted by address, only so many are read at once, and each is small and has to come soon.
+pub(crate) struct Introduction<T>(pub(crate) Stranger, pub(crate) T);
+
+impl<T: DeserializeOwned> FromRequest<Server> for Introduction<T> {
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, server: &Server) -> Result<Self> {
+        let (parts, body) = request.into_parts();
+        let stranger = Stranger::of(&parts, server);
+        stranger.count()?;
+        let _listening = server.limits.listen()?;
+        let mut request = Request::from_parts(parts, body);
+        DefaultBodyLimit::max(INTRODUCTION_MAX_BYTES).apply(&mut request);
+        let limit = server.limits.introduction_timeout;
+        let read = tokio::time::timeout(limit, Json::from_request(request, server)).await;
+        let Json(body) = read.map_err(|_| problem::timed_out(limit))??;
+        Ok(Self(stranger, body))
+    }
 }
 
 impl FromRequestParts<Server> for Stranger {
@@ -77,11 +106,12 @@ impl FromRequestParts<Server> for Stranger {
 }
 
 impl Stranger {
-    fn of(parts: &Parts, server: &Server) -> Self {
+    pub(crate) fn of(parts: &Parts, server: &Server) -> Self {
         let peer = parts.extensions.get::<Peer>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0);
         let forwarded = server.limits.trust_forwarded_for.then(|| forwarded_for(&parts.headers)).flatten();
-        let request_id = parts.extensions.get::<RequestId>().cloned();
-        Self { address: forwarded.unwrap_or(peer), request_id, limits: Arc::clone(&server.limits) }
+        let (request_id, proof) =
+            (parts.extensions.get::<RequestId>().cloned(), parts.extensions.get::<Proof>().cloned());
+        Self { address: forwarded.unwrap_or(peer), request_id, proof, limits: Arc::clone(&server.limits) }
     }
 
     /// Where the request came from, for the audit log.
@@ -93,6 +123,22 @@ impl Stranger {
     /// Counts a request that has no credential to be counted by.
     pub(crate) fn count(&self) -> Result<()> {
         self.limits.count_stranger(self.address)
+    }
+
+    /// The outcome of looking at its credential: when it is valid, the connection is no stranger's any more; when it is
+    /// refused, the request counts as a stranger's.
+    pub(crate) fn proved<T>(&self, looked: drover_app::Result<T>) -> Result<T> {
+        if looked.is_ok() {
+            self.note_known();
+        }
+        looked.map_err(|error| self.refused(error))
+    }
+
+    /// A valid credential came, or was given.
+    pub(crate) fn note_known(&self) {
+        if let Some(proof) = &self.proof {
+            proof.given();
+        }
     }
 
     /// The answer to a use case that failed: when it refused the credential, the request counts as a stranger's.

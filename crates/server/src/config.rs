@@ -28,12 +28,13 @@ pub struct HttpConfig {
     /// Whether the proxy in front writes the client's address as the last one of `X-Forwarded-For`. Without it all
     /// strangers behind a proxy share one limit; with it and without a proxy, strangers choose their address.
     pub trust_forwarded_for: bool,
-    /// Connections at once, at least 1. When they are used up, those that rest make room for new ones.
+    /// Connections at once, at least 1. When they are used up, others make room for new ones: strangers of addresses
+    /// with many connections first, then those who proved a credential and rest.
     pub max_connections: usize,
     /// Connections at once from one address (of IPv6, from one /64); 0 lifts the limit, and so does
     /// `trust_forwarded_for`. Devices behind one router have one address.
     pub max_connections_per_address: usize,
-    /// How long a client may take to send the head of a request, in milliseconds, 1 to 1 hour.
+    /// How long a client may take to send the head of a request, and to log in, in milliseconds, 1 to 1 hour.
     pub header_read_timeout_ms: u64,
     /// How long a request may take, uploads and downloads excepted, in milliseconds, 1 to 1 hour.
     pub request_timeout_ms: u64,

@@ -8,13 +8,15 @@
 //! - a connection without a request is closed after the header time-out at first, and later when it is idle,
 //! - an answer must move: a client that takes none of it for the transfer time-out is gone, and so is one that takes
 //!   less than 64 KiB in ten minutes,
-//! - who rests leaves when the place is needed (`crowd.rs`).
+//! - somebody leaves when the place is needed (`crowd.rs`).
 //!
-//! While a handler works nothing is limited here: requests and uploads have limits of their own.
+//! While a handler works nothing else is limited here: requests and uploads have limits of their own.
 
 mod activity;
 mod crowd;
+mod eviction;
 mod io;
+mod wire;
 
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -37,14 +39,26 @@ use tower::ServiceExt as _;
 use crate::caller::Peer;
 use crate::tls::Tls;
 use activity::Overdue;
+pub(crate) use activity::Proof;
 pub(crate) use crowd::{Crowd, Seat};
+use eviction::{Doing, UNDISTURBED};
 use io::WatchedIo;
 
 /// Answers in flight per HTTP/2 connection.
-const STREAMS_MAX: u32 = 128;
+const STREAMS_MAX: u32 = 32;
+
+/// What an HTTP/2 client may send before anybody has looked at it: on a stream, on a connection.
+const STREAM_WINDOW_BYTES: u32 = 128 * 1024;
+const CONNECTION_WINDOW_BYTES: u32 = 256 * 1024;
+
+/// What is taken from an answer before the HTTP/2 client has.
+const SEND_BUFFER_BYTES: usize = 64 * 1024;
 
 /// Bytes that are buffered per HTTP/1 connection; the head of a request must fit.
 const BUFFER_BYTES: usize = 64 * 1024;
+
+/// What is encrypted before the client takes it: it is seen to move by what goes beyond.
+const TLS_BUFFER_BYTES: usize = 16 * 1024;
 
 /// The head of an HTTP/2 request.
 const HEAD_BYTES_MAX: u32 = 32 * 1024;
@@ -59,6 +73,17 @@ const GOODBYE: Duration = Duration::from_secs(1);
 /// To a client that speaks plain HTTP where TLS is spoken.
 const SPEAK_TLS: &[u8] = b"HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain\r\nconnection: close\r\n\r\n\
     this port speaks TLS: use https://\n";
+
+/// Why a connection is closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Why {
+    /// It does not move.
+    Overdue(Overdue),
+    /// Somebody else needs the place.
+    Needed,
+    /// The server ends.
+    Shutdown,
+}
 
 /// What a connection carries.
 type Transport = Either<TcpStream, Box<TlsStream<TcpStream>>>;
@@ -78,6 +103,9 @@ impl Connections {
             .http2()
             .timer(TokioTimer::new())
             .max_concurrent_streams(STREAMS_MAX)
+            .initial_stream_window_size(STREAM_WINDOW_BYTES)
+            .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+            .max_send_buf_size(SEND_BUFFER_BYTES)
             .max_pending_accept_reset_streams(CANCELLED_STREAMS_MAX)
             .max_header_list_size(HEAD_BYTES_MAX);
         Self { builder, router, tls }
@@ -107,34 +135,39 @@ impl Connections {
     async fn speak(&self, stream: Transport, seat: &Seat, peer: SocketAddr, shutdown: CancellationToken) {
         let activity = &seat.activity;
         let service = service_fn(|request: hyper::Request<Incoming>| {
-            let working = activity.begin();
+            let working = activity.begin(request.version());
             let mut request = request.map(Body::new);
             request.extensions_mut().insert(Peer(peer.ip()));
+            request.extensions_mut().insert(Proof(Arc::clone(activity)));
             let answer = self.router.clone().oneshot(request);
             async move { answer.await.map(|response| response.map(|body| working.answered(body))) }
         });
         let io = TokioIo::new(WatchedIo::new(stream, Arc::clone(activity)));
         let mut connection = pin!(self.builder.serve_connection(io, service));
 
-        let overdue = tokio::select! {
+        let why = tokio::select! {
             ended = connection.as_mut() => return log_end(ended),
-            overdue = activity.overdue() => Some(overdue),
-            () = seat.is_needed() => None,
-            () = shutdown.cancelled() => None,
+            overdue = activity.overdue() => Why::Overdue(overdue),
+            () = seat.is_needed() => Why::Needed,
+            () = shutdown.cancelled() => Why::Shutdown,
         };
-        if let Some(overdue) = overdue {
-            tracing::debug!(%peer, ?overdue, "closing a connection that does not move");
-        }
-        let never_asked = matches!(activity.rest(), Some((false, _)));
+        tracing::debug!(%peer, ?why, "closing a connection");
         // Nothing is owed to whoever never asked for anything; and a place that is needed is needed now.
-        if never_asked || overdue == Some(Overdue::Stalled) {
+        let leaves_at_once = match why {
+            Why::Overdue(Overdue::Stalled) => true,
+            Why::Needed => !activity.is_known(),
+            Why::Overdue(Overdue::Idle) | Why::Shutdown => !activity.is_served(),
+        };
+        if leaves_at_once {
             return;
         }
         connection.as_mut().graceful_shutdown();
-        match tokio::time::timeout(GOODBYE, connection.as_mut()).await {
-            Ok(ended) => return log_end(ended),
-            Err(_) if activity.rest().is_some() => return,
-            Err(_) => {}
+        let ended = tokio::time::timeout(GOODBYE, connection.as_mut()).await;
+        match (ended, activity.doing()) {
+            (Ok(ended), _) => return log_end(ended),
+            (Err(_), Doing::Resting(_)) => return,
+            (Err(_), Doing::Working(since)) if why == Why::Needed && since.elapsed() >= UNDISTURBED => return,
+            (Err(_), Doing::Working(_)) => {}
         }
         // What is under way, or came in the last moment, is answered.
         tokio::select! {
@@ -146,7 +179,10 @@ impl Connections {
 
 async fn shake_hands(tls: &Tls, stream: TcpStream, peer: SocketAddr) -> Option<TlsStream<TcpStream>> {
     match tls.acceptor().accept(stream).into_fallible().await {
-        Ok(stream) => Some(stream),
+        Ok(mut stream) => {
+            stream.get_mut().1.set_buffer_limit(Some(TLS_BUFFER_BYTES));
+            Some(stream)
+        }
         Err((error, mut stream)) => {
             tracing::debug!(%peer, %error, "TLS could not be set up");
             if is_no_tls(&error) {

@@ -1,8 +1,9 @@
 //! How often: by identity where there is one, by address where there is none.
 
-use std::hash::Hash;
+use std::hash::{BuildHasher as _, Hash, RandomState};
 use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
@@ -12,13 +13,19 @@ use governor::clock::{Clock, DefaultClock};
 use governor::middleware::StateInformationMiddleware;
 use governor::state::keyed::DashMapStateStore;
 use governor::{Quota, RateLimiter};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::HttpConfig;
 use crate::problem::{Failure, Result};
 
-/// Addresses that are told apart at once. Beyond it, new ones share one account until old ones are forgotten.
+/// Addresses that are told apart at once. Beyond it they share accounts until some are forgotten, chance says which:
+/// so many accounts that a flood from everywhere leaves most of them with something for others.
 const ADDRESSES_MAX: usize = 100_000;
+const SHARED_ACCOUNTS: u64 = 65_536;
+
+/// Strangers that are listened to at once. What they say is at most 16 KiB each, so this is 32 MiB.
+const INTRODUCTIONS_MAX: usize = 2_000;
 
 /// How often accounts that are full again are forgotten.
 const FORGET_EVERY: Duration = Duration::from_mins(1);
@@ -28,6 +35,11 @@ pub(crate) struct Limits {
     check: Option<Limiter<DeviceId>>,
     report: Option<Limiter<DeviceId>>,
     strangers: Option<Limiter<IpAddr>>,
+    chance: RandomState,
+    /// One for each stranger that may be listened to.
+    pub(crate) ears: Arc<Semaphore>,
+    /// How long a stranger may take to say who it is: as long as for the head of its request.
+    pub(crate) introduction_timeout: Duration,
     /// See [`HttpConfig::trust_forwarded_for`].
     pub(crate) trust_forwarded_for: bool,
 }
@@ -38,6 +50,9 @@ impl Limits {
             check: limiter(config.check_per_minute),
             report: limiter(config.report_per_minute),
             strangers: limiter(config.stranger_per_minute),
+            chance: RandomState::new(),
+            ears: Arc::new(Semaphore::new(INTRODUCTIONS_MAX)),
+            introduction_timeout: config.header_read_timeout(),
             trust_forwarded_for: config.trust_forwarded_for,
         }
     }
@@ -61,9 +76,24 @@ impl Limits {
     /// Counts a request without a valid credential.
     pub(crate) fn count_stranger(&self, address: IpAddr) -> Result<()> {
         let Some(limiter) = &self.strangers else { return Ok(()) };
-        let known = limiter.accounts.len() < ADDRESSES_MAX;
-        let account = if known { account_of(address) } else { IpAddr::V6(Ipv6Addr::UNSPECIFIED) };
+        let account = account_of(address);
+        let account = if limiter.accounts.len() < ADDRESSES_MAX { account } else { self.shared_account(account) };
         limiter.count(&account, "requests without a valid credential from this address").map(drop)
+    }
+
+    /// One of the accounts for those who are not told apart. No client has such an address: of IPv6 only networks are
+    /// counted. Nobody can know with whom it shares, as chance differs with each start.
+    fn shared_account(&self, account: IpAddr) -> IpAddr {
+        let number = 1 + self.chance.hash_one(account) % SHARED_ACCOUNTS;
+        IpAddr::V6(Ipv6Addr::from_bits(number.into()))
+    }
+
+    /// Leave to read what a stranger says; refused at once when too many are being listened to.
+    pub(crate) fn listen(&self) -> Result<OwnedSemaphorePermit> {
+        Arc::clone(&self.ears).try_acquire_owned().map_err(|_| {
+            let detail = "too many are logging in at this moment; try again in a second";
+            Error::new(ErrorKind::Unavailable, "too_many_logins", detail).into()
+        })
     }
 
     /// Forgets those who have not called for a while, until the server shuts down.

@@ -20,6 +20,9 @@ use crate::{cors, device, health, http, openapi, request_id, transfer};
 /// The largest body of JSON.
 const JSON_MAX_BYTES: usize = 1024 * 1024;
 
+/// The largest body of a caller whose credential is in many hands: enrolment tokens and presign keys.
+pub(crate) const SHARED_CREDENTIAL_MAX_BYTES: usize = 64 * 1024;
+
 /// Calls with small bodies, that are answered soon.
 pub(crate) fn quick_routes() -> OpenApiRouter<Server> {
     OpenApiRouter::new().merge(http::routes()).merge(device::routes())

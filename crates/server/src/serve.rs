@@ -8,9 +8,10 @@ use std::time::Duration;
 use axum::Router;
 use drover_app::App;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use crate::config::{ConfigError, HttpConfig, check_plain};
 use crate::connection::{Connections, Crowd};
@@ -22,10 +23,10 @@ use crate::tls::Tls;
 /// Pause after a failed accept: the machine is out of file descriptors or memory, and asking at once does not help.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// A client that does not answer is asked so often whether it lives, and what was sent to it waits no longer.
 /// How often the log says that it fails.
 const WARN_EVERY: Duration = Duration::from_mins(1);
 
+/// A client that does not answer is asked so often whether it lives, and what was sent to it waits no longer.
 const PROBE_AFTER: Duration = Duration::from_mins(1);
 const PROBE_EVERY: Duration = Duration::from_secs(15);
 const PROBES: u32 = 4;
@@ -64,17 +65,17 @@ pub async fn serve(
         shutdown: shutdown.clone(),
     };
     let router = router::build(server, &config)?;
+    // Also without a certificate to look at: whoever renews certificates or turns logs over sends it to every service,
+    // and unheard it ends the process.
+    let hangup = signal(SignalKind::hangup())
+        .inspect_err(|error| tracing::warn!(%error, "SIGHUP is not heard; certificates are looked at all the same"))
+        .ok();
     let keep_certificate = async {
         if let Some(tls) = tls.clone() {
             tls.keep(&app, hangup, shutdown.clone()).await;
         }
     };
     tokio::join!(
-    // Also without a certificate to look at: whoever renews certificates or turns logs over sends it to every service,
-    // and unheard it ends the process.
-    let hangup = signal(SignalKind::hangup())
-        .inspect_err(|error| tracing::warn!(%error, "SIGHUP is not heard; certificates are looked at all the same"))
-        .ok();
         accept_all(listener, router, &config, tls.clone(), &shutdown),
         limits.keep_small(shutdown.clone()),
         keep_certificate
@@ -101,6 +102,9 @@ pub(crate) async fn accept_all(
             () = shutdown.cancelled() => break,
             accepted = accept(&listener, &crowd, &mut warned_at) => accepted,
         };
+        while let Some(ended) = open.try_join_next() {
+            log_panic(ended);
+        }
         let seat = tokio::select! {
             () = shutdown.cancelled() => break,
             seat = crowd.seat(peer.ip()) => seat,
@@ -112,9 +116,6 @@ pub(crate) async fn accept_all(
     drop(listener);
     drain(open, config.shutdown_grace()).await;
 }
-        while let Some(ended) = open.try_join_next() {
-            log_panic(ended);
-        }
 
 /// What the listener's connections inherit.
 fn watch_over_peers(listener: &TcpListener) -> rustix::io::Result<()> {

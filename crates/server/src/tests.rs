@@ -2,6 +2,7 @@
 
 mod blobs;
 mod callers;
+mod introductions;
 mod service;
 
 use std::net::IpAddr;
@@ -31,6 +32,7 @@ const PUBLIC_URL: &str = "http://127.0.0.1:8080";
 struct Service {
     router: Router,
     app: Arc<App>,
+    limits: Arc<Limits>,
     shutdown: CancellationToken,
     enrolment_token: String,
     password: String,
@@ -63,11 +65,15 @@ impl Service {
         app.bind_presign_keys().await.expect("the tenant is there");
         let shutdown = CancellationToken::new();
         let limits = Arc::new(Limits::new(&config));
-        let metrics_token = config.metrics_token.clone();
-        let server = Server { app: Arc::clone(&app), limits, metrics_token, shutdown: shutdown.clone() };
+        let server = Server {
+            app: Arc::clone(&app),
+            limits: Arc::clone(&limits),
+            metrics_token: config.metrics_token.clone(),
+            shutdown: shutdown.clone(),
+        };
         let router = router::build(server, &config).expect("good settings");
         let (enrolment_token, password) = (first.enrolment_token, first.password);
-        Self { router, app, shutdown, enrolment_token, password, _folder: folder }
+        Self { router, app, limits, shutdown, enrolment_token, password, _folder: folder }
     }
 
     /// Sends a request from 127.0.0.1.

@@ -10,6 +10,7 @@ mod answer;
 pub mod bench;
 mod clock;
 mod device;
+pub mod http2;
 mod options;
 mod profile;
 mod release;

@@ -48,7 +48,7 @@ pub(crate) struct ServeArgs {
     /// times
     #[arg(long = "tls-next-pin", env = "DROVER_TLS_NEXT_PINS", value_delimiter = ',', value_name = "PIN")]
     tls_next_pins: Option<Vec<ServerPin>>,
-    /// Connections at once; those that rest make room for new ones
+    /// Connections at once; others make room for new ones
     #[arg(long, env = "DROVER_MAX_CONNECTIONS", value_name = "N")]
     max_connections: Option<usize>,
     /// Connections at once from one address; 0 lifts the limit

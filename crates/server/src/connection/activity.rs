@@ -6,9 +6,11 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
+use axum::http::Version;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use tokio::time::Instant;
 
+use super::eviction::Doing;
 use crate::config::HttpConfig;
 use crate::pace::Pace;
 
@@ -57,30 +59,45 @@ struct State {
     handling: usize,
     /// Answers that are being sent.
     sending: usize,
-    /// Whether there was a request.
-    served: bool,
+    /// Whether bytes wait for the client to read: over HTTP/1 an answer from memory is out of our hands long before it
+    /// is read.
+    unread: bool,
+    /// What the last request spoke; none when there was no request.
+    version: Option<Version>,
+    /// Whether a request came with a valid credential.
+    is_known: bool,
     /// When nothing was left to do.
     idle_since: Instant,
+    /// When there was something to do again.
+    busy_since: Instant,
     /// When the first byte came that no request has claimed yet.
     head_since: Option<Instant>,
-    /// When the client last took a byte.
+    /// When the client last took a byte of an answer.
     written_at: Instant,
     /// How fast the client takes its answers.
     sent: Pace,
 }
 
 impl State {
+    const fn is_sending(&self) -> bool {
+        self.sending > 0 || self.unread
+    }
+
+    const fn rests(&self) -> bool {
+        self.handling == 0 && !self.is_sending()
+    }
+
     fn overdue(&mut self, patience: Patience, now: Instant) -> Option<Overdue> {
         if self.handling > 0 {
             return None;
         }
-        if self.sending > 0 && self.sent.is_too_slow(now) {
+        if self.is_sending() && self.sent.is_too_slow(now) {
             return Some(Overdue::Stalled);
         }
         let (since, limit, overdue) = match self.head_since {
-            _ if self.sending > 0 => (self.written_at, patience.stalled, Overdue::Stalled),
+            _ if self.is_sending() => (self.written_at, patience.stalled, Overdue::Stalled),
             Some(head_since) => (head_since, patience.head, Overdue::Idle),
-            None if self.served => (self.idle_since, patience.keep_alive, Overdue::Idle),
+            None if self.version.is_some() => (self.idle_since, patience.keep_alive, Overdue::Idle),
             None => (self.idle_since, patience.head, Overdue::Idle),
         };
         (now.saturating_duration_since(since) >= limit).then_some(overdue)
@@ -93,8 +110,11 @@ impl Activity {
         let state = State {
             handling: 0,
             sending: 0,
-            served: false,
+            unread: false,
+            version: None,
+            is_known: false,
             idle_since: now,
+            busy_since: now,
             head_since: None,
             written_at: now,
             sent: Pace::begin(now),
@@ -120,10 +140,11 @@ impl Activity {
         }
     }
 
-    /// Bytes came.
+    /// Bytes came. Those of a client that speaks HTTP/2 need not be of a request: it acknowledges settings, opens
+    /// windows and asks whether we live. So for its next one it has the time that idle connections have.
     pub(super) fn read(&self) {
         let mut state = self.state();
-        if state.handling == 0 && state.sending == 0 && state.head_since.is_none() {
+        if state.rests() && state.head_since.is_none() && state.version != Some(Version::HTTP_2) {
             state.head_since = Some(Instant::now());
         }
     }
@@ -133,24 +154,65 @@ impl Activity {
         self.state().idle_since = Instant::now();
     }
 
-    /// Since when nothing is to be done, behind whether there ever was; none while there is.
-    pub(super) fn rest(&self) -> Option<(bool, Instant)> {
+    /// What is going on, and since when.
+    pub(super) fn doing(&self) -> Doing {
         let state = self.state();
-        (state.handling == 0 && state.sending == 0).then_some((state.served, state.idle_since))
+        if state.rests() { Doing::Resting(state.idle_since) } else { Doing::Working(state.busy_since) }
     }
 
-    /// The client took bytes.
+    /// Whether there was a request.
+    pub(super) fn is_served(&self) -> bool {
+        self.state().version.is_some()
+    }
+
+    /// Whether a request came with a valid credential.
+    pub(super) fn is_known(&self) -> bool {
+        self.state().is_known
+    }
+
+    /// The client took bytes of an answer.
     pub(super) fn wrote(&self, bytes: usize) {
+        let now = Instant::now();
         let mut state = self.state();
-        state.written_at = Instant::now();
         state.sent.count(bytes);
+        (state.written_at, state.idle_since) = (now, now);
+    }
+
+    /// Whether there are bytes that the client does not read.
+    pub(super) fn waits_for_reader(&self, waits: bool) {
+        let mut state = self.state();
+        if state.unread == waits {
+            return;
+        }
+        let now = Instant::now();
+        if waits && state.rests() {
+            (state.busy_since, state.written_at) = (now, now);
+        }
+        state.unread = waits;
+        if state.rests() {
+            state.idle_since = now;
+        }
     }
 
     /// The head of a request is whole.
-    pub(super) fn begin(self: &Arc<Self>) -> Working {
+    pub(super) fn begin(self: &Arc<Self>, version: Version) -> Working {
         let mut state = self.state();
-        (state.handling, state.served, state.head_since) = (state.handling + 1, true, None);
+        if state.rests() {
+            state.busy_since = Instant::now();
+        }
+        (state.handling, state.version, state.head_since) = (state.handling + 1, Some(version), None);
         Working { activity: Some(Arc::clone(self)) }
+    }
+}
+
+/// Goes with every request of a connection: whoever looks at the credential says here that it is valid.
+#[derive(Clone)]
+pub(crate) struct Proof(pub(super) Arc<Activity>);
+
+impl Proof {
+    /// A request came with a valid credential.
+    pub(crate) fn given(&self) {
+        self.0.state().is_known = true;
     }
 }
 

@@ -1,8 +1,7 @@
 //! Everybody who is connected: how many at most, how many from one address, and who leaves when it is full.
 //!
-//! A full house turns nobody away: whoever has waited longest for its next request gives up its place, those first who
-//! never sent a whole one. So connections that are held open for nothing, thousands of them or out of spite, keep
-//! nobody out.
+//! A full house turns nobody away: somebody gives up its place, in the order of `eviction.rs`. So connections that are
+//! held open for nothing, thousands of them or out of spite, resting or busy, keep nobody out.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -12,7 +11,9 @@ use std::time::Duration;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
+use super::GOODBYE;
 use super::activity::{Activity, Patience};
+use super::eviction::{self, who_leaves};
 use crate::config::HttpConfig;
 use crate::limits::account_of;
 
@@ -44,8 +45,10 @@ struct Room {
 }
 
 struct Seated {
+    address: IpAddr,
     activity: Arc<Activity>,
     leave: Arc<Notify>,
+    asked_at: Option<Instant>,
 }
 
 /// A connection's place; free again when it is dropped.
@@ -87,7 +90,7 @@ impl Crowd {
             Err(_) => self.wait_for_slot().await,
         };
         let (activity, leave) = (Arc::new(Activity::new(self.patience)), Arc::new(Notify::new()));
-        let seated = Seated { activity: Arc::clone(&activity), leave: Arc::clone(&leave) };
+        let seated = Seated { address, activity: Arc::clone(&activity), leave: Arc::clone(&leave), asked_at: None };
         let mut room = self.room();
         let number = room.next_number;
         room.next_number += 1;
@@ -119,21 +122,31 @@ impl Crowd {
         }
     }
 
-    /// Asks some of those who rest to leave.
+    /// Asks some to leave, unless enough are on their way.
     pub(crate) fn make_room(&self) {
-        let room = self.room();
-        let mut resting: Vec<_> = room
-            .seated
-            .values()
-            .filter_map(|seated| seated.activity.rest().map(|(served, since)| (served, since, &seated.leave)))
-            .collect();
-        let leaving = (self.max / ROOM_SHARE).clamp(1, resting.len().max(1));
-        if leaving < resting.len() {
-            resting.select_nth_unstable_by_key(leaving, |(served, since, _)| (*served, *since));
+        let now = Instant::now();
+        let mut room = self.room();
+        let on_its_way = |seated: &&Seated| seated.asked_at.is_some_and(|at| now.duration_since(at) <= GOODBYE);
+        let on_their_way = room.seated.values().filter(on_its_way).count();
+        let wanted = (self.max / ROOM_SHARE).max(1).saturating_sub(on_their_way);
+        if wanted == 0 {
+            return;
         }
-        for (_, _, leave) in resting.iter().take(leaving) {
-            leave.notify_one();
+        let unasked = room.seated.iter().filter(|(_, seated)| seated.asked_at.is_none());
+        let unasked: Vec<_> = unasked.map(|(number, seated)| seated.facts(*number)).collect();
+        for number in who_leaves(&unasked, wanted, now) {
+            if let Some(seated) = room.seated.get_mut(&number) {
+                seated.asked_at = Some(now);
+                seated.leave.notify_one();
+            }
         }
+    }
+}
+
+impl Seated {
+    fn facts(&self, number: u64) -> eviction::Seated {
+        let (is_known, doing) = (self.activity.is_known(), self.activity.doing());
+        eviction::Seated { number, address: self.address, is_known, doing }
     }
 }
 

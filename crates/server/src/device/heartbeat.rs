@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use axum::Json as Reply;
 use axum::extract::State;
-use drover_app::{Actor, App, Caller, Error};
+use drover_app::{Actor, App, Error};
 use drover_protocol::{Heartbeat, HeartbeatReply};
 use drover_types::DeviceId;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::Reporter;
 use crate::extract::{Json, Path};
-use crate::limits::Limits;
 use crate::problem::Result;
 use crate::responses::WriteProblems;
 use crate::state::Server;
@@ -25,11 +25,9 @@ pub(crate) fn routes() -> OpenApiRouter<Server> {
     responses((status = 200, body = HeartbeatReply), WriteProblems))]
 async fn heartbeat(
     State(app): State<Arc<App>>,
-    State(limits): State<Arc<Limits>>,
-    caller: Caller,
+    Reporter(caller): Reporter,
     Json(body): Json<Heartbeat>,
 ) -> Result<Reply<HeartbeatReply>> {
-    limits.count_report(&caller)?;
     Ok(Reply(app.heartbeat(&caller, body).await?))
 }
 
@@ -38,8 +36,7 @@ async fn heartbeat(
     request_body = Heartbeat, responses((status = 200, body = HeartbeatReply), WriteProblems))]
 async fn device_status(
     State(app): State<Arc<App>>,
-    State(limits): State<Arc<Limits>>,
-    caller: Caller,
+    Reporter(caller): Reporter,
     Path(id): Path<DeviceId>,
     Json(body): Json<Heartbeat>,
 ) -> Result<Reply<HeartbeatReply>> {
@@ -49,6 +46,5 @@ async fn device_status(
         // Other devices are not visible to a device.
         return Err(Error::not_found("device", id).into());
     }
-    limits.count_report(&caller)?;
     Ok(Reply(app.heartbeat(&caller, body).await?))
 }

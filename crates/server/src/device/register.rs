@@ -3,21 +3,36 @@
 use std::sync::Arc;
 
 use axum::Json as Reply;
-use axum::extract::State;
+use axum::extract::{DefaultBodyLimit, FromRequestParts, State};
 use axum::http::StatusCode;
-use drover_app::App;
+use axum::http::request::Parts;
+use drover_app::{App, Enrolment};
 use drover_protocol::{RegisterReply, RegisterRequest};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::caller::{Bearer, Stranger};
 use crate::extract::Json;
-use crate::problem::Result;
+use crate::problem::{Failure, Result};
 use crate::responses::WriteProblems;
+use crate::router::SHARED_CREDENTIAL_MAX_BYTES;
 use crate::state::Server;
 
 pub(crate) fn routes() -> OpenApiRouter<Server> {
-    OpenApiRouter::new().routes(routes!(device_register))
+    OpenApiRouter::new().routes(routes!(device_register)).layer(DefaultBodyLimit::max(SHARED_CREDENTIAL_MAX_BYTES))
+}
+
+/// A caller with a valid enrolment token, known before its body is read.
+struct Enrolling(Enrolment);
+
+impl FromRequestParts<Server> for Enrolling {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, server: &Server) -> Result<Self> {
+        let Bearer { token, .. } = Bearer::from_request_parts(parts, server).await?;
+        let stranger = Stranger::of(parts, server);
+        stranger.proved(server.app.enrolment(&token).await).map(Self)
+    }
 }
 
 /// Register a device
@@ -28,9 +43,9 @@ pub(crate) fn routes() -> OpenApiRouter<Server> {
 async fn device_register(
     State(app): State<Arc<App>>,
     stranger: Stranger,
-    Bearer { token, .. }: Bearer,
+    Enrolling(enrolment): Enrolling,
     Json(body): Json<RegisterRequest>,
 ) -> Result<(StatusCode, Reply<RegisterReply>)> {
-    let reply = app.device_register(&token, body).await.map_err(|error| stranger.refused(error))?;
+    let reply = app.device_register(enrolment, body).await.map_err(|error| stranger.refused(error))?;
     Ok((StatusCode::CREATED, Reply(reply)))
 }

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use axum::Json as Reply;
 use axum::extract::State;
-use drover_app::{App, Caller};
+use drover_app::App;
 use drover_protocol::{ReportReply, StatusReport};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::Reporter;
 use crate::extract::Json;
-use crate::limits::Limits;
 use crate::problem::Result;
 use crate::responses::WriteProblems;
 use crate::state::Server;
@@ -24,10 +24,8 @@ pub(crate) fn routes() -> OpenApiRouter<Server> {
     responses((status = 200, body = ReportReply), WriteProblems))]
 async fn status_report(
     State(app): State<Arc<App>>,
-    State(limits): State<Arc<Limits>>,
-    caller: Caller,
+    Reporter(caller): Reporter,
     Json(body): Json<StatusReport>,
 ) -> Result<Reply<ReportReply>> {
-    limits.count_report(&caller)?;
     Ok(Reply(app.status_report(&caller, body).await?))
 }

@@ -13,7 +13,7 @@ use drover_types::LoginId;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::caller::Stranger;
+use crate::caller::{Introduction, Stranger};
 use crate::cookie;
 use crate::extract::{Json, Path, Query};
 use crate::problem::Result;
@@ -36,11 +36,8 @@ pub(crate) fn routes() -> OpenApiRouter<Server> {
     responses((status = 200, body = LoginReply), WriteProblems))]
 async fn auth_login(
     State(app): State<Arc<App>>,
-    stranger: Stranger,
-    Json(body): Json<LoginRequest>,
+    Introduction(stranger, body): Introduction<LoginRequest>,
 ) -> Result<Reply<LoginReply>> {
-    // Before the password is looked at: that is what takes time, and what would be guessed.
-    stranger.count()?;
     Ok(Reply(log_in(&app, &stranger, body).await?))
 }
 
@@ -49,7 +46,9 @@ async fn log_in(app: &App, stranger: &Stranger, body: LoginRequest) -> Result<Lo
     let origin = stranger.origin();
     let address = origin.address.map(tracing::field::display);
     let reply = app.login(body, origin).await;
-    Ok(reply.inspect_err(|error| tracing::warn!(address, code = error.code, "a log-in was refused"))?)
+    let reply = reply.inspect_err(|error| tracing::warn!(address, code = error.code, "a log-in was refused"))?;
+    stranger.note_known();
+    Ok(reply)
 }
 
 /// Log in a browser
@@ -60,12 +59,10 @@ async fn log_in(app: &App, stranger: &Stranger, body: LoginRequest) -> Result<Lo
     responses((status = 200, body = BrowserSession), WriteProblems))]
 async fn auth_session_open(
     State(app): State<Arc<App>>,
-    stranger: Stranger,
     headers: HeaderMap,
     uri: Uri,
-    Json(body): Json<LoginRequest>,
+    Introduction(stranger, body): Introduction<LoginRequest>,
 ) -> Result<Response> {
-    stranger.count()?;
     cookie::check_origin(&headers, &uri)?;
     let LoginReply { token, .. } = log_in(&app, &stranger, body).await?;
     let mut response = Reply(BrowserSession { csrf_token: csrf_token(&token) }).into_response();

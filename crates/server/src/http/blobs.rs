@@ -55,6 +55,8 @@ async fn blob_get(
         },
     };
     let blob = app.serve_blob(request).await.map_err(|error| refused(&stranger, error))?;
+    // A signature that holds is a credential.
+    stranger.note_known();
     answer(blob)
 }
 

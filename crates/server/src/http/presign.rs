@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use axum::Json as Reply;
-use axum::extract::State;
+use axum::extract::{DefaultBodyLimit, FromRequestParts, State};
+use axum::http::request::Parts;
 use drover_api::{PresignReply, PresignRequest};
 use drover_app::{App, Caller, Origin};
 use utoipa_axum::router::OpenApiRouter;
@@ -11,12 +12,26 @@ use utoipa_axum::routes;
 
 use crate::caller::{Bearer, Stranger};
 use crate::extract::Json;
-use crate::problem::Result;
+use crate::problem::{Failure, Result};
 use crate::responses::WriteProblems;
+use crate::router::SHARED_CREDENTIAL_MAX_BYTES;
 use crate::state::Server;
 
 pub(crate) fn routes() -> OpenApiRouter<Server> {
-    OpenApiRouter::new().routes(routes!(presign))
+    OpenApiRouter::new().routes(routes!(presign)).layer(DefaultBodyLimit::max(SHARED_CREDENTIAL_MAX_BYTES))
+}
+
+/// A caller with a valid credential of either sort, known before its body is read.
+struct Presigning(Caller);
+
+impl FromRequestParts<Server> for Presigning {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, server: &Server) -> Result<Self> {
+        let bearer = Bearer::from_request_parts(parts, server).await?;
+        let stranger = Stranger::of(parts, server);
+        stranger.proved(authenticate(&server.app, &bearer, stranger.origin()).await).map(Self)
+    }
 }
 
 /// Ask for a time-limited address of a named object
@@ -26,11 +41,9 @@ pub(crate) fn routes() -> OpenApiRouter<Server> {
     responses((status = 200, body = PresignReply), WriteProblems))]
 async fn presign(
     State(app): State<Arc<App>>,
-    stranger: Stranger,
-    bearer: Bearer,
+    Presigning(caller): Presigning,
     Json(body): Json<PresignRequest>,
 ) -> Result<Reply<PresignReply>> {
-    let caller = authenticate(&app, &bearer, stranger.origin()).await.map_err(|error| stranger.refused(error))?;
     Ok(Reply(app.presign(&caller, body).await?))
 }
 

@@ -84,3 +84,21 @@ fn strangers_are_counted_by_address_or_network() {
     assert!(count("2001:db8::ffff:1").is_err(), "the same network");
     assert!(count("2001:db8:0:1::1").is_ok());
 }
+
+#[test]
+fn a_flood_from_everywhere_leaves_something_for_others() {
+    let limits = Limits::new(&HttpConfig { stranger_per_minute: 2, ..HttpConfig::default() });
+    let flood = |from: u32, count: u32| {
+        for number in from..from + count {
+            // Whether it is let through does not matter.
+            let _ = limits.count_stranger(IpAddr::V4(number.into()));
+        }
+    };
+    flood(1, 100_000);
+    // From here on nobody is told apart; of some thousand accounts these take a few.
+    flood(200_000, 1_000);
+    let others =
+        (1_000_000..1_001_000_u32).filter(|number| limits.count_stranger(IpAddr::V4((*number).into())).is_ok());
+    assert!(others.count() > 900, "one account for all would have nothing left");
+    assert!(limits.strangers.as_ref().expect("a limit").accounts.len() <= 102_000);
+}

@@ -1,15 +1,16 @@
 use std::convert::Infallible;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use axum::Extension;
 use axum::body::{Body, Bytes};
 use axum::http::StatusCode;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{get, put};
 use tokio::io::AsyncWriteExt as _;
 use tokio::sync::Notify;
-use tokio::time::Instant;
 
 use super::*;
+use crate::connection::Proof;
 use crate::problem;
 use crate::testing::{PATIENCE, Running, read_answer, read_to_end, status_line};
 use crate::transfer::{self, Upload};
@@ -88,10 +89,11 @@ async fn a_kept_connection_outlives_the_time_for_a_head() {
     assert!(read_to_end(&mut stream).await.ends_with("fine"));
 }
 
-/// A service with `/wait`, which is entered and then answers when it is told to.
+/// A service with `/wait`, which is entered, with a valid credential, and then answers when it is told to.
 fn waiting(entered: &Arc<Notify>, go_on: &Arc<Notify>) -> Router {
     let (entered, go_on) = (Arc::clone(entered), Arc::clone(go_on));
-    let wait = || async move {
+    let wait = |Extension(proof): Extension<Proof>| async move {
+        proof.given();
         entered.notify_one();
         go_on.notified().await;
         "late"
@@ -100,7 +102,7 @@ fn waiting(entered: &Arc<Notify>, go_on: &Arc<Notify>) -> Router {
 }
 
 #[tokio::test]
-async fn whoever_is_at_work_keeps_its_place() {
+async fn whoever_is_known_and_at_work_keeps_its_place() {
     let (entered, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let config = HttpConfig { max_connections: 1, ..HttpConfig::default() };
     let server = Running::start(waiting(&entered, &go_on), config).await;
@@ -119,7 +121,7 @@ async fn whoever_is_at_work_keeps_its_place() {
 }
 
 #[tokio::test]
-async fn whoever_rests_makes_room_and_those_first_who_never_asked() {
+async fn of_the_strangers_of_an_address_those_make_room_who_came_first() {
     let config = HttpConfig { max_connections: 2, header_read_timeout_ms: 3_600_000, ..HttpConfig::default() };
     let server = Running::start(fine(), config).await;
     let mut kept = server.connect().await;
@@ -131,13 +133,46 @@ async fn whoever_rests_makes_room_and_those_first_who_never_asked() {
     let mut third = server.connect().await;
     third.write_all(FINE_AND_STAY.as_bytes()).await.expect("sent");
     read_answer(&mut third).await;
-    assert_eq!(read_to_end(&mut silent).await, "");
+    assert_eq!(read_to_end(&mut kept).await, "");
     let mut fourth = server.connect().await;
     fourth.write_all(FINE_AND_STAY.as_bytes()).await.expect("sent");
     read_answer(&mut fourth).await;
-    assert_eq!(read_to_end(&mut kept).await, "", "it has waited longest for its next request");
+    assert_eq!(read_to_end(&mut silent).await, "");
     third.write_all(FINE.as_bytes()).await.expect("sent");
     assert!(read_to_end(&mut third).await.ends_with("fine"));
+}
+
+/// Each is in a handler that never ends, so none of them rests.
+#[tokio::test]
+async fn strangers_who_look_busy_keep_nobody_out() {
+    let entered = Arc::new(Notify::new());
+    let hang = {
+        let entered = Arc::clone(&entered);
+        || async move {
+            entered.notify_one();
+            std::future::pending::<()>().await;
+        }
+    };
+    let config = HttpConfig { max_connections: 4, max_connections_per_address: 0, ..HttpConfig::default() };
+    let server = Running::start(fine().route("/hang", get(hang)), config).await;
+    let mut held = Vec::new();
+    for _ in 0..12 {
+        let mut stream = server.connect_from("127.0.0.2").await;
+        stream.write_all(b"GET /hang HTTP/1.1\r\nhost: x\r\n\r\n").await.expect("sent");
+        entered.notified().await;
+        held.push(stream);
+    }
+    let mut alone = server.connect_from("127.0.0.3").await;
+    alone.write_all(FINE_AND_STAY.as_bytes()).await.expect("sent");
+    assert!(read_answer(&mut alone).await.ends_with("fine"));
+    for _ in 0..12 {
+        let mut stream = server.connect_from("127.0.0.2").await;
+        stream.write_all(b"GET /hang HTTP/1.1\r\nhost: x\r\n\r\n").await.expect("sent");
+        entered.notified().await;
+        held.push(stream);
+    }
+    alone.write_all(FINE.as_bytes()).await.expect("sent");
+    assert!(read_to_end(&mut alone).await.ends_with("fine"), "those who came in numbers made room for one another");
 }
 
 #[tokio::test]
@@ -150,9 +185,7 @@ async fn one_address_does_not_take_all_places() {
         read_answer(stream).await;
     }
     assert_eq!(read_to_end(&mut server.connect().await).await, "", "a third is turned away");
-    let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
-    socket.bind("127.0.0.2:0".parse().expect("an address")).expect("loopback has many addresses");
-    let mut neighbour = socket.connect(server.address).await.expect("a connection");
+    let mut neighbour = server.connect_from("127.0.0.2").await;
     neighbour.write_all(FINE.as_bytes()).await.expect("sent");
     assert!(read_to_end(&mut neighbour).await.ends_with("fine"));
     drop(one);

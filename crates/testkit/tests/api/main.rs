@@ -21,6 +21,7 @@ mod firmware;
 mod fleet;
 mod gates;
 mod groups;
+mod hostile;
 mod limits;
 mod objects;
 mod offers;
