@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use drover_cli::{Client, ServerTrust};
 use drover_testkit::bench::{Database, Place, Server, UNLIMITED};
+use drover_testkit::http2::Http2;
 use drover_trust::pinned_tls;
 use reqwest::Method;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -18,11 +19,19 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsConnector;
 
+const LOGIN: &str = "/api/v1/auth/login";
+
 /// How often the good client asks, each time on a new connection.
 const ASK_EVERY: Duration = Duration::from_millis(20);
 
 /// How often a slow client sends a byte.
 const DRIP_EVERY: Duration = Duration::from_secs(1);
+
+/// Streams that an HTTP/2 client opens: as many as the server allows.
+const STREAMS: u32 = 32;
+
+/// What each of them sends of a login: all together fill the window of a connection, and none is refused for its size.
+const LOGIN_BYTES: usize = 8_000;
 
 /// Connections that are being opened at once.
 const OPENING_MAX: usize = 100;
@@ -35,7 +44,7 @@ pub(crate) struct Options {
     /// The server's program
     #[arg(long)]
     program: PathBuf,
-    /// Clients with slow heads, and as many that say nothing
+    /// Clients with slow heads, and as many for each other way to hold a connection
     #[arg(long, default_value_t = 2_000)]
     clients: usize,
     /// Connections that have asked once and stay
@@ -128,6 +137,43 @@ impl Target {
         }
     }
 
+    /// A login without its end, for as long as the server bears it; then again.
+    async fn log_in_without_end(self, number: usize) {
+        let request = format!(
+            "POST {LOGIN} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 1000\r\n\r\n{{"
+        );
+        loop {
+            if let Ok(mut stream) = self.connect(number).await
+                && stream.write_all(request.as_bytes()).await.is_ok()
+                && stream.flush().await.is_ok()
+            {
+                let mut end = Vec::new();
+                let _ = stream.read_to_end(&mut end).await;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// As many large logins as a connection may hold, without their ends.
+    async fn log_in_on_every_stream(self, number: usize) {
+        loop {
+            if let Ok(stream) = self.connect(number).await {
+                let _ = fill_with_logins(stream).await;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// Large answers of which nothing is taken, and signs of life.
+    async fn take_nothing(self, number: usize) {
+        loop {
+            if let Ok(stream) = self.connect(number).await {
+                let _ = ask_and_take_nothing(stream).await;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
     /// A connection that has asked once and stays open.
     async fn ask_and_stay(self, number: usize, opening: Arc<Semaphore>) -> std::io::Result<Box<dyn Stream>> {
         let _opening = opening.acquire().await;
@@ -137,6 +183,31 @@ impl Target {
         let mut answer = [0; 1024];
         let length = stream.read(&mut answer).await?;
         if answer[..length].starts_with(b"HTTP/1.1 200") { Ok(stream) } else { Err(std::io::ErrorKind::Other.into()) }
+    }
+}
+
+/// Returns when the server has had enough.
+async fn fill_with_logins(stream: Box<dyn Stream>) -> std::io::Result<()> {
+    let mut client = Http2::start(stream, 65_535).await?;
+    for stream in (0..STREAMS).map(|number| 2 * number + 1) {
+        client.post(stream, LOGIN).await?;
+        client.data(stream, &[b' '; LOGIN_BYTES]).await?;
+    }
+    loop {
+        client.frame().await?;
+    }
+}
+
+/// Returns when the server has had enough.
+async fn ask_and_take_nothing(stream: Box<dyn Stream>) -> std::io::Result<()> {
+    let mut client = Http2::start(stream, 0).await?;
+    for stream in (0..STREAMS).map(|number| 2 * number + 1) {
+        client.get(stream, "/metrics").await?;
+    }
+    loop {
+        client.ping().await?;
+        client.frame().await?;
+        tokio::time::sleep(DRIP_EVERY).await;
     }
 }
 
@@ -167,6 +238,9 @@ impl Bench {
         self.measure("none", options).await;
         self.under("slow heads", options, options.clients, Target::drip).await;
         self.under("silence, half a handshake", options, options.clients, Target::stay_silent).await;
+        self.under("logins without end", options, options.clients, Target::log_in_without_end).await;
+        self.under("HTTP/2, a login on each stream", options, options.clients, Target::log_in_on_every_stream).await;
+        self.under("HTTP/2, answers not taken", options, options.clients, Target::take_nothing).await;
         self.under("wrong passwords", options, options.guessers, |_, number| self.guess(number)).await;
         self.with_many_connections(options).await;
         self.measure("none, afterwards", options).await;
