@@ -9,7 +9,7 @@ use drover_store::objects::{self, ObjectRow};
 use drover_store::unused_content;
 use drover_types::{ErrorKind, FirmwareId, Permission, Sha256Digest, TenantId, Timestamp};
 
-use crate::audit::Entry;
+use crate::audit::{Audit, Entry};
 use crate::firmware::{artifact_view, locked, named, shown, storage_path};
 use crate::{App, Caller, Error, Result};
 
@@ -45,13 +45,7 @@ impl App {
         let mut audit = self.audit(caller, tenant);
         self.writer
             .write(move |tx| {
-                Box::pin(async move {
-                    let before = locked(tx, tenant, id).await?;
-                    name_artifact(tx, tenant, &firmware, &artifact, now).await?;
-                    let after = shown(&mut *tx, tenant, id).await?;
-                    let entry = Entry::changed("firmware", "upload_artifact", id, &before, &after)?;
-                    audit.record(tx, named(entry, &after).with("artifact", artifact.name)).await
-                })
+                Box::pin(async move { name_artifact(tx, tenant, &firmware, &artifact, now, &mut audit).await })
             })
             .await?;
         Ok(artifact_view(ArtifactRow { uploaded_at: Some(now), ..row }))
@@ -113,14 +107,16 @@ fn being_removed() -> Error {
     Error::new(ErrorKind::Unavailable, "content_being_removed", detail)
 }
 
-/// Notes that the bytes of an artifact are there, and names them for presigned addresses.
+/// Notes and records that the bytes of an artifact are there, and names them for presigned addresses.
 pub(crate) async fn name_artifact(
     tx: &mut Tx,
     tenant: TenantId,
     firmware: &FirmwareRow,
     artifact: &ArtifactRow,
     now: Timestamp,
+    audit: &mut Audit,
 ) -> Result<()> {
+    let before = locked(tx, tenant, firmware.id).await?;
     artifacts::set_uploaded(tx, tenant, firmware.id, &artifact.name, now).await?;
     keep(tx, tenant, artifact.sha256, now).await?;
     let object = ObjectRow {
@@ -129,14 +125,15 @@ pub(crate) async fn name_artifact(
         sha256: artifact.sha256,
         created_at: now,
     };
-    if objects::insert(tx, tenant, &object, Some(firmware.id)).await? {
-        return Ok(());
+    if !objects::insert(tx, tenant, &object, Some(firmware.id)).await? {
+        let there = objects::get(&mut *tx, tenant, &object.name).await?;
+        if there.is_none_or(|there| there.sha256 != object.sha256) {
+            return Err(crate::objects::name_taken(&object.name));
+        }
     }
-    let there = objects::get(&mut *tx, tenant, &object.name).await?;
-    if there.is_some_and(|there| there.sha256 == object.sha256) {
-        return Ok(());
-    }
-    Err(crate::objects::name_taken(&object.name))
+    let after = shown(&mut *tx, tenant, firmware.id).await?;
+    let entry = Entry::changed("firmware", "upload_artifact", firmware.id, &before, &after)?;
+    audit.record(tx, named(entry, &after).with("artifact", artifact.name.as_str())).await
 }
 
 /// What the sender of a refused upload is told.

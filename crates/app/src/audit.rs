@@ -16,6 +16,7 @@ use std::sync::Arc;
 use drover_api::{AuditActor, AuditEntry, AuditExportQuery, AuditFilter, Page};
 use drover_db::Tx;
 use drover_store::audit::{self as rows, EntryRow, NewEntry, Order};
+use drover_store::uploads::Completer;
 use drover_types::{ActorKind, AuditEntryId, Permission, TenantId, Timestamp};
 use uuid::Uuid;
 
@@ -68,6 +69,15 @@ impl App {
         self.audit_as(Who::of(caller), tenant, caller.origin.clone())
     }
 
+    /// Records what comes of an upload, as done by whoever completed it: Drover itself when nobody knows any more.
+    pub(crate) fn audit_completed(&self, tenant: TenantId, by: Option<Completer>) -> Audit {
+        let Some(Completer { kind, tenant: home, id, name, address, request_id }) = by else {
+            return self.audit_system(tenant);
+        };
+        let origin = Origin { address: address.and_then(|text| text.parse().ok()), request_id };
+        self.audit_as(Who { kind, tenant: home, id, name }, tenant, origin)
+    }
+
     /// Records what Drover does by itself.
     pub(crate) fn audit_system(&self, tenant: TenantId) -> Audit {
         self.audit_as(Who::nobody(ActorKind::System), tenant, Origin::default())
@@ -84,6 +94,14 @@ impl App {
 }
 
 impl Audit {
+    /// Who acts, for an upload's row: its content gets a name later.
+    pub(crate) fn completer(&self) -> Completer {
+        let Who { kind, tenant, id, ref name } = self.who;
+        let Origin { address, ref request_id } = self.origin;
+        let address = address.map(|address| address.to_string());
+        Completer { kind, tenant, id, name: name.clone(), address, request_id: request_id.clone() }
+    }
+
     /// Adds an entry to the transaction of the change. A change that left the object as it was is none, and adds nothing.
     pub(crate) async fn record(&mut self, tx: &mut Tx, entry: Entry) -> Result<()> {
         self.insert(tx, self.tenant, entry).await

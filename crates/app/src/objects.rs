@@ -2,12 +2,13 @@
 
 use drover_api::{ObjectFilter, Page, StoredObject};
 use drover_blob::{ByteStream, ObjectKey, ObjectName};
+use drover_db::Tx;
 use drover_store::objects::{self, ObjectRow};
 use drover_store::unused_content;
 use drover_types::{Permission, TenantId};
 
 use crate::artifacts::{keep, refused_upload};
-use crate::audit::Entry;
+use crate::audit::{Audit, Entry};
 use crate::page::Paging;
 use crate::{App, Caller, Error, Result};
 
@@ -46,12 +47,7 @@ impl App {
             .write(move |tx| {
                 Box::pin(async move {
                     keep(tx, tenant, new.sha256, new.created_at).await?;
-                    let added = objects::insert(tx, tenant, &new, None).await?;
-                    if added {
-                        let made = view(new);
-                        audit.record(tx, Entry::created("object", &made.object_key, &made)?).await?;
-                    }
-                    Ok::<_, Error>(added)
+                    name_object(tx, tenant, new, &mut audit).await
                 })
             })
             .await?;
@@ -102,6 +98,16 @@ impl App {
     pub(crate) fn object_key(tenant: TenantId, row: &ObjectRow) -> ObjectKey {
         ObjectKey::content(tenant, row.sha256)
     }
+}
+
+/// Gives content a name and records it. False when the name is taken.
+pub(crate) async fn name_object(tx: &mut Tx, tenant: TenantId, object: ObjectRow, audit: &mut Audit) -> Result<bool> {
+    if !objects::insert(tx, tenant, &object, None).await? {
+        return Ok(false);
+    }
+    let made = view(object);
+    audit.record(tx, Entry::created("object", &made.object_key, &made)?).await?;
+    Ok(true)
 }
 
 /// The name stands for other bytes.

@@ -15,16 +15,20 @@ use drover_store::{artifacts, firmware};
 use drover_types::{TenantId, Timestamp, UploadId, UploadKind, UploadState};
 
 use crate::artifacts::{expect, keep, name_artifact};
-use crate::audit::Entry;
-use crate::uploads::{UPLOAD_TTL, as_bytes, may_write, parts_total, staged};
+use crate::audit::{Audit, Entry};
+use crate::objects::name_object;
+use crate::uploads::{UPLOAD_LEFT_AFTER, UPLOAD_TTL, as_bytes, may_write, parts_total, staged};
 use crate::{App, Caller, Error, Result};
 
 /// A whole of at most this length is read back before the request is answered.
 const INLINE_MAX_BYTES: i64 = 16 * 1024 * 1024;
 /// A node that died is replaced after this long.
 const CLAIM: Duration = Duration::from_secs(30);
-/// How soon something that failed for the moment is tried again.
-const RETRY: Duration = Duration::from_secs(30);
+/// How soon something that failed for the moment is tried again, at first and at last: each try may read everything.
+const RETRY_MIN: Duration = Duration::from_secs(30);
+const RETRY_MAX: Duration = Duration::from_hours(1);
+/// How the reason of one that failed for the moment ends.
+const TRYING_AGAIN: &str = "; trying again";
 /// How long an upload that ended can be looked up.
 const REMEMBERED: Duration = Duration::from_hours(30 * 24);
 /// Missing parts that an error names.
@@ -72,6 +76,7 @@ impl App {
                     let parts = uploads::parts(&mut *tx, tenant, id).await?;
                     require_all(&parts, total)?;
                     expect(tx, tenant, sha256, now).await?;
+                    uploads::set_completer(tx, tenant, id, &audit.completer()).await?;
                     let entry = Entry::new("upload", "complete", id).with("sha256", sha256.to_string());
                     audit.record(tx, entry).await
                 })
@@ -90,6 +95,13 @@ impl App {
         let Some(row) = uploads::get(&self.db, due.tenant_id, due.id).await? else { return Ok(()) };
         match row.state {
             UploadState::Open => self.expire_upload(due.tenant_id, &row).await,
+            // Its tries always end with the node, or never.
+            UploadState::Verifying if row.created_at.plus(UPLOAD_LEFT_AFTER) <= self.now() => {
+                let why = row.reason.as_deref().unwrap_or("it was never read to its end");
+                self.fail_upload(due.tenant_id, &row, given_up(why.trim_end_matches(TRYING_AGAIN))).await?;
+                self.clear_upload_soon(due.tenant_id, due.id).await;
+                Ok(())
+            }
             UploadState::Verifying => {
                 tokio::select! {
                     done = self.finish_upload(due.tenant_id, &row) => done,
@@ -152,12 +164,15 @@ impl App {
             Ok(_) => {}
             Err(error) if is_final(&error) => {
                 tracing::info!(upload = %row.id, reason = %error, "an upload is not what was announced");
-                let (from, to) = (UploadState::Verifying, UploadState::Failed);
-                self.change_upload(tenant, row.id, StateChange { from, to, reason: Some(error.to_string()) }).await?;
+                self.fail_upload(tenant, row, error.to_string()).await?;
+            }
+            Err(error) if row.created_at.plus(UPLOAD_TTL) <= self.now() => {
+                tracing::warn!(upload = %row.id, reason = %error, "an upload could not be verified: given up");
+                self.fail_upload(tenant, row, given_up(&error.to_string())).await?;
             }
             Err(error) => {
-                let reason = Some(format!("{error}; trying again"));
-                if self.look_again(tenant, row.id, UploadState::Verifying, self.now().plus(RETRY), reason).await? {
+                let (reason, at) = (Some(format!("{error}{TRYING_AGAIN}")), retry_at(row.updated_at, self.now()));
+                if self.look_again(tenant, row.id, UploadState::Verifying, at, reason).await? {
                     return Err(error);
                 }
                 // It was given up meanwhile: that its parts are gone is no error.
@@ -167,9 +182,16 @@ impl App {
         Ok(())
     }
 
-    /// Gives the content the name that it was uploaded for. False when the upload is not verifying any more.
+    async fn fail_upload(&self, tenant: TenantId, row: &UploadRow, reason: String) -> Result<bool> {
+        let (from, to) = (UploadState::Verifying, UploadState::Failed);
+        self.change_upload(tenant, row.id, StateChange { from, to, reason: Some(reason) }).await
+    }
+
+    /// Gives the content the name that it was uploaded for, and records that as done by whoever completed the upload.
+    /// False when the upload is not verifying any more.
     async fn name_upload(&self, tenant: TenantId, row: &UploadRow) -> Result<bool> {
-        let (row, now) = (row.clone(), self.now());
+        let by = uploads::completer(&self.db, tenant, row.id).await?;
+        let (row, now, mut audit) = (row.clone(), self.now(), self.audit_completed(tenant, by));
         let change = StateChange { from: UploadState::Verifying, to: UploadState::Complete, reason: None };
         self.writer
             .write(move |tx| {
@@ -178,8 +200,8 @@ impl App {
                         return Ok(false);
                     }
                     match row.kind {
-                        UploadKind::Artifact => name_as_artifact(tx, tenant, &row, now).await?,
-                        UploadKind::Object => name_as_object(tx, tenant, &row, now).await?,
+                        UploadKind::Artifact => name_as_artifact(tx, tenant, &row, now, &mut audit).await?,
+                        UploadKind::Object => name_as_object(tx, tenant, &row, now, &mut audit).await?,
                     }
                     keep(tx, tenant, row.sha256, now).await?;
                     Ok::<_, Error>(true)
@@ -215,31 +237,52 @@ impl App {
     }
 }
 
+/// As long again as it has been tried already.
+fn retry_at(completed_at: Timestamp, now: Timestamp) -> Timestamp {
+    now.plus(now.since(completed_at).clamp(RETRY_MIN, RETRY_MAX))
+}
+
+fn given_up(why: &str) -> String {
+    format!("not verified within {} days: {why}", UPLOAD_TTL.as_secs() / 86_400)
+}
+
 /// Trying again would end the same way.
 fn is_final(error: &Error) -> bool {
     use drover_types::ErrorKind as E;
     matches!(error.kind, E::TooLarge | E::Unprocessable | E::Conflict | E::NotFound)
 }
 
-async fn name_as_artifact(tx: &mut Tx, tenant: TenantId, row: &UploadRow, now: Timestamp) -> Result<()> {
+async fn name_as_artifact(
+    tx: &mut Tx,
+    tenant: TenantId,
+    row: &UploadRow,
+    now: Timestamp,
+    audit: &mut Audit,
+) -> Result<()> {
     let gone = || Error::not_found("artifact", format!("{} any more: its firmware was deleted", row.name));
     let id = row.firmware_id.ok_or_else(gone)?;
     let firmware = firmware::get(&mut *tx, tenant, id).await?.ok_or_else(gone)?;
     let rows = artifacts::of_firmware(&mut *tx, tenant, id).await?;
     let artifact = rows.into_iter().find(|artifact| artifact.name == row.name).ok_or_else(gone)?;
-    name_artifact(tx, tenant, &firmware, &artifact, now).await
+    name_artifact(tx, tenant, &firmware, &artifact, now, audit).await
 }
 
-async fn name_as_object(tx: &mut Tx, tenant: TenantId, row: &UploadRow, now: Timestamp) -> Result<()> {
+async fn name_as_object(
+    tx: &mut Tx,
+    tenant: TenantId,
+    row: &UploadRow,
+    now: Timestamp,
+    audit: &mut Audit,
+) -> Result<()> {
     let object = ObjectRow { name: row.name.clone(), size_bytes: row.size_bytes, sha256: row.sha256, created_at: now };
-    if objects::insert(tx, tenant, &object, None).await? {
+    if name_object(tx, tenant, object, audit).await? {
         return Ok(());
     }
-    let there = objects::get(&mut *tx, tenant, &object.name).await?;
-    if there.is_some_and(|there| there.sha256 == object.sha256) {
+    let there = objects::get(&mut *tx, tenant, &row.name).await?;
+    if there.is_some_and(|there| there.sha256 == row.sha256) {
         return Ok(());
     }
-    Err(crate::objects::name_taken(&object.name))
+    Err(crate::objects::name_taken(&row.name))
 }
 
 fn require_all(parts: &[PartRow], total: u32) -> Result<()> {
@@ -261,4 +304,22 @@ fn require_all(parts: &[PartRow], total: u32) -> Result<()> {
 fn staged_part(row: PartRow) -> StagedPart {
     let PartRow { number, size_bytes, sha256, tag, .. } = row;
     StagedPart { number: u32::try_from(number).unwrap_or(0), size_bytes: as_bytes(size_bytes), sha256, tag }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tries_become_rare() {
+        let completed_at = Timestamp::from_micros(0);
+        let mut now = completed_at;
+        let mut waits = Vec::new();
+        for _ in 0..10 {
+            let next = retry_at(completed_at, now);
+            waits.push(next.since(now).as_secs());
+            now = next;
+        }
+        assert_eq!(waits, [30, 30, 60, 120, 240, 480, 960, 1920, 3600, 3600]);
+    }
 }

@@ -18,6 +18,9 @@ use crate::{App, Caller, Error, IdempotencyKey, Result};
 /// How long an upload may stay open.
 pub(crate) const UPLOAD_TTL: Duration = Duration::from_hours(7 * 24);
 
+/// What uploads leave in the object store when nobody knows them is older than any that is still known.
+pub(crate) const UPLOAD_LEFT_AFTER: Duration = UPLOAD_TTL.saturating_add(Duration::from_hours(24));
+
 /// Uploads of one tenant that have not ended. Two that begin at the same moment may go beyond it by one.
 const UNFINISHED_MAX: i64 = 100;
 

@@ -21,6 +21,9 @@ statements! {
               WHERE audit_entries.tenant_id = $1 AND audit_entries.id = n.id";
     ERASE_PERSON = "DELETE FROM audit_people WHERE tenant_id = $1 AND entry_id IN \
                     (SELECT e.id FROM audit_entries e WHERE e.tenant_id = $1 AND e.actor_id = $2)";
+    // What is being verified has an entry to come.
+    ERASE_COMPLETER = "UPDATE uploads SET actor_name = NULL, actor_address = NULL \
+                       WHERE tenant_id = $1 AND actor_id = $2";
 }
 
 /// A new entry.
@@ -181,6 +184,7 @@ pub async fn number(tx: &mut Tx, tenant: TenantId, limit: i64) -> Result<u64> {
 
 /// Forgets the names and addresses of an actor; its entries stay as they are. Says of how many entries.
 pub async fn erase_person(tx: &mut Tx, tenant: TenantId, actor: Uuid) -> Result<u64> {
+    run!(&mut *tx, |c| sqlx::query(ERASE_COMPLETER).bind(tenant).bind(actor).execute(c).await.map(drop))?;
     run!(tx, |c| sqlx::query(ERASE_PERSON).bind(tenant).bind(actor).execute(c).await.map(|done| done.rows_affected()))
 }
 

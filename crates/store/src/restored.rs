@@ -17,7 +17,8 @@ statements! {
     RAISE_LEASES = "UPDATE leases SET token = token + $1, expires_at = 0";
     // Their parts lie in the object store of before: only what was named is copied.
     ABORT_UPLOADS = "UPDATE uploads SET state = 'aborted', reason = $1, next_action_at = $2, updated_at = $2, \
-                     ended_at = $2 WHERE state IN ('open', 'verifying')";
+                     ended_at = $2, actor_kind = NULL, actor_tenant_id = NULL, actor_id = NULL, actor_name = NULL, \
+                     actor_address = NULL, request_id = NULL WHERE state IN ('open', 'verifying')";
     // Their numbers are of the database that they came from, and no node has anything in memory yet.
     FORGET_CHANGES = "DELETE FROM changes";
     END_LOGINS = "UPDATE logins SET revoked_at = $1 WHERE revoked_at IS NULL";

@@ -1,7 +1,8 @@
 //! Uploads in parts.
 
 use drover_db::{Conn, Tx, run};
-use drover_types::{FirmwareId, Sha256Digest, TenantId, Timestamp, UploadId, UploadKind, UploadState};
+use drover_types::{ActorKind, FirmwareId, Sha256Digest, TenantId, Timestamp, UploadId, UploadKind, UploadState};
+use uuid::Uuid;
 
 use crate::{Result, statements};
 
@@ -25,9 +26,18 @@ statements! {
     UNFINISHED = "SELECT COUNT(*) FROM uploads WHERE tenant_id = $1 AND state IN ('open', 'verifying')";
     SET_TOKEN = "UPDATE uploads SET token = $3 WHERE tenant_id = $1 AND id = $2 AND state = 'open' AND token IS NULL";
     TOUCH = "UPDATE uploads SET updated_at = $3 WHERE tenant_id = $1 AND id = $2 AND state = 'open'";
-    SET_STATE = "UPDATE uploads SET state = $4, reason = $5, next_action_at = $6, updated_at = $6, ended_at = $7 \
-                 WHERE tenant_id = $1 AND id = $2 AND state = $3";
-    DUE = "SELECT tenant_id, id, next_action_at FROM uploads WHERE next_action_at <= $1 ORDER BY next_action_at LIMIT $2";
+    SET_STATE = "UPDATE uploads SET state = $4, reason = $5, next_action_at = $6, updated_at = $6, ended_at = $7, \
+                 actor_kind = NULL, actor_tenant_id = NULL, actor_id = NULL, actor_name = NULL, actor_address = NULL, \
+                 request_id = NULL WHERE tenant_id = $1 AND id = $2 AND state = $3";
+    SET_COMPLETER = "UPDATE uploads SET actor_kind = $3, actor_tenant_id = $4, actor_id = $5, actor_name = $6, \
+                     actor_address = $7, request_id = $8 WHERE tenant_id = $1 AND id = $2";
+    COMPLETER = "SELECT actor_kind, actor_tenant_id, actor_id, actor_name, actor_address, request_id FROM uploads \
+                 WHERE tenant_id = $1 AND id = $2 AND actor_kind IS NOT NULL";
+    // The first of each tenant comes before the second of any: one that has many holds nobody up.
+    DUE = "SELECT tenant_id, id, next_action_at FROM (SELECT tenant_id, id, next_action_at, \
+           ROW_NUMBER() OVER (PARTITION BY tenant_id ORDER BY next_action_at, id) AS place FROM uploads \
+           WHERE next_action_at <= $1 AND (state = 'verifying') = $2) due \
+           WHERE place <= $3 ORDER BY place, next_action_at LIMIT $4";
     CLAIM = "UPDATE uploads SET next_action_at = $4 WHERE tenant_id = $1 AND id = $2 AND next_action_at = $3";
     POSTPONE = "UPDATE uploads SET next_action_at = $4, reason = COALESCE($5, reason) \
                 WHERE tenant_id = $1 AND id = $2 AND state = $3";
@@ -111,6 +121,37 @@ pub struct PartRow {
     pub tag: String,
     /// When it came.
     pub uploaded_at: Timestamp,
+}
+
+/// Who completed an upload, and from where.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct Completer {
+    /// What kind of actor.
+    #[sqlx(rename = "actor_kind")]
+    pub kind: ActorKind,
+    /// The tenant of the actor's credential.
+    #[sqlx(rename = "actor_tenant_id")]
+    pub tenant: Option<TenantId>,
+    /// The actor's id.
+    #[sqlx(rename = "actor_id")]
+    pub id: Option<Uuid>,
+    /// The actor's name.
+    #[sqlx(rename = "actor_name")]
+    pub name: Option<String>,
+    /// Where the request came from.
+    #[sqlx(rename = "actor_address")]
+    pub address: Option<String>,
+    /// The request.
+    pub request_id: Option<String>,
+}
+
+/// What is to be done about uploads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Work {
+    /// Reading them back: takes long.
+    Verify,
+    /// All else: giving up, clearing away.
+    Clear,
 }
 
 /// An upload that wants to be looked at.
@@ -232,7 +273,7 @@ pub async fn parts(conn: impl Into<Conn<'_>>, tenant: TenantId, id: UploadId) ->
     run!(conn, |c| sqlx::query_as(PARTS).bind(tenant).bind(id).fetch_all(c).await)
 }
 
-/// Changes the state; false when it was not in `change.from` any more. It is due at once.
+/// Changes the state; false when it was not in `change.from` any more. It is due at once, and forgets who completed it.
 pub async fn set_state(
     tx: &mut Tx,
     tenant: TenantId,
@@ -253,9 +294,30 @@ pub async fn set_state(
         .map(|done| done.rows_affected() == 1))
 }
 
-/// Up to `limit` uploads of the installation that want to be looked at.
-pub async fn due(conn: impl Into<Conn<'_>>, now: Timestamp, limit: i64) -> Result<Vec<DueRow>> {
-    run!(conn, |c| sqlx::query_as(DUE).bind(now).bind(limit).fetch_all(c).await)
+/// Keeps who completed it, until its state changes again.
+pub async fn set_completer(tx: &mut Tx, tenant: TenantId, id: UploadId, by: &Completer) -> Result<()> {
+    run!(tx, |c| sqlx::query(SET_COMPLETER)
+        .bind(tenant)
+        .bind(id)
+        .bind(by.kind)
+        .bind(by.tenant)
+        .bind(by.id)
+        .bind(&by.name)
+        .bind(&by.address)
+        .bind(&by.request_id)
+        .execute(c)
+        .await
+        .map(drop))
+}
+
+/// Who completed it; none unless it is being verified.
+pub async fn completer(conn: impl Into<Conn<'_>>, tenant: TenantId, id: UploadId) -> Result<Option<Completer>> {
+    run!(conn, |c| sqlx::query_as(COMPLETER).bind(tenant).bind(id).fetch_optional(c).await)
+}
+
+/// Up to `limit` uploads of the installation that want to be looked at, at most `share` of each tenant.
+pub async fn due(conn: impl Into<Conn<'_>>, now: Timestamp, work: Work, share: i64, limit: i64) -> Result<Vec<DueRow>> {
+    run!(conn, |c| sqlx::query_as(DUE).bind(now).bind(work == Work::Verify).bind(share).bind(limit).fetch_all(c).await)
 }
 
 /// Takes an upload to look at until `until`; false when somebody else did.

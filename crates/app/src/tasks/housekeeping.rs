@@ -9,7 +9,7 @@ use drover_types::TenantId;
 use tokio_util::sync::CancellationToken;
 
 use super::archive;
-use crate::uploads::UPLOAD_TTL;
+use crate::uploads::UPLOAD_LEFT_AFTER;
 use crate::{App, Error, Result};
 
 const INTERVAL: Duration = Duration::from_hours(1);
@@ -22,9 +22,6 @@ const UNUSED_CONTENT_TTL: Duration = Duration::from_hours(24);
 
 /// How long changes are kept for nodes that have not read them.
 const CHANGES_TTL: Duration = Duration::from_hours(1);
-
-/// What uploads leave in the object store when nobody knows them is older than any that is still known.
-const UPLOAD_LEFT_AFTER: Duration = UPLOAD_TTL.saturating_add(Duration::from_hours(24));
 
 /// Content removed per tenant and round.
 const CONTENT_MAX: i64 = 1_000;

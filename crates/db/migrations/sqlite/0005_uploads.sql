@@ -1,6 +1,7 @@
 -- Bytes that come in parts. token: how the object store calls the upload; none until it was told of it.
 -- firmware_id is no reference: the parts must be cleared away also when the firmware is gone.
 -- next_action_at: when a node looks at it by itself; moving it ahead is that node's claim.
+-- actor_*, request_id: who completed it, for the audit entry of what comes of it; only while it is verified.
 CREATE TABLE uploads (
     tenant_id BLOB NOT NULL REFERENCES tenants (id),
     id BLOB NOT NULL,
@@ -13,6 +14,12 @@ CREATE TABLE uploads (
     state TEXT NOT NULL,
     reason TEXT,
     token TEXT,
+    actor_kind TEXT,
+    actor_tenant_id BLOB,
+    actor_id BLOB,
+    actor_name TEXT,
+    actor_address TEXT,
+    request_id TEXT,
     next_action_at INTEGER NOT NULL,
     created_at INTEGER NOT NULL,
     updated_at INTEGER NOT NULL,

@@ -157,6 +157,24 @@ impl<'s> Operator<'s> {
         })
         .await;
         let [entry] = &entries[..] else { panic!("{operation}: {entries:#?}") };
+        self.is_mine(operation, request_id, entry);
+        entry.clone()
+    }
+
+    /// Completing an upload has two entries: that it was completed, and what came of it.
+    async fn both_entries(&mut self, operation: &'static str, request_id: &str) -> [AuditEntry; 2] {
+        let entries = eventually("both entries to be numbered", async || {
+            let entries = in_request(self.server, request_id).await;
+            (entries.len() >= 2).then_some(entries)
+        })
+        .await;
+        let [named, completed] = <[_; 2]>::try_from(entries).expect("two entries");
+        self.is_mine("upload_complete", request_id, &completed);
+        self.is_mine(operation, request_id, &named);
+        [completed, named]
+    }
+
+    fn is_mine(&mut self, operation: &'static str, request_id: &str, entry: &AuditEntry) {
         let action = CHANGES.iter().find(|(known, _)| *known == operation).expect("it is in the table").1;
         assert_eq!(entry.action, action);
         assert_eq!(entry.request_id.as_deref(), Some(request_id));
@@ -165,7 +183,6 @@ impl<'s> Operator<'s> {
         assert_eq!(entry.actor.address.as_deref(), Some("127.0.0.1"));
         assert!(entry.actor.id.is_some() && entry.actor.tenant_id.is_some() && !entry.actor.erased);
         self.seen.insert(operation);
-        entry.clone()
     }
 }
 
@@ -329,28 +346,53 @@ async fn firmware_and_objects(operator: &mut Operator<'_>, key: &drover_trust::P
     assert_eq!(entry.after_sha256, digest(Some(&listed(operator.server, "/api/v1/objects", "a/b.bin").await)));
 }
 
-async fn uploads(operator: &mut Operator<'_>) {
-    for (operation, method, verb, status) in
-        [("upload_complete", Method::POST, "/complete", 200), ("upload_abort", Method::DELETE, "", 204)]
-    {
-        let bytes = operation.as_bytes();
+/// Begins an upload of `bytes`, sends them and does what `verb` says, in a request of its own. Gives the ids of the
+/// upload and of that request.
+async fn upload(operator: &mut Operator<'_>, body: Value, bytes: &[u8], end: (Method, &str, u16)) -> (String, String) {
+    let request_id = operator.request_id();
+    let request = operator.server.admin_request(Method::POST, "/api/v1/uploads").header("x-request-id", &request_id);
+    let answered = answer(request.json(&body)).await;
+    assert_eq!(answered.status, 201, "{}", answered.text());
+    let begun = operator.only_entry("upload_create", &request_id).await;
+    let upload = format!("/api/v1/uploads/{}", begun.object_id);
+    let part = operator.server.admin_request(Method::PUT, &format!("{upload}/parts/1"));
+    assert!(answer(part.body(bytes.to_vec())).await.status < 300);
+    let (request_id, (method, verb, status)) = (operator.request_id(), end);
+    let request = operator.server.admin_request(method, &format!("{upload}{verb}"));
+    assert_eq!(answer(request.header("x-request-id", &request_id)).await.status, status);
+    (begun.object_id, request_id)
+}
+
+async fn uploads(operator: &mut Operator<'_>, key: &drover_trust::PrivateKey) {
+    let announced = |kind: &str, name: &str, bytes: &[u8]| {
         let sha256 = drover_trust::sha256(bytes).to_string();
-        let body = json!({ "kind": "object", "name": operation, "size_bytes": bytes.len(), "sha256": sha256 });
-        let request_id = operator.request_id();
-        let request =
-            operator.server.admin_request(Method::POST, "/api/v1/uploads").header("x-request-id", &request_id);
-        let answered = answer(request.json(&body)).await;
-        assert_eq!(answered.status, 201, "{}", answered.text());
-        let begun = operator.only_entry("upload_create", &request_id).await;
-        let upload = format!("/api/v1/uploads/{}", begun.object_id);
-        let part = operator.server.admin_request(Method::PUT, &format!("{upload}/parts/1"));
-        assert!(answer(part.body(bytes.to_vec())).await.status < 300);
-        let request_id = operator.request_id();
-        let request = operator.server.admin_request(method, &format!("{upload}{verb}"));
-        assert_eq!(answer(request.header("x-request-id", &request_id)).await.status, status, "{operation}");
-        let ended = operator.only_entry(operation, &request_id).await;
-        assert_eq!(ended.object_id, begun.object_id);
-    }
+        json!({ "kind": kind, "name": name, "size_bytes": bytes.len(), "sha256": sha256 })
+    };
+    let body = announced("object", "given/up", b"given up");
+    let (id, request_id) = upload(operator, body, b"given up", (Method::DELETE, "", 204)).await;
+    assert_eq!(operator.only_entry("upload_abort", &request_id).await.object_id, id);
+
+    let complete = || (Method::POST, "/complete", 200);
+    let body = announced("object", "in/parts", b"in parts");
+    let (id, request_id) = upload(operator, body, b"in parts", complete()).await;
+    let [completed, named] = operator.both_entries("object_put", &request_id).await;
+    assert_eq!((completed.object_id, named.object_id.as_str()), (id, "in/parts"));
+    let shown = listed(operator.server, "/api/v1/objects", "in/parts").await;
+    assert_eq!((named.before_sha256, named.after_sha256), (None, digest(Some(&shown))));
+
+    let release = ReleaseBuilder::new("8.0.0", 80).sign(key);
+    let draft = operator.server.admin().create_firmware(&release.create_body()).await.unwrap();
+    let path = format!("/api/v1/firmware/{}", draft.id);
+    let (name, bytes) = release.artifacts().next().unwrap();
+    let mut body = announced("artifact", name, bytes);
+    body["firmware_id"] = json!(draft.id);
+    let before = operator.state(&path).await;
+    let (id, request_id) = upload(operator, body, bytes, complete()).await;
+    let [completed, named] = operator.both_entries("artifact_upload", &request_id).await;
+    assert_eq!((completed.object_id, named.object_id), (id, draft.id.to_string()));
+    assert_eq!(named.before_sha256, digest(before.as_deref()));
+    assert_eq!(named.after_sha256, digest(operator.state(&path).await.as_deref()));
+    assert_eq!(named.details["artifact"], name);
 }
 
 async fn rollouts(operator: &mut Operator<'_>, scene: &Scene) {
@@ -398,7 +440,7 @@ on_both_profiles! {
         people(&mut operator).await;
         groups_and_devices(&mut operator, &scene.devices).await;
         firmware_and_objects(&mut operator, &scene.key).await;
-        uploads(&mut operator).await;
+        uploads(&mut operator, &scene.key).await;
         rollouts(&mut operator, &scene).await;
         let all: BTreeSet<&str> = CHANGES.iter().map(|(operation, _)| *operation).collect();
         assert_eq!(operator.seen, all, "every change of the table was made");
