@@ -67,7 +67,7 @@ pub struct Upload {
     /// When it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_at: Option<Timestamp>,
-    /// The parts that are there, by number. Left out of lists.
+    /// The parts that are there, by number. Left out of lists, and while it is verified.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub parts: Vec<UploadPart>,
 }

@@ -83,15 +83,13 @@ impl App {
 
     /// The upload, if the caller may send parts of it now.
     async fn open_upload(&self, caller: &Caller, id: UploadId) -> Result<(TenantId, UploadRow)> {
-        let (tenant, row) = self.upload_for(caller, id, may_write).await?;
-        if row.state != UploadState::Open {
-            return Err(closed(row.state));
-        }
+        let (tenant, mut row) = self.upload_for(caller, id, may_write).await?;
         if row.token.is_none() {
-            let detail = "the upload was not begun whole: send the request that creates it again";
-            return Err(Error::conflict("upload_not_ready", detail));
+            // Whoever began it was stopped before the object store was told of it.
+            self.stage_upload(tenant, id).await?;
+            row = self.upload_row(tenant, id).await?;
         }
-        Ok((tenant, row))
+        if row.state == UploadState::Open { Ok((tenant, row)) } else { Err(closed(row.state)) }
     }
 
     async fn note_part(&self, tenant: TenantId, id: UploadId, part: StagedPart) -> Result<UploadPart> {

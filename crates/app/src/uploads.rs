@@ -92,7 +92,12 @@ impl App {
             Created::Now => id,
             Created::Before(before) => UploadId(before),
         };
-        self.stage_upload(tenant, id).await?;
+        if let Err(error) = self.stage_upload(tenant, id).await {
+            let change =
+                StateChange { from: UploadState::Open, to: UploadState::Failed, reason: Some(error.to_string()) };
+            self.change_upload(tenant, id, change).await?;
+            return Err(error);
+        }
         self.upload(tenant, id).await
     }
 
@@ -131,12 +136,15 @@ impl App {
         id: UploadId,
         needs: fn(UploadKind) -> Permission,
     ) -> Result<(TenantId, UploadRow)> {
-        // Who may do it for no kind learns nothing about any upload.
+        // Who may do it for no kind learns nothing about any upload, and who sees nothing of its kind nothing about this.
         let some = caller.authorize_tenant(needs(UploadKind::Artifact));
         let tenant = some.or_else(|error| caller.authorize_tenant(needs(UploadKind::Object)).map_err(|_| error))?;
         let row = self.upload_row(tenant, id).await?;
-        caller.authorize_tenant(needs(row.kind))?;
-        Ok((tenant, row))
+        match caller.authorize_tenant(needs(row.kind)) {
+            Ok(_) => Ok((tenant, row)),
+            Err(refused) if caller.authorize_tenant(may_read(row.kind)).is_ok() => Err(refused),
+            Err(_) => Err(Error::not_found("upload", id)),
+        }
     }
 
     pub(crate) async fn upload_row(&self, tenant: TenantId, id: UploadId) -> Result<UploadRow> {
@@ -145,7 +153,11 @@ impl App {
 
     pub(crate) async fn upload(&self, tenant: TenantId, id: UploadId) -> Result<Upload> {
         let row = self.upload_row(tenant, id).await?;
-        let parts = uploads::parts(&self.db, tenant, id).await?;
+        // Who waits for the end asks often, and has no use for them.
+        let parts = match row.state {
+            UploadState::Verifying => Vec::new(),
+            _ => uploads::parts(&self.db, tenant, id).await?,
+        };
         Ok(self.upload_view_of(row, parts.iter().map(part_view).collect()))
     }
 
@@ -159,30 +171,19 @@ impl App {
             .await
     }
 
-    /// Tells the object store of an upload, unless that was done before.
-    async fn stage_upload(&self, tenant: TenantId, id: UploadId) -> Result<()> {
+    /// Tells the object store of an upload, unless that was done before. It may be done twice: the first token counts,
+    /// and clearing finds what belongs to the other.
+    pub(crate) async fn stage_upload(&self, tenant: TenantId, id: UploadId) -> Result<()> {
         let row = self.upload_row(tenant, id).await?;
         if row.token.is_some() || row.state != UploadState::Open {
             return Ok(());
         }
-        let size_bytes = u64::try_from(row.size_bytes).unwrap_or(0);
-        match self.blobs.stage(tenant, id, size_bytes).await {
-            Ok(token) => {
-                // Two requests with one key may both come here: the first token counts, clearing finds the other.
-                self.writer
-                    .write(move |tx| {
-                        Box::pin(async move { Ok::<_, Error>(uploads::set_token(tx, tenant, id, &token).await?) })
-                    })
-                    .await
-                    .map(drop)
-            }
-            Err(error) => {
-                let reason = Some(error.to_string());
-                let change = StateChange { from: UploadState::Open, to: UploadState::Failed, reason };
-                self.change_upload(tenant, id, change).await?;
-                Err(refused_upload(error))
-            }
-        }
+        let token = self.blobs.stage(tenant, id, as_bytes(row.size_bytes)).await.map_err(refused_upload)?;
+        self.writer
+            .write(move |tx| {
+                Box::pin(async move { Ok::<_, Error>(uploads::set_token(tx, tenant, id, &token).await.map(drop)?) })
+            })
+            .await
     }
 
     /// The artifact is one of a draft, and is announced as it was signed.

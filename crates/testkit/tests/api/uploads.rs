@@ -6,7 +6,7 @@ use std::time::Duration;
 use drover_api::{Firmware, PartUrls, PresignRequest, Upload, UploadPart};
 use drover_testkit::{
     Answer, Profile, ReleaseBuilder, ServerOptions, SimClock, TestServer, answer, eventually, on_both_profiles,
-    private_key, refused,
+    on_the_local_profile, private_key, refused,
 };
 use drover_trust::sha256;
 use drover_types::{KeyAlgorithm, UploadId, UploadState};
@@ -354,6 +354,43 @@ on_both_profiles! {
         }
     }
 
+    async fn one_that_was_not_begun_whole_goes_on(profile: Profile) {
+        let server = TestServer::start(profile).await;
+        let bytes = content(PART + 5);
+        let upload = create(&server, &announce("half.bin", &bytes)).await;
+        // As if the server had been killed before it had told the object store.
+        server.sql("UPDATE uploads SET token = NULL").await;
+        if profile == Profile::Local {
+            std::fs::remove_dir_all(server.folder().join("blobs/uploads")).unwrap();
+        }
+        let sent = futures::future::join_all([1, 2].map(|n| send(&server, upload.id, n, part(&bytes, n)))).await;
+        assert!(sent.iter().all(|answer| answer.status == 200), "{sent:?}");
+        assert_eq!(complete(&server, upload.id).await.status, 200);
+        assert!(download(&server, "half.bin").await.unwrap() == bytes, "other bytes came back");
+        cleared(&server).await;
+    }
+
+    async fn a_kind_that_a_key_may_not_see_is_not_there(profile: Profile) {
+        let server = TestServer::start(profile).await;
+        let key = async |scopes: Value| {
+            let create = server.admin_request(Method::POST, "/api/v1/api-keys");
+            let made: Value = answer(create.json(&json!({ "name": "ci", "scopes": scopes }))).await.json();
+            made["token"].as_str().unwrap().to_owned()
+        };
+        let blind = key(json!(["firmware:read", "firmware:write"])).await;
+        let reader = key(json!(["firmware:write", "objects:read"])).await;
+        let writer = key(json!(["objects:write"])).await;
+        let upload = begin(&server, server.admin_token(), "x.bin").await;
+        let path = format!("/api/v1/uploads/{}", upload.id);
+        let call = |method, path: &str, token: &str| server.request(method, path).bearer_auth(token);
+        let part = format!("{path}/parts/1");
+        for (method, path) in [(Method::GET, &path), (Method::DELETE, &path), (Method::PUT, &part)] {
+            refused(call(method, path, &blind), 404, "not_found").await;
+        }
+        refused(call(Method::PUT, &part, &reader), 403, "forbidden").await;
+        assert_eq!(answer(call(Method::DELETE, &path, &writer)).await.status, 204);
+    }
+
     async fn parts_go_to_the_object_store_directly(profile: Profile) {
         let server = TestServer::start(profile).await;
         let bytes = content(PART + 99);
@@ -385,6 +422,28 @@ on_both_profiles! {
         assert_eq!(view(&server, upload.id).await.parts_received, 2);
         assert_eq!(complete(&server, upload.id).await.json::<Upload>().state, UploadState::Complete);
         assert!(download(&server, "direct.bin").await.unwrap() == bytes, "other bytes came back");
+    }
+}
+
+on_the_local_profile! {
+    async fn one_that_cannot_be_read_back_is_given_up(profile: Profile) {
+        let (server, clock) = with_clock(profile).await;
+        let bytes = content(PART + 5);
+        let upload = create(&server, &announce("lost.bin", &bytes)).await;
+        send_all(&server, upload.id, &bytes).await;
+        std::fs::remove_dir_all(server.folder().join("blobs/uploads")).unwrap();
+        let answered = complete(&server, upload.id).await;
+        assert_eq!(answered.status, 202, "it may come back: {}", answered.text());
+        let waiting = answered.json::<Upload>();
+        assert!(waiting.reason.as_deref().unwrap().ends_with("; trying again"), "{waiting:?}");
+        assert_eq!((waiting.parts_received, waiting.parts.len()), (2, 0), "nobody needs their list now");
+        clock.advance(Duration::from_hours(7 * 24 + 1));
+        let server = relogin(server).await;
+        let ended = ends(&server, upload.id).await;
+        let reason = ended.reason.unwrap();
+        assert_eq!(ended.state, UploadState::Failed);
+        assert!(reason.starts_with("not verified within 7 days: ") && !reason.contains("again"), "{reason}");
+        complete(&server, upload.id).await.problem(422, "upload_failed");
     }
 }
 
