@@ -42,6 +42,8 @@ pub(crate) struct S3Store {
     prefix: String,
     /// The longest object that S3 copies in one request.
     copy_limit_bytes: u64,
+    /// How long S3 may keep a part waiting that passes through here.
+    silence_max: Duration,
 }
 
 impl S3Store {
@@ -50,7 +52,8 @@ impl S3Store {
         let client = client::build(location, location.endpoint.as_deref(), credentials)?;
         let public_endpoint = location.public_endpoint.as_deref().or(location.endpoint.as_deref());
         let public_client = client::build(location, public_endpoint, credentials)?;
-        Ok(Self { client, public_client, http, prefix: location.prefix.clone(), copy_limit_bytes: COPY_LIMIT_BYTES })
+        let (prefix, silence_max) = (location.prefix.clone(), client::READ_TIMEOUT);
+        Ok(Self { client, public_client, http, prefix, copy_limit_bytes: COPY_LIMIT_BYTES, silence_max })
     }
 
     fn path(&self, key: &ObjectKey) -> Path {

@@ -10,8 +10,9 @@ use crate::location::S3Location;
 
 const DEFAULT_REGION: &str = "us-east-1";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// Between two reads of an answer, the wait for its first byte included: a part of an upload may take so long.
-const READ_TIMEOUT: Duration = Duration::from_mins(2);
+/// Between two reads of an answer. It runs from the start of a request, so what is sent has to pass in that time, too:
+/// only requests whose body is in memory go with it.
+pub(super) const READ_TIMEOUT: Duration = Duration::from_mins(2);
 const MAX_RETRIES: usize = 4;
 const RETRY_TIMEOUT: Duration = Duration::from_mins(1);
 
@@ -49,10 +50,11 @@ pub(super) fn build(
     builder.build()
 }
 
-/// A client for URLs that are signed already. It follows no redirects: a signature is for one address.
+/// A client for URLs that are signed already. It follows no redirects: a signature is for one address. Each request has a
+/// limit of its own.
 pub(super) fn plain() -> reqwest::Result<reqwest::Client> {
     let builder = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none());
-    builder.connect_timeout(CONNECT_TIMEOUT).read_timeout(READ_TIMEOUT).build()
+    builder.connect_timeout(CONNECT_TIMEOUT).build()
 }
 
 /// With virtual hosts the bucket is part of the host name.

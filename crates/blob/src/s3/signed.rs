@@ -1,6 +1,6 @@
 //! Requests of S3 that its client does not know, sent to URLs that it signs.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use drover_types::Timestamp;
@@ -12,8 +12,10 @@ use reqwest::header::{CONTENT_LENGTH, ETAG};
 use reqwest::{Body, Response};
 use serde::Deserialize;
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 
 use super::S3Store;
+use super::client::READ_TIMEOUT;
 use super::staging::part_query;
 use crate::error::BoxError;
 use crate::intake::Intake;
@@ -27,7 +29,8 @@ const PAGES_MAX: usize = 20;
 const EXCERPT_BYTES: usize = 500;
 
 impl S3Store {
-    /// Sends one part while it arrives. Gives its entity tag, and what passed.
+    /// Sends one part while it arrives, however slowly: whoever reads the body limits its silence, here only S3's counts.
+    /// Gives its entity tag, and what passed.
     pub(super) async fn send_part(
         &self,
         path: &Path,
@@ -38,10 +41,18 @@ impl S3Store {
     ) -> Result<(String, ExpectedContent), PutError> {
         let failed = |source| PutError::Unavailable { action: "store the part", source };
         let url = self.client.signed_url_opts(Method::PUT, path, URL_TTL, &part_query(token, number)).await;
-        let passing = Passing { intake: Some(Intake::of_part(body, size_bytes)), failure: None, has_ended: false };
+        let (intake, silence) = (Some(Intake::of_part(body, size_bytes)), Silence::begins());
+        let passing = Passing { intake, failure: None, has_ended: false, silence: silence.clone() };
         let passing = Arc::new(Mutex::new(passing));
         let request = self.http.put(url.map_err(|source| failed(source.into()))?).header(CONTENT_LENGTH, size_bytes);
-        let answer = request.body(Body::wrap_stream(pass(Arc::clone(&passing)))).send().await;
+        let request = request.body(Body::wrap_stream(pass(Arc::clone(&passing))));
+        let answer = tokio::select! {
+            answer = async { require_success(request.send().await).await } => answer,
+            () = silence.lasts(self.silence_max) => {
+                let seconds = self.silence_max.as_secs();
+                return Err(failed(format!("S3 neither took more of it nor answered for {seconds} s").into()));
+            }
+        };
         let mut passing = passing.lock().await;
         if let Some(failure) = passing.failure.take() {
             return Err(failure);
@@ -51,7 +62,7 @@ impl S3Store {
         {
             return Err(intake.finish().err().unwrap_or_else(|| failed("the part was not read".into())));
         }
-        let answer = require_success(answer).await.map_err(failed)?;
+        let answer = answer.map_err(failed)?;
         let tag = answer.headers().get(ETAG).and_then(|value| value.to_str().ok());
         let tag = tag.ok_or_else(|| failed("the answer has no entity tag".into()))?.to_owned();
         let mut intake = passing.intake.take().ok_or_else(|| failed("the part was not read".into()))?;
@@ -70,7 +81,7 @@ impl S3Store {
             }
             let options = SignedUrlOptions::default().with_query(query);
             let url = self.client.signed_url_opts(Method::GET, &Path::from(""), URL_TTL, &options).await?;
-            let answer = require_success(self.http.get(url).send().await).await?;
+            let answer = require_success(self.http.get(url).timeout(READ_TIMEOUT).send().await).await?;
             let page: UnfinishedPage = quick_xml::de::from_str(&answer.text().await?)?;
             found.extend(page.uploads);
             if !page.is_truncated {
@@ -95,13 +106,43 @@ struct Passing {
     intake: Option<Intake>,
     failure: Option<PutError>,
     has_ended: bool,
+    silence: Silence,
+}
+
+/// Since when S3 is waited for; none while the body is.
+#[derive(Clone)]
+struct Silence(Arc<std::sync::Mutex<Option<Instant>>>);
+
+impl Silence {
+    fn begins() -> Self {
+        Self(Arc::new(std::sync::Mutex::new(Some(Instant::now()))))
+    }
+
+    fn set(&self, since: Option<Instant>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = since;
+    }
+
+    /// Ends when S3 was waited for so long at a stretch.
+    async fn lasts(&self, limit: Duration) {
+        loop {
+            let since = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let end = since.unwrap_or_else(Instant::now) + limit;
+            if since.is_some() && end <= Instant::now() {
+                return;
+            }
+            tokio::time::sleep_until(end).await;
+        }
+    }
 }
 
 /// The checked bytes of a part.
 fn pass(passing: Arc<Mutex<Passing>>) -> impl futures::Stream<Item = std::io::Result<bytes::Bytes>> {
     stream::unfold(passing, |passing| async move {
         let mut guard = passing.lock().await;
-        let chunk = match guard.intake.as_mut()?.next().await {
+        guard.silence.set(None);
+        let next = guard.intake.as_mut()?.next().await;
+        guard.silence.set(Some(Instant::now()));
+        let chunk = match next {
             Ok(Some(chunk)) => Ok(chunk),
             Ok(None) => {
                 guard.has_ended = true;

@@ -1,12 +1,18 @@
 use super::*;
 use crate::conformance::Content;
 use crate::location::Location;
+use crate::{StagedUpload, StagingStore};
 
 fn store(prefix: String) -> S3Store {
+    store_at(prefix, None)
+}
+
+fn store_at(prefix: String, endpoint: Option<String>) -> S3Store {
     let url = std::env::var("DROVER_TEST_S3");
     let url = url.expect("DROVER_TEST_S3 names no S3 server: start one: scripts/s3-server.sh, or `make test`");
     let Ok(Location::S3(mut location)) = url.parse() else { panic!("DROVER_TEST_S3 is no s3:// URL") };
     location.prefix = prefix;
+    location.endpoint = endpoint.or(location.endpoint);
     let read = |name| std::env::var(name).expect("credentials of the S3 server");
     let credentials = S3Credentials {
         access_key_id: read("AWS_ACCESS_KEY_ID"),
@@ -51,4 +57,44 @@ async fn an_object_too_long_to_be_copied_passes_through() {
     assert!(checked.is_ok(), "what comes back is not what was stored: {checked:?}");
     let temporary = object_store::ObjectStore::list(&store.client, Some(&store.below_prefix("tmp")));
     assert_eq!(temporary.count().await, 0, "the temporary object stays");
+}
+
+const SILENCE: Duration = Duration::from_millis(200);
+
+fn staged(token: String) -> StagedUpload {
+    let id = uuid::Uuid::from_u128(7);
+    StagedUpload { tenant: TenantId(id), id: drover_types::UploadId(id), token }
+}
+
+/// A sender on a slow line: the whole takes much longer than S3 may be silent.
+#[tokio::test]
+async fn a_part_may_come_slowly() {
+    let mut store = store(format!("slow-{}", random::token().expect("randomness")));
+    store.silence_max = SILENCE;
+    let chunk = bytes::Bytes::from_static(&[7; 1000]);
+    let slowly = futures::stream::unfold(0, move |sent| {
+        let chunk = chunk.clone();
+        async move {
+            tokio::time::sleep(SILENCE / 2).await;
+            (sent < 6).then_some((Ok(chunk), sent + 1))
+        }
+    });
+    let upload = staged(String::new());
+    let token = store.stage(upload.tenant, upload.id, 6000).await.expect("it is begun");
+    let upload = StagedUpload { token, ..upload };
+    let part = store.put_part(&upload, 1, 6000, Box::pin(slowly)).await.expect("it is taken");
+    assert_eq!(part.size_bytes, 6000);
+    store.unstage(upload.tenant, upload.id).await.expect("it is cleared away");
+}
+
+#[tokio::test]
+async fn a_server_that_takes_nothing_is_given_up() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let endpoint = format!("http://{}", listener.local_addr().expect("bound"));
+    let mut store = store_at(String::new(), Some(endpoint));
+    store.silence_max = SILENCE;
+    let whole = Content { seed: 1, size_bytes: 8 * 1024 * 1024 };
+    let refused = store.put_part(&staged("token".to_owned()), 1, whole.size_bytes, whole.stream()).await;
+    let Err(PutError::Unavailable { source, .. }) = refused else { panic!("{refused:?}") };
+    assert!(source.to_string().contains("neither took more"), "{source}");
 }
