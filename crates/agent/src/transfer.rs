@@ -34,7 +34,7 @@ pub(crate) struct Tries {
     fruitless: u32,
     fresh_addresses: u32,
     received_bytes: u64,
-    /// Since when the server answers and nothing new comes.
+    /// Since when something answers and nothing new comes.
     fruitless_since: Option<Timestamp>,
 }
 
@@ -201,7 +201,10 @@ impl Worker<'_> {
                 self.component.tries.fruitless_since = None;
                 Ok(Flow::Wait(self.component.tries.next_wait(self.context)))
             }
-            DownloadError::Unavailable { .. } | DownloadError::Stalled { .. } | DownloadError::Truncated { .. }
+            DownloadError::Untrusted { .. }
+            | DownloadError::Unavailable { .. }
+            | DownloadError::Stalled { .. }
+            | DownloadError::Truncated { .. }
                 if !self.gives_up() =>
             {
                 Ok(Flow::Wait(self.component.tries.next_wait(self.context)))
@@ -295,6 +298,7 @@ const fn class_of(error: &DownloadError) -> (FailureClass, &'static str) {
     match error {
         DownloadError::Address(_) => (FailureClass::Download, "bad_address"),
         DownloadError::Transport { .. } => (FailureClass::Download, "unreachable"),
+        DownloadError::Untrusted { .. } => (FailureClass::Download, "untrusted_address"),
         DownloadError::Stalled { .. } => (FailureClass::Download, "stalled"),
         DownloadError::Truncated { .. } => (FailureClass::Download, "truncated"),
         DownloadError::Unavailable { .. } => (FailureClass::Download, "unavailable"),

@@ -34,7 +34,6 @@ pub use error::ClientError;
 pub use server_url::{InvalidServerUrl, ServerUrl};
 pub use transfer::Progress;
 pub use trust::ServerTrust;
-pub(crate) use trust::is_untrusted;
 
 type Random = Arc<dyn Fn() -> u128 + Send + Sync>;
 

@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use drover_trust::{KeyError, ServerPin};
+use drover_trust::{KeyError, ServerPin, is_untrusted};
 use drover_types::{ErrorKind, RolloutState};
 
-use crate::client::{ClientError, InvalidServerUrl, is_untrusted};
+use crate::client::{ClientError, InvalidServerUrl};
 use crate::profile::ProfileError;
 use crate::prompt::PromptError;
 use crate::release::{PackError, PublishError, ReleaseSignError, UnclearCounter};

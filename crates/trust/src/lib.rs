@@ -17,13 +17,15 @@ mod pinned_tls;
 mod policy;
 mod private_key;
 mod server_pin;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod verify;
 
 pub use bundle::{Bundle, BundleError};
 pub use digest::{Hasher, sha256};
 pub use key::{KeyError, PublicKey};
 pub use manifest::{ArtifactFormat, Dependency, Manifest, ManifestArtifact, ManifestError};
-pub use pinned_tls::{PresentedChain, UnpinnedServer, pinned_tls, probe_tls};
+pub use pinned_tls::{PresentedChain, UnpinnedServer, is_untrusted, pinned_tls, probe_tls};
 pub use policy::{DowngradeError, PreconditionError, check_downgrade, check_preconditions};
 pub use private_key::{PrivateKey, SignError};
 pub use server_pin::{InvalidCertificate, InvalidServerPin, ServerPin};

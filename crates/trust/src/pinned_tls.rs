@@ -38,6 +38,22 @@ fn list(pins: &[ServerPin]) -> String {
     pins.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
+/// Whether `error` says, or was caused by one that says, that a server's certificate was refused.
+pub fn is_untrusted(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(mut error) = next {
+        // An error of the system that wraps another does not name it as its source, and they are nested.
+        while let Some(wrapped) = error.downcast_ref::<std::io::Error>().and_then(|error| error.get_ref()) {
+            error = wrapped;
+        }
+        if matches!(error.downcast_ref(), Some(Error::InvalidCertificate(_) | Error::Other(_))) {
+            return true;
+        }
+        next = error.source();
+    }
+    false
+}
+
 /// TLS that talks to servers with a certificate of the pinned authorities, and to no other. `time` is asked in each
 /// handshake.
 pub fn pinned_tls(pins: Vec<ServerPin>, time: Arc<dyn TimeProvider>) -> Result<ClientConfig, Error> {

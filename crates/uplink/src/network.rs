@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use drover_trust::{ServerPin, pinned_tls};
+use drover_trust::{ServerPin, is_untrusted, pinned_tls};
 use drover_types::{Clock, Timestamp};
-use reqwest::{ClientBuilder, Url};
+use reqwest::{ClientBuilder, RequestBuilder, Response, Url};
 use rustls::pki_types::UnixTime;
 use rustls::time_provider::TimeProvider;
 
@@ -58,8 +58,7 @@ impl Network {
         Self { elsewhere: http, pinned: None }
     }
 
-    /// The same with a server that has to prove one of these keys; no key is pinned when there is none. Other servers,
-    /// such as an object store, stay with the authorities of the system.
+    /// The same with a server that has to prove one of these keys; no key is pinned when there is none.
     pub fn with_pins(&self, server: &str, pins: &[ServerPin], time: &Arc<DeviceTime>) -> Result<Self, NetworkError> {
         let elsewhere = self.elsewhere.clone();
         if pins.is_empty() {
@@ -68,6 +67,25 @@ impl Network {
         let tls = pinned_tls(pins.to_vec(), Arc::<DeviceTime>::clone(time))?;
         let client = builder().tls_backend_preconfigured(tls).build()?;
         Ok(Self { elsewhere, pinned: Some((server_address(server)?, client)) })
+    }
+
+    /// Sends a request without any credential to where the server points, such as an object store. The authorities of
+    /// the system vouch for that place; when they do not, the pinned authority of the server may: it may be the server
+    /// itself under another name.
+    pub(crate) async fn send_elsewhere(
+        &self,
+        url: &Url,
+        request: impl Fn(&reqwest::Client) -> RequestBuilder,
+    ) -> reqwest::Result<Response> {
+        let sent = request(self.client_for(url)).send().await;
+        match (&self.pinned, sent) {
+            (Some((server, pinned)), Err(error)) if server.origin() != url.origin() && is_untrusted(&error) => {
+                let again = request(pinned).send().await;
+                // What the system says of the place tells more than that it is not the server.
+                again.map_err(|second| if is_untrusted(&second) { error } else { second })
+            }
+            (_, sent) => sent,
+        }
     }
 
     /// The client for an address: the pinned one goes to the server's own origin (scheme, host and port) only.

@@ -5,8 +5,10 @@ use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use drover_trust::sha256;
-use drover_uplink::{Download, DownloadError, MinRate, Network, download, download_at_least, http_client};
+use drover_trust::testing::TestAuthority;
+use drover_trust::{ServerPin, sha256};
+use drover_types::{SystemClock, Timestamp};
+use drover_uplink::{DeviceTime, Download, DownloadError, MinRate, Network, download, download_at_least, http_client};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio_util::sync::CancellationToken;
 
@@ -384,4 +386,33 @@ async fn nobody_there_is_temporary() {
     let error = download(&http, &asked, &mut |_| {}, &CancellationToken::new()).await.expect_err("nobody");
     assert!(error.is_temporary(), "{error}");
     assert!(!format!("{error:?}").contains("secret"), "an address with its authority is in a message");
+}
+
+/// A device that was told to pin `pins` for a server elsewhere, and whose system knows `system`.
+fn pinned(pins: &[ServerPin], system: Option<&TestAuthority>) -> Network {
+    let known = system.map(|authority| reqwest::Certificate::from_der(&authority.der()).expect("a certificate"));
+    let http = reqwest::Client::builder().no_proxy().tls_certs_only(known).build().expect("a client");
+    let time = Arc::new(DeviceTime::new(Arc::new(SystemClock), Timestamp::from_micros(0)));
+    Network::new(http).with_pins("https://127.0.0.1:1", pins, &time).expect("a network")
+}
+
+/// The server under another name, an object store of the same authority: pins are for those, too.
+#[tokio::test]
+async fn whoever_the_system_or_the_server_vouches_for_is_asked() {
+    let (ours, theirs) = (TestAuthority::default(), TestAuthority::default());
+    let whole = |_: &str, _: &[u8]| whole().bytes;
+    let (our_server, their_server) = (ours.serve(whole), theirs.serve(whole));
+    let get = async |network: &Network, url: &str| {
+        let place = Place::new();
+        let dest = place.dest();
+        download(network, &request(url, &dest, BODY), &mut |_| {}, &CancellationToken::new()).await
+    };
+    let pins = [ours.pin()];
+    assert!(get(&pinned(&pins, None), &our_server).await.is_ok());
+    assert!(get(&pinned(&pins, Some(&theirs)), &their_server).await.is_ok());
+    for (network, url) in [(pinned(&pins, None), &their_server), (pinned(&[], None), &our_server)] {
+        let refused = get(&network, url).await.expect_err("nobody vouches for it");
+        let DownloadError::Untrusted { origin, .. } = &refused else { panic!("{refused:?}") };
+        assert_eq!(origin, url);
+    }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use axum::http::StatusCode;
 use drover_agent::{AgentError, Effect, EffectObserver, NoObserver};
 use drover_protocol::ValidationOutcome;
+use drover_trust::testing::TestAuthority;
 use drover_types::{Clock as _, FailureClass, SessionState, SystemClock};
 use tar::EntryType;
 use tokio_util::sync::CancellationToken;
@@ -215,6 +216,21 @@ async fn a_download_that_brings_nothing_ends() {
     let report = last_report(&server);
     let refusal = (report.state, report.failure.expect("a reason"));
     assert_is(&refusal, SessionState::Failed, FailureClass::Download, "unavailable", "503");
+}
+
+#[tokio::test]
+async fn an_address_whose_certificate_is_refused_is_not_taken_for_being_offline() {
+    let (server, key) = (Server::start().await, new_key());
+    let device = device_with_one(&server, &key).await;
+    server.offer(&firmware(&key, "2.0.0", 2, "two"), 2);
+    let elsewhere = TestAuthority::default().serve(|_, _| Vec::new());
+    server.facts().offer.as_mut().expect("an offer").artifacts[0].url = format!("{elsewhere}/blob?signature=secret");
+    settle(&mut device.agent(&server.address)).await;
+    let report = last_report(&server);
+    let refusal = (report.state, report.failure.expect("a reason"));
+    assert_is(&refusal, SessionState::Failed, FailureClass::Download, "untrusted_address", &elsewhere);
+    assert!(!refusal.1.message.contains("secret"), "{}", refusal.1.message);
+    assert_eq!(device.app().as_deref(), Some("one"));
 }
 
 #[tokio::test]

@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use drover_api::Problem;
+use drover_trust::is_untrusted;
 use drover_types::Backoff;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use url::Url;
 
-use super::{Client, ClientError, is_untrusted};
+use super::{Client, ClientError};
 
 /// No single call, list pages included, takes longer.
 const CALL_TIMEOUT: Duration = Duration::from_mins(1);

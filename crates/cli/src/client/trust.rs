@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use drover_trust::{ServerPin, pinned_tls, probe_tls};
+use drover_trust::{ServerPin, is_untrusted, pinned_tls, probe_tls};
 use reqwest::{Certificate, ClientBuilder};
 use rustls::time_provider::DefaultTimeProvider;
 use url::Url;
@@ -79,21 +79,4 @@ fn builder() -> ClientBuilder {
         .redirect(reqwest::redirect::Policy::none())
         .connect_timeout(CONNECT_TIMEOUT)
         .user_agent(concat!("drover/", env!("CARGO_PKG_VERSION")))
-}
-
-/// Whether the server's certificate was refused.
-pub(crate) fn is_untrusted(error: &(dyn std::error::Error + 'static)) -> bool {
-    let mut next = Some(error);
-    while let Some(mut error) = next {
-        // An error of the system that wraps another does not name it as its source, and they are nested.
-        while let Some(wrapped) = error.downcast_ref::<std::io::Error>().and_then(|error| error.get_ref()) {
-            error = wrapped;
-        }
-        let tls = error.downcast_ref::<rustls::Error>();
-        if matches!(tls, Some(rustls::Error::InvalidCertificate(_) | rustls::Error::Other(_))) {
-            return true;
-        }
-        next = error.source();
-    }
-    false
 }

@@ -22,6 +22,18 @@ pub enum DownloadError {
         #[source]
         source: reqwest::Error,
     },
+    /// Something answers there, and nobody vouches for it. What came before is kept.
+    #[error(
+        "download: the certificate of {origin} is refused; give it one of an authority that the device trusts, and the \
+         device the right time"
+    )]
+    Untrusted {
+        /// Scheme, host and port.
+        origin: String,
+        /// Why it is refused.
+        #[source]
+        source: reqwest::Error,
+    },
     /// No byte came for a while, or too few to ever get done. What came is kept.
     #[error("download: next to nothing came for {seconds} s; it goes on from byte {received_bytes}")]
     Stalled {
@@ -103,7 +115,11 @@ impl DownloadError {
     /// The same download may work later without anybody doing anything.
     pub const fn is_temporary(&self) -> bool {
         match self {
-            Self::Transport { .. } | Self::Stalled { .. } | Self::Truncated { .. } | Self::Unavailable { .. } => true,
+            Self::Transport { .. }
+            | Self::Untrusted { .. }
+            | Self::Stalled { .. }
+            | Self::Truncated { .. }
+            | Self::Unavailable { .. } => true,
             Self::DigestMismatch { resumed, .. } => *resumed,
             _ => false,
         }

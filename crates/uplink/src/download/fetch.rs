@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use drover_trust::is_untrusted;
 use reqwest::header::{ACCEPT_ENCODING, CONTENT_RANGE, ETAG, HeaderMap, HeaderName, IF_RANGE, LOCATION, RANGE};
 use reqwest::{Response, StatusCode, Url};
 use tokio::time::{Instant, timeout};
@@ -64,15 +65,22 @@ pub(super) async fn fetch(
 async fn send(network: &Network, request: &Download<'_>, part: &Part) -> Result<Response, DownloadError> {
     let mut url = server_address(request.url)?;
     for _ in 0..=MAX_REDIRECTS {
-        let mut get = network.client_for(&url).get(url.clone()).header(ACCEPT_ENCODING, "identity");
-        if part.length() > 0 {
-            get = get.header(RANGE, format!("bytes={}-", part.length()));
-            if let Some(etag) = part.etag() {
-                get = get.header(IF_RANGE, etag);
+        let get = |http: &reqwest::Client| {
+            let mut get = http.get(url.clone()).header(ACCEPT_ENCODING, "identity");
+            if part.length() > 0 {
+                get = get.header(RANGE, format!("bytes={}-", part.length()));
+                if let Some(etag) = part.etag() {
+                    get = get.header(IF_RANGE, etag);
+                }
             }
-        }
-        let response = match timeout(request.stall_timeout, get.send()).await {
+            get
+        };
+        let response = match timeout(request.stall_timeout, network.send_elsewhere(&url, get)).await {
             Ok(Ok(response)) => response,
+            Ok(Err(source)) if is_untrusted(&source) => {
+                let origin = url.origin().ascii_serialization();
+                return Err(DownloadError::Untrusted { origin, source: source.without_url() });
+            }
             Ok(Err(source)) => return Err(transport(part, source)),
             Err(_) => return Err(stalled(request, part)),
         };
