@@ -1,7 +1,9 @@
 //! Who the device is, and which keys it trusts.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use drover_protocol::{HeartbeatReply, RegisterReply};
 use drover_trust::{KeyError, PublicKey, ServerPin};
@@ -18,6 +20,8 @@ const FORMAT: u32 = 1;
 const MAX_KEYS: usize = 32;
 /// No more keys of the server are pinned.
 const MAX_PINS: usize = 8;
+/// How long a key of the server that is not named any more is still accepted.
+const UNNAMED_FOR: Duration = Duration::from_hours(7 * 24);
 
 /// The device's identity, in `identity.json` with mode 0600.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +37,9 @@ pub struct Identity {
     /// The keys one of which the server has to prove; the system's authorities count when there is none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub server_pins: Vec<ServerPin>,
+    /// When the server last named each of them, to the day.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub pins_named_at: BTreeMap<String, Timestamp>,
     /// A moment that has passed: server and device agreed on it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seen_at: Option<Timestamp>,
@@ -112,6 +119,7 @@ impl Identity {
             device_id: reply.device_id,
             token: reply.token.clone(),
             server_pins: server_pin.into_iter().collect(),
+            pins_named_at: BTreeMap::new(),
             seen_at: None,
         }
     }
@@ -126,21 +134,46 @@ impl Identity {
     /// What a heartbeat's answer changes: the pins that the server names, and once a day the time. None when that is
     /// nothing. Only what both clocks say has passed: one that is ahead would end all certificates for good.
     ///
-    /// Pins change only on a device that has some, and only to a list with one of them: the server that was asked has
-    /// just proved one of the old, so a list without any is a mistake that would lock the device out.
+    /// Pins change only on a device that has some, and only by a list with one of them: the server that was asked has
+    /// just proved one of the old, so a list without any is a mistake that would lock the device out. One that is not
+    /// named any more stays for some days: another node may still name it, and be the only one that has it.
     pub(crate) fn after(&self, reply: &HeartbeatReply, now: Timestamp) -> Option<Self> {
         if self.server_pins.is_empty() {
             return None;
         }
         let named: Vec<ServerPin> =
             reply.server_pins.iter().take(MAX_PINS).filter_map(|pin| pin.parse().ok()).collect();
-        let keeps_one = named.iter().any(|pin| self.server_pins.contains(pin));
-        let server_pins = if keeps_one { named } else { self.server_pins.clone() };
         let passed = reply.server_time.min(now);
-        let is_old = self.seen_at.is_none_or(|seen| passed.since(seen) >= DAY);
-        let seen_at = if is_old { Some(passed) } else { self.seen_at };
-        let changed = Self { server_pins, seen_at, ..self.clone() };
-        (changed != *self).then_some(changed)
+        let mut after = self.clone();
+        if self.seen_at.is_none_or(|seen| passed.since(seen) >= DAY) {
+            after.seen_at = Some(passed);
+        }
+        if named.iter().any(|pin| self.server_pins.contains(pin)) {
+            after.take_over(&named, passed.max(self.seen_at.unwrap_or(passed)));
+        }
+        (after != *self).then_some(after)
+    }
+
+    fn take_over(&mut self, named: &[ServerPin], at: Timestamp) {
+        // Noted once a day, so that a heartbeat writes nothing.
+        let noted = |pin: &ServerPin| {
+            let before = self.pins_named_at.get(&pin.to_string()).copied();
+            before.filter(|before| at.since(*before) < DAY || !named.contains(pin)).unwrap_or(at)
+        };
+        let mut pins = self.server_pins.clone();
+        pins.retain(|pin| named.contains(pin) || at.since(noted(pin)) < UNNAMED_FOR);
+        for pin in named {
+            if !pins.contains(pin) {
+                pins.push(*pin);
+            }
+        }
+        while pins.len() > MAX_PINS
+            && let Some(unnamed) = pins.iter().position(|pin| !named.contains(pin))
+        {
+            pins.remove(unnamed);
+        }
+        self.pins_named_at = pins.iter().map(|pin| (pin.to_string(), noted(pin))).collect();
+        self.server_pins = pins;
     }
 }
 
@@ -213,8 +246,6 @@ fn pinned_files(layout: &Layout) -> Result<Vec<PathBuf>, IdentityError> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     const NOW: Timestamp = Timestamp::from_micros(1_800_000_000_000_000);
@@ -232,6 +263,7 @@ mod tests {
             device_id,
             token: String::new(),
             server_pins: pins.to_vec(),
+            pins_named_at: BTreeMap::new(),
             seen_at: None,
         }
     }
@@ -246,8 +278,36 @@ mod tests {
         let (old, new) = (pin('A'), pin('B'));
         let both = identity(&[old]).after(&reply(&[old, new], NOW), NOW).expect("a change");
         assert_eq!(both.server_pins, [old, new]);
-        let after = both.after(&reply(&[new], NOW), NOW).expect("a change");
+        // Not at once: the node that was asked may be the only one that leaves it out.
+        assert_eq!(both.after(&reply(&[new], NOW), NOW), None);
+        let later = NOW.plus(UNNAMED_FOR);
+        let after = both.after(&reply(&[new], later), later).expect("a change");
         assert_eq!(after.server_pins, [new]);
+    }
+
+    #[test]
+    fn nodes_that_disagree_cost_nothing_and_nobody_is_forgotten() {
+        let (old, new) = (pin('A'), pin('B'));
+        let mut device = identity(&[old]);
+        let mut writes = 0;
+        for hour in 0..10 * 24_u64 {
+            let now = NOW.plus(Duration::from_hours(hour));
+            let named = [&[old, new][..], &[old], &[new, old]][usize::try_from(hour % 3).expect("small")];
+            if let Some(after) = device.after(&reply(named, now), now) {
+                device = after;
+                writes += 1;
+            }
+            assert_eq!(device.server_pins, [old, new], "in hour {hour}");
+        }
+        assert!(writes <= 2 * 10, "{writes} writes in ten days");
+    }
+
+    #[test]
+    fn pins_are_bounded_and_those_that_are_named_stay() {
+        let all: Vec<ServerPin> = "ABCDEFGHIJ".chars().map(pin).collect();
+        let device = identity(&all[..6]).after(&reply(&all[4..], NOW), NOW).expect("a change");
+        assert_eq!(device.server_pins.len(), MAX_PINS);
+        assert!(all[4..].iter().all(|pin| device.server_pins.contains(pin)), "{:?}", device.server_pins);
     }
 
     #[test]
