@@ -15,6 +15,7 @@ use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, ETAG};
 use reqwest::{Body, RequestBuilder, Response};
 use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
 use tokio_util::io::ReaderStream;
+use url::Url;
 
 use super::attempt::{Failure, Repeat, may_repeat, require_success, unreachable};
 use super::json::decode;
@@ -28,8 +29,9 @@ const PARTS_AT_ONCE: usize = 4;
 const CHUNK_BYTES: usize = 256 * 1024;
 /// Uploads of one content that are looked through for one to go on with.
 const CANDIDATES_MAX: usize = 100;
-/// How often a verification is asked after, and for how long.
+/// How often a verification is asked after, at first and at last, and for how long.
 const VERIFYING_POLL: Duration = Duration::from_millis(500);
+const VERIFYING_POLL_MAX: Duration = Duration::from_secs(5);
 const VERIFYING_MAX: Duration = Duration::from_hours(2);
 
 impl Client {
@@ -67,13 +69,14 @@ impl Client {
 
     /// Waits until the server has read the whole back.
     async fn verified(&self, mut upload: Upload) -> Result<Upload, ClientError> {
-        let mut waited = Duration::ZERO;
+        let (mut waited, mut wait) = (Duration::ZERO, VERIFYING_POLL);
         while upload.state == UploadState::Verifying {
             if waited >= VERIFYING_MAX {
                 return Err(ClientError::Stalled { after: VERIFYING_MAX });
             }
-            tokio::time::sleep(VERIFYING_POLL).await;
-            waited += VERIFYING_POLL;
+            tokio::time::sleep(wait).await;
+            waited += wait;
+            wait = (wait * 2).min(VERIFYING_POLL_MAX);
             upload = self.upload_view(upload.id).await?;
         }
         match upload.state {
@@ -90,8 +93,36 @@ struct Sending<'a> {
     upload: &'a Upload,
     file: &'a Path,
     total: Total,
-    /// The object store could not be reached directly: the rest goes through the server.
+    /// The object store could not be used directly: the rest goes through the server.
     past_store: AtomicBool,
+}
+
+/// Where a part is sent.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// To the object store, past the server.
+    Store,
+    /// To the server, which passes it on.
+    Server,
+}
+
+/// Whether the server refuses, or the file cannot be read: another way would not help.
+fn is_our_own(error: &ClientError) -> bool {
+    match error {
+        ClientError::Problem(problem) => problem.status < 500,
+        ClientError::File { .. } => true,
+        _ => false,
+    }
+}
+
+/// Whether the same may work when it is tried once more. A store that is not reached is left at once.
+fn is_worth_another(error: &ClientError, way: Way) -> bool {
+    match error {
+        ClientError::Damaged { .. } => true,
+        ClientError::Stalled { .. } => way == Way::Server,
+        ClientError::Unreachable { source, .. } if way == Way::Store && source.is_connect() => false,
+        other => may_repeat(other, Repeat::Idempotent),
+    }
 }
 
 impl Sending<'_> {
@@ -107,43 +138,48 @@ impl Sending<'_> {
     }
 
     async fn send(&self, number: u32) -> Result<(), ClientError> {
+        if self.upload.direct && !self.past_store.load(Ordering::Relaxed) {
+            match self.send_repeatedly(number, Way::Store).await {
+                // The server takes parts in any case; what it refuses itself, or this side cannot read, it is not asked.
+                Err(error) if !is_our_own(&error) => self.past_store.store(true, Ordering::Relaxed),
+                sent => return sent,
+            }
+        }
+        self.send_repeatedly(number, Way::Server).await
+    }
+
+    async fn send_repeatedly(&self, number: u32, way: Way) -> Result<(), ClientError> {
         let mut attempt = 0;
         loop {
             let meter = Meter::new(&Progress::none());
             let sent = tokio::select! {
-                sent = self.send_once(number, &meter) => sent,
+                sent = self.send_once(number, way, &meter) => sent,
                 stalled = meter.stalled() => Err(stalled.into()),
             };
             let Err(failure) = sent else { return Ok(()) };
             self.total.take_back(meter.done_bytes());
             attempt += 1;
-            let is_damaged = matches!(failure.error, ClientError::Damaged { .. });
-            if attempt >= self.client.retry.attempts || !(is_damaged || may_repeat(&failure.error, Repeat::Idempotent))
-            {
+            if attempt >= self.client.retry.attempts || !is_worth_another(&failure.error, way) {
                 return Err(failure.error);
             }
             self.client.wait(attempt - 1, failure.retry_after).await;
         }
     }
 
-    async fn send_once(&self, number: u32, meter: &Meter) -> Result<(), Failure> {
-        if self.upload.direct && !self.past_store.load(Ordering::Relaxed) {
-            match self.send_directly(number, meter).await {
-                Err(Failure { error: ClientError::Unreachable { source, .. }, .. }) if source.is_connect() => {
-                    self.past_store.store(true, Ordering::Relaxed);
-                }
-                sent => return sent,
-            }
+    async fn send_once(&self, number: u32, way: Way, meter: &Meter) -> Result<(), Failure> {
+        match way {
+            Way::Store => self.send_directly(number, meter).await,
+            Way::Server => self.send_to_server(number, meter).await,
         }
-        self.send_to_server(number, meter).await
     }
 
     async fn send_directly(&self, number: u32, meter: &Meter) -> Result<(), Failure> {
         let place = self.client.part_url(self.upload.id, number).await?;
-        let url = place.url.parse().map_err(|_| ClientError::RedirectWithoutTarget)?;
+        let url: Url = place.url.parse().map_err(|_| ClientError::RedirectWithoutTarget)?;
         super::server_url::require_safe_transport(&url).map_err(ClientError::Redirect)?;
-        // No credential goes there: the address is one.
-        let (answer, _) = self.put(self.client.http.put(url), number, meter).await?;
+        // No credential goes there: the address is one. Nor does what vouches for the server vouch for it.
+        let request = self.client.http_for(&url).put(url);
+        let (answer, _) = self.put(request, number, meter).await?;
         let etag = answer.headers().get(ETAG).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
         self.client.part_done(self.upload.id, number, etag).await?;
         Ok(())
