@@ -290,9 +290,9 @@ mod tests {
         let (old, new) = (pin('A'), pin('B'));
         let mut device = identity(&[old]);
         let mut writes = 0;
-        for hour in 0..10 * 24_u64 {
+        let nodes = [vec![old, new], vec![old], vec![new, old]];
+        for (hour, named) in (0..10 * 24).zip(nodes.iter().cycle()) {
             let now = NOW.plus(Duration::from_hours(hour));
-            let named = [&[old, new][..], &[old], &[new, old]][usize::try_from(hour % 3).expect("small")];
             if let Some(after) = device.after(&reply(named, now), now) {
                 device = after;
                 writes += 1;

@@ -1,8 +1,9 @@
 //! Profiles: which server, with which token. One file, readable by its owner only.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::io::Write as _;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use drover_trust::ServerPin;
@@ -144,23 +145,53 @@ impl Profiles {
         self.by_name.get(name)
     }
 
-    pub(crate) fn set(&mut self, name: &str, profile: Profile) {
-        self.by_name.insert(name.to_owned(), profile);
+    /// Remembers a profile. The others are as the file has them by now: another login may have added some.
+    pub(crate) fn keep(&mut self, name: &str, profile: Profile) -> Result<(), ProfileError> {
+        self.change(|by_name| {
+            by_name.insert(name.to_owned(), profile);
+        })
+    }
+
+    /// Forgets the token of a profile, unless it has another one by now.
+    pub(crate) fn forget(&mut self, name: &str, token: &str) -> Result<(), ProfileError> {
+        self.change(|by_name| {
+            if let Some(profile) = by_name.get_mut(name) {
+                profile.token.take_if(|known| known == token);
+            }
+        })
     }
 
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Replaces the file as a whole, with mode 0600.
-    pub(crate) fn save(&self) -> Result<(), ProfileError> {
-        let text = toml::to_string_pretty(self).map_err(ProfileError::Encode)?;
-        self.write(text.as_bytes()).map_err(|source| ProfileError::Write { path: self.path.clone(), source })
+    /// Reads the file again, changes what it says and replaces it as a whole, with mode 0600. One at a time.
+    fn change(&mut self, change: impl FnOnce(&mut BTreeMap<String, Profile>)) -> Result<(), ProfileError> {
+        let unwritable = |source| ProfileError::Write { path: self.path.clone(), source };
+        // Held until it is dropped. The file itself cannot be: another one takes its place.
+        let _lock = self.lock().map_err(unwritable)?;
+        let mut profiles = Self::load(Some(&self.path))?;
+        change(&mut profiles.by_name);
+        let text = toml::to_string_pretty(&profiles).map_err(ProfileError::Encode)?;
+        self.write(text.as_bytes()).map_err(unwritable)?;
+        self.by_name = profiles.by_name;
+        Ok(())
+    }
+
+    fn folder(&self) -> &Path {
+        self.path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+    }
+
+    fn lock(&self) -> std::io::Result<File> {
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(self.folder())?;
+        let path = self.path.with_added_extension("lock");
+        let file = File::options().write(true).create(true).truncate(false).mode(0o600).open(path)?;
+        file.lock()?;
+        Ok(file)
     }
 
     fn write(&self, bytes: &[u8]) -> std::io::Result<()> {
-        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+        let folder = self.folder();
         // Temporary files have mode 0600, and the new name keeps it.
         let mut file = tempfile::NamedTempFile::new_in(folder)?;
         file.write_all(bytes)?;
@@ -190,15 +221,36 @@ mod tests {
         let pin: ServerPin = format!("sha256/{}", "A".repeat(43)).parse().expect("a pin");
         for (name, trust) in [("lab", ServerTrust::Pinned(pin)), ("field", ServerTrust::Authorities("pem".to_owned()))]
         {
-            profiles.set(name, Profile::new("https://fleet.example".to_owned(), "s3cret".to_owned(), &trust));
+            let profile = Profile::new("https://fleet.example".to_owned(), "s3cret".to_owned(), &trust);
+            profiles.keep(name, profile).expect("saved");
         }
-        profiles.save().expect("saved");
         assert_eq!(std::fs::metadata(&path).expect("a file").mode() & 0o777, 0o600);
         let loaded = Profiles::load(Some(&path)).expect("profiles");
         assert_eq!(loaded.get("lab").and_then(|lab| lab.token.as_deref()), Some("s3cret"));
         assert_eq!(loaded.get("lab").map(Profile::trust), Some(ServerTrust::Pinned(pin)));
         assert_eq!(loaded.get("field").map(Profile::trust), Some(ServerTrust::Authorities("pem".to_owned())));
         assert!(loaded.get("default").is_none());
+    }
+
+    #[test]
+    fn two_logins_at_once_both_stay() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("cli.toml");
+        let profile = |token: &str| Profile::new("https://f".to_owned(), token.to_owned(), &ServerTrust::System);
+        // Both were read before either is written.
+        let load = || Profiles::load(Some(&path)).expect("profiles");
+        let mut logins: Vec<Profiles> = (0..8).map(|_| load()).collect();
+        std::thread::scope(|scope| {
+            for (n, login) in logins.iter_mut().enumerate() {
+                scope.spawn(move || login.keep(&format!("p{n}"), profile("first")).expect("saved"));
+            }
+        });
+        assert!((0..8).all(|n| load().get(&format!("p{n}")).is_some()));
+        logins[0].keep("p1", profile("second")).expect("saved");
+        logins[1].forget("p1", "first").expect("saved");
+        assert_eq!(load().get("p1").and_then(|p1| p1.token.as_deref()), Some("second"), "that one still holds");
+        logins[1].forget("p1", "second").expect("saved");
+        assert_eq!(load().get("p1").map(|p1| p1.token.clone()), Some(None));
     }
 
     #[test]

@@ -22,6 +22,9 @@ pub enum PromptError {
         /// What is missing.
         what: &'static str,
     },
+    /// A new password was typed in two ways.
+    #[error("stopped: the two new passwords are not the same; nothing was changed")]
+    NotTheSame,
     /// The answer was no.
     #[error("stopped: nothing was changed")]
     Declined,
@@ -60,6 +63,20 @@ pub(crate) async fn secret(what: &'static str, has_terminal: bool) -> Result<Str
         return Err(PromptError::NeedsAnswer { what });
     }
     ask(&format!("{what}: "), true).await
+}
+
+/// A new secret, typed twice: nobody sees what he types, and a slip would lock him out.
+pub(crate) async fn new_secret(
+    what: &'static str,
+    again: &'static str,
+    has_terminal: bool,
+) -> Result<String, PromptError> {
+    let first = secret(what, has_terminal).await?;
+    same(first, &secret(again, has_terminal).await?)
+}
+
+fn same(first: String, again: &str) -> Result<String, PromptError> {
+    if first == again { Ok(first) } else { Err(PromptError::NotTheSame) }
 }
 
 /// The first line of standard input, whatever it is.
@@ -112,6 +129,12 @@ impl Drop for EchoOff {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_slip_is_not_taken_for_a_password() {
+        assert_eq!(same("s3cret".to_owned(), "s3cret").expect("the same"), "s3cret");
+        assert!(matches!(same("s3cret".to_owned(), "s3cert"), Err(PromptError::NotTheSame)));
+    }
 
     #[tokio::test]
     async fn without_a_terminal_nothing_is_destroyed_by_silence() {

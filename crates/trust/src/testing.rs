@@ -28,6 +28,9 @@ impl Default for TestAuthority {
 
 impl TestAuthority {
     /// The pin with which its servers are accepted.
+    ///
+    /// # Panics
+    /// When it cannot be made, as all of this.
     pub fn pin(&self) -> ServerPin {
         ServerPin::of_certificate(self.0.der()).expect(WORKS)
     }
@@ -39,6 +42,9 @@ impl TestAuthority {
 
     /// Serves `https://127.0.0.1:PORT` with a certificate of this authority, as long as the process runs: `answer` is
     /// given the head and the body of a request, and gives all bytes of the response. Gives the address.
+    ///
+    /// # Panics
+    /// When no port is free.
     pub fn serve(&self, answer: impl Fn(&str, &[u8]) -> Vec<u8> + Send + Sync + 'static) -> String {
         let key = KeyPair::generate().expect(WORKS);
         let params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).expect(WORKS);

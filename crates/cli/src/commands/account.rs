@@ -36,7 +36,8 @@ pub(crate) async fn run(command: AccountCommand, context: &mut Context<'_>) -> R
                 PasswordChange { old_password: prompt::line_of_stdin()?, new_password: prompt::line_of_stdin()? }
             } else {
                 let old_password = prompt::secret("password so far", has_terminal).await?;
-                PasswordChange { old_password, new_password: prompt::secret("new password", has_terminal).await? }
+                let new_password = prompt::new_secret("new password", "new password again", has_terminal).await?;
+                PasswordChange { old_password, new_password }
             };
             context.client.change_password(&body).await?;
             context.out.say("changed your password; your other logins have ended")

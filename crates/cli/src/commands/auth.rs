@@ -43,8 +43,7 @@ pub(crate) async fn login(args: LoginArgs, context: &mut Context<'_>) -> Result<
     let request = LoginRequest { tenant: context.tenant.clone(), username, password };
     let reply = context.client.login(&request).await?;
     let server = context.client.server().to_string();
-    context.profiles.set(context.profile, Profile::new(server.clone(), reply.token, &context.trust));
-    context.profiles.save()?;
+    context.profiles.keep(context.profile, Profile::new(server.clone(), reply.token, &context.trust))?;
     let text = format!("logged in to {server} until {}", time(Some(reply.expires_at)));
     if context.out.json {
         let profile = context.profile.to_owned();
@@ -63,11 +62,9 @@ pub(crate) async fn logout(context: &mut Context<'_>) -> Result<(), CliError> {
     }
     let server = context.client.server().to_string();
     // The session of another token, given by option, says nothing about the profile's.
-    let token = context.client.token();
-    let ended = context.profiles.get(context.profile).filter(|profile| profile.token.as_deref() == token);
-    if let Some(profile) = ended.cloned() {
-        context.profiles.set(context.profile, Profile { token: None, ..profile });
-        context.profiles.save()?;
+    let known = context.profiles.get(context.profile).and_then(|profile| profile.token.as_deref());
+    if let Some(token) = context.client.token().filter(|token| known == Some(*token)) {
+        context.profiles.forget(context.profile, token)?;
     }
     context.out.say(&format!("logged out of {server}"))
 }
