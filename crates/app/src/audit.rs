@@ -22,8 +22,9 @@ use uuid::Uuid;
 
 pub(crate) use entry::Entry;
 
+use crate::context::entropy;
 use crate::page::Paging;
-use crate::{Actor, App, Caller, Error, Origin, Result};
+use crate::{Actor, App, Caller, Error, Origin, Random, Result};
 
 /// Entries per query of an export: at most some megabytes.
 const EXPORT_PAGE_ROWS: u32 = 250;
@@ -100,6 +101,12 @@ impl Audit {
         let Origin { address, ref request_id } = self.origin;
         let address = address.map(|address| address.to_string());
         Completer { kind, tenant, id, name: name.clone(), address, request_id: request_id.clone() }
+    }
+
+    /// The same as [`App::audit_host`], for an installation that nobody serves.
+    pub(crate) fn of_host(tenant: TenantId, now: Timestamp, random: &dyn Random) -> Self {
+        let who = Who::nobody(ActorKind::Host);
+        Self { tenant, who, origin: Origin::default(), now, random: entropy(random) }
     }
 
     /// Adds an entry to the transaction of the change. A change that left the object as it was is none, and adds nothing.

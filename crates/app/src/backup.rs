@@ -28,7 +28,9 @@ pub use error::{BackupError, RestoreError, VerifyError};
 use manifest::{FORMAT, ObjectEntry, StepEntry, TableEntry};
 pub use manifest::{Fault, Manifest};
 pub use opened::Backup;
-pub use restore::{Restored, restore};
+pub use restore::{RestoreOptions, Restored, restore};
+
+pub use crate::settling::Settled;
 
 /// Rows are cut into entries of about this size, so that writing needs little memory.
 const PART_BYTES: usize = 4 * 1024 * 1024;

@@ -9,7 +9,8 @@ use std::time::Duration;
 use drover_blob::OpenOptions as BlobOptions;
 use drover_bus::MemoryHotState;
 use drover_db::{Db, MIGRATIONS, MigrateError, OpenOptions, Writer};
-use drover_types::Clock;
+use drover_store::moves::{self, MoveRow};
+use drover_types::{Clock, Timestamp};
 use tokio::sync::Notify;
 
 pub use parts::Parts;
@@ -24,7 +25,7 @@ use crate::questions::Questions;
 use crate::{App, Random, Settings};
 
 /// How long to wait for another node that changes the schema.
-const MIGRATION_LOCK_TIMEOUT: Duration = Duration::from_mins(1);
+pub(crate) const MIGRATION_LOCK_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// Where everything is.
 #[derive(Debug, Clone)]
@@ -76,6 +77,20 @@ pub enum ComposeError {
         /// How many.
         steps: usize,
     },
+    /// It goes on elsewhere.
+    #[error(
+        "this installation was moved to {target} at {moved_at}: start the server with --database and --blobs of there; to \
+         go on here instead, end the servers there for good, then `drover admin undo-copy`"
+    )]
+    Moved {
+        /// Where.
+        target: String,
+        /// Since when.
+        moved_at: Timestamp,
+    },
+    /// It could not be asked whether it moved.
+    #[error("failed to look where this installation is: if `drover admin copy` runs, wait for its end, then try again")]
+    Place(#[source] sqlx::Error),
     /// The object store does not open.
     #[error("failed to open the object store")]
     Blobs(#[from] drover_blob::OpenError),
@@ -116,6 +131,7 @@ pub async fn compose(
             return Err(ComposeError::Pending { steps });
         }
     }
+    require_here(&db).await?;
     let url_key = if local { Some(url_key(&backends.data_dir, &*random)?) } else { None };
     let options = BlobOptions {
         public_url: backends.public_url.clone(),
@@ -149,6 +165,17 @@ pub async fn compose(
         poke,
         poke_uploads,
     }))
+}
+
+/// Refuses a database that was moved away, or is about to be: two installations would drive the same devices.
+async fn require_here(db: &Db) -> Result<(), ComposeError> {
+    let mut tx = db.begin().await.map_err(ComposeError::Place)?;
+    let moved = moves::current_held(&mut tx).await.map_err(ComposeError::Place)?;
+    tx.rollback().await.map_err(ComposeError::Place)?;
+    match moved {
+        None => Ok(()),
+        Some(MoveRow { target, moved_at }) => Err(ComposeError::Moved { target, moved_at }),
+    }
 }
 
 /// Brings the schema up to date and says how many steps that took.

@@ -24,6 +24,13 @@ pub trait Random: Send + Sync + 'static {
     fn fill(&self, bytes: &mut [u8]);
 }
 
+/// Random bits for one id.
+pub(crate) fn entropy(random: &dyn Random) -> u128 {
+    let mut bytes = [0; 16];
+    random.fill(&mut bytes);
+    u128::from_be_bytes(bytes)
+}
+
 /// The machine's cryptographic randomness.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SystemRandom;
@@ -104,9 +111,7 @@ impl App {
 
     /// Randomness for a new id.
     pub(crate) fn entropy(&self) -> u128 {
-        let mut bytes = [0; 16];
-        self.random.fill(&mut bytes);
-        u128::from_be_bytes(bytes)
+        entropy(&*self.random)
     }
 
     /// A number below `bound`, which must not be zero. The bias is below 2^-100.

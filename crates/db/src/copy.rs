@@ -12,13 +12,16 @@ mod sum;
 use bytes::Bytes;
 use futures::stream::BoxStream;
 use futures::{Stream, StreamExt as _};
-use sqlx::AssertSqlSafe;
+use sqlx::{AssertSqlSafe, PgPool};
 
 pub use rows::{Malformed, RowReader};
 pub use sum::{TableSum, TableSummer};
 
 use crate::catalogue::{Kind, Table};
 use crate::{Db, Tx, on_tx};
+
+/// What reads a whole database waits for other things in between: objects, the other database.
+const MAY_IDLE: &str = "SET LOCAL idle_in_transaction_session_timeout = 0";
 
 /// Rows were not copied.
 #[derive(Debug, thiserror::Error)]
@@ -112,12 +115,15 @@ impl Db {
         match self {
             Self::Sqlite(pools) => pools.readers.begin().await.map(Tx::Sqlite),
             Self::Postgres(pools) => {
-                pools.all.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY").await.map(Tx::Postgres)
+                let mut tx = pools.all.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY").await?;
+                sqlx::raw_sql(MAY_IDLE).execute(&mut *tx).await?;
+                Ok(Tx::Postgres(tx))
             }
         }
     }
 
-    /// [`Db::snapshot`], and nobody else writes until it ends.
+    /// A transaction that sees one moment of the whole database, and nobody else writes until it ends, however long it
+    /// waits in between.
     pub async fn standstill(&self) -> Result<Tx, CopyError> {
         let names: Vec<String> = {
             let mut tx = self.snapshot().await.map_err(CopyError::Catalogue)?;
@@ -125,20 +131,21 @@ impl Db {
         };
         let stopped = match self {
             Self::Sqlite(_) => self.begin().await,
-            // The lock comes before anything is read: what is seen begins with the first reading statement.
-            Self::Postgres(pools) => {
-                let lock = format!("LOCK TABLE {} IN SHARE MODE", names.join(", "));
-                let begin = pools.all.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ").await;
-                match begin {
-                    Ok(mut tx) if !names.is_empty() => {
-                        sqlx::raw_sql(AssertSqlSafe(lock)).execute(&mut *tx).await.map(|_| Tx::Postgres(tx))
-                    }
-                    begun => begun.map(Tx::Postgres),
-                }
-            }
+            Self::Postgres(pools) => stop_writers(&pools.all, &names).await,
         };
         stopped.map_err(CopyError::Standstill)
     }
+}
+
+async fn stop_writers(pool: &PgPool, names: &[String]) -> Result<Tx, sqlx::Error> {
+    let mut tx = pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ").await?;
+    sqlx::raw_sql(MAY_IDLE).execute(&mut *tx).await?;
+    // The lock comes before anything is read: what is seen begins with the first reading statement.
+    if !names.is_empty() {
+        let lock = format!("LOCK TABLE {} IN SHARE MODE", names.join(", "));
+        sqlx::raw_sql(AssertSqlSafe(lock)).execute(&mut *tx).await?;
+    }
+    Ok(Tx::Postgres(tx))
 }
 
 /// All rows of a table, as they are in this transaction.

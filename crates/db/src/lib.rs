@@ -50,7 +50,7 @@ pub use dialect::Dialect;
 pub use error::{BatchError, is_foreign_key_violation, is_out_of_time, is_retryable, unique_violation};
 pub use futures::future::BoxFuture;
 pub use lease::{Lease, LeaseLost, LeaseState};
-pub use migrate::{MigrateError, Migration, migrate, pending};
+pub use migrate::{MigrateError, Migration, begin_migration, migrate, migrate_in, pending};
 pub use migrations::MIGRATIONS;
 pub use open::{OpenError, OpenOptions};
 pub use partition::month_partitions;

@@ -114,25 +114,31 @@ pub async fn migrate<'m>(
     list: &'m [Migration],
     lock_timeout: Duration,
 ) -> Result<&'m [Migration], MigrateError> {
-    let dialect = db.dialect();
-    let mut tx = begin_locked(db, lock_timeout).await?;
-    on_tx!(&mut tx, |c| sqlx::raw_sql(HISTORY_TABLE).execute(c).await.map(drop))?;
-    let applied: Vec<Applied> = on_tx!(&mut tx, |c| sqlx::query_as(HISTORY).fetch_all(c).await?);
+    let mut tx = begin_migration(db, lock_timeout).await?;
+    let steps = migrate_in(&mut tx, list).await?;
+    tx.commit().await?;
+    Ok(steps)
+}
+
+/// [`migrate`] in a transaction of [`begin_migration`], which may do more before it commits.
+pub async fn migrate_in<'m>(tx: &mut Tx, list: &'m [Migration]) -> Result<&'m [Migration], MigrateError> {
+    let dialect = tx.dialect();
+    on_tx!(tx, |c| sqlx::raw_sql(HISTORY_TABLE).execute(c).await.map(drop))?;
+    let applied: Vec<Applied> = on_tx!(tx, |c| sqlx::query_as(HISTORY).fetch_all(c).await?);
     let steps = remaining(&applied, list, dialect)?;
     for step in steps {
-        apply(&mut tx, step).await.map_err(|source| MigrateError::Step {
+        apply(tx, step).await.map_err(|source| MigrateError::Step {
             version: step.version,
             name: step.name,
             source,
         })?;
         tracing::info!(version = step.version, name = step.name, "schema step applied");
     }
-    tx.commit().await?;
     Ok(steps)
 }
 
-/// Begins a transaction that alone may migrate, until it ends.
-async fn begin_locked(db: &Db, lock_timeout: Duration) -> Result<Tx, MigrateError> {
+/// Begins a transaction that alone may migrate, until it ends: a program that starts waits for it.
+pub async fn begin_migration(db: &Db, lock_timeout: Duration) -> Result<Tx, MigrateError> {
     let deadline = Instant::now() + lock_timeout;
     loop {
         match try_begin_locked(db).await {

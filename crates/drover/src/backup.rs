@@ -120,6 +120,14 @@ pub(crate) fn show_progress(json: bool) -> impl FnMut(Progress<'_>) + Send {
     }
 }
 
+/// A line for each object that is not there.
+pub(crate) fn lost_lines(faults: &[Fault]) -> String {
+    let mut text = String::new();
+    let line = |fault: &Fault| format!("lost: object {} of tenant {}: {}\n", fault.sha256, fault.tenant_id, fault.what);
+    text.extend(faults.iter().map(line));
+    text
+}
+
 fn print(manifest: &Manifest, file: &Path, json: bool) -> Result<(), RunError> {
     let (rows, objects, size_bytes) = (manifest.rows(), manifest.objects.len(), manifest.size_bytes());
     let text = if json {
@@ -136,9 +144,7 @@ fn print(manifest: &Manifest, file: &Path, json: bool) -> Result<(), RunError> {
             size_bytes.div_ceil(1_000_000),
             file.display()
         );
-        let lost =
-            |fault: &Fault| format!("lost: object {} of tenant {}: {}\n", fault.sha256, fault.tenant_id, fault.what);
-        text.extend(manifest.faults.iter().map(lost));
+        text.push_str(&lost_lines(&manifest.faults));
         text
     };
     std::io::stdout().write_all(text.as_bytes()).map_err(RunError::io("print the result"))

@@ -29,6 +29,7 @@ pub mod group_tree;
 pub mod groups;
 pub mod idempotency;
 pub mod logins;
+pub mod moves;
 pub mod objects;
 pub mod offers;
 mod reach;

@@ -25,6 +25,8 @@ statements! {
     GET = select!("WHERE t.id = $1");
     BY_NAME = select!("WHERE t.name = $1");
     ALL = select!("WHERE (CAST($1 AS UUID) IS NULL OR t.id > $1) ORDER BY t.id LIMIT $2");
+    // Of the oldest schema, too.
+    ANY_NAME = "SELECT name FROM tenants LIMIT 1";
     // That tenant and all below it.
     PAGE = select!("JOIN tenant_tree s ON s.descendant_id = t.id WHERE s.ancestor_id = $1 \
                     AND (CAST($2 AS UUID) IS NULL OR t.id < $2) ORDER BY t.id DESC LIMIT $3");
@@ -81,6 +83,11 @@ pub async fn all(conn: impl Into<Conn<'_>>, limit: i64) -> Result<Vec<TenantRow>
 /// Up to `limit` tenants from behind `after`, oldest first.
 pub async fn all_behind(conn: impl Into<Conn<'_>>, after: Option<TenantId>, limit: i64) -> Result<Vec<TenantRow>> {
     run!(conn, |c| sqlx::query_as(ALL).bind(after).bind(limit).fetch_all(c).await)
+}
+
+/// The name of some tenant; none when the installation is empty. The schema may be any since the first.
+pub async fn any_name(conn: impl Into<Conn<'_>>) -> Result<Option<String>> {
+    run!(conn, |c| sqlx::query_scalar(ANY_NAME).fetch_optional(c).await)
 }
 
 /// Up to `limit` of `top` and the tenants below it, newest first, from behind `after`.

@@ -125,11 +125,16 @@ impl TestServer {
         self.kill_and_restart().await;
     }
 
-    /// Kills it in whatever it does, and starts it again at the same address on the same data.
-    pub async fn kill_and_restart(&mut self) {
+    /// Kills it in whatever it does.
+    pub async fn kill(&mut self) {
         let runtime = self.runtime.take().expect("it is running");
         let killed = tokio::task::spawn_blocking(move || runtime.shutdown_timeout(KILL_TIMEOUT));
         killed.await.expect("it can be killed");
+    }
+
+    /// Kills it in whatever it does, and starts it again at the same address on the same data.
+    pub async fn kill_and_restart(&mut self) {
+        self.kill().await;
         let runtime = new_runtime();
         let address = self.address;
         let listener = eventually("the address to be free again", async || {

@@ -6,6 +6,7 @@ use drover_blob::{GetError, ObjectKey, PutError};
 use drover_db::CopyError;
 
 use crate::compose::ComposeError;
+use crate::filling::FillError;
 
 /// No backup was made.
 #[derive(Debug, thiserror::Error)]
@@ -104,7 +105,7 @@ pub enum RestoreError {
     /// The target's back-ends do not open.
     #[error(transparent)]
     Compose(#[from] ComposeError),
-    /// Something is there already.
+    /// Something lies there already.
     #[error("refused to restore into {place}: {found}; name an empty place, or remove what is there")]
     NotEmpty {
         /// Where.
@@ -123,7 +124,7 @@ pub enum RestoreError {
     /// Objects are neither here nor there.
     #[error(
         "{missing} of {all} objects are neither in the backup nor in the object store, the first is {first}: copy the \
-         bucket first, or make the backup with --with-objects"
+         bucket first, restore without them (--without-lost-objects), or use a backup that was made --with-objects"
     )]
     ObjectsMissing {
         /// How many.
@@ -169,6 +170,12 @@ pub enum RestoreError {
         /// The table.
         table: String,
     },
+    /// The database cannot be filled.
+    #[error(transparent)]
+    Fill(#[from] FillError),
+    /// What was done cannot be recorded.
+    #[error("failed to write the audit log")]
+    Audit(#[from] crate::Error),
     /// The database failed.
     #[error("failed to write the database")]
     Database(#[from] sqlx::Error),

@@ -3,29 +3,48 @@
 use std::path::Path;
 
 use drover_blob::{ExpectedContent, GetError, ObjectKey};
-use drover_db::{MIGRATIONS, Migration, Tx, copy};
-use drover_store::{restored, tenants};
+use drover_db::{MIGRATIONS, Migration, Table, Tx, copy};
 use drover_types::Timestamp;
 use futures::StreamExt as _;
 
-use super::manifest::{FILES, ObjectEntry, StepEntry, object_name, part_name};
+use super::manifest::{FILES, Fault, ObjectEntry, StepEntry, object_name, part_name};
 use super::{Backup, OnProgress, Progress, RestoreError, files};
 use crate::compose::{Backends, Parts};
+use crate::settling::{Moment, Settled, brought_back};
+use crate::{Random, filling};
 
-pub use drover_store::restored::Restored;
+/// What a restore may do.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RestoreOptions {
+    /// Go on when objects that the backup only names are not in the object store any more.
+    pub without_lost_objects: bool,
+    /// Revoke all API keys: among them are those that were revoked after the backup.
+    pub revoke_api_keys: bool,
+}
+
+/// What was restored, and what became of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Restored {
+    /// What was made void.
+    pub settled: Settled,
+    /// Objects that were lost: when the backup was taken, or since.
+    pub faults: Vec<Fault>,
+}
 
 /// Makes an installation of a backup, in an empty place. The rows come last, in one transaction: what breaks off before
 /// has no rows. Afterwards offers, leases and logins from before are void, and rollouts that were going on are paused.
 pub async fn restore(
     backup: &Backup,
     target: &Backends,
+    options: RestoreOptions,
     now: Timestamp,
+    random: &dyn Random,
     on_progress: OnProgress<'_>,
 ) -> Result<Restored, RestoreError> {
     let steps = steps_of(backup)?;
     require_empty_folder(&target.data_dir)?;
     let parts = Parts::create(target).await?;
-    let restored = fill(backup, &parts, steps, now, on_progress).await;
+    let restored = fill(backup, &parts, steps, options, Moment { now, random }, on_progress).await;
     parts.close().await;
     restored
 }
@@ -34,11 +53,17 @@ async fn fill(
     backup: &Backup,
     parts: &Parts,
     steps: &[Migration],
-    now: Timestamp,
+    options: RestoreOptions,
+    moment: Moment<'_>,
     on_progress: OnProgress<'_>,
 ) -> Result<Restored, RestoreError> {
-    require_empty_database(parts).await?;
-    require_objects(backup, parts).await?;
+    filling::require_empty(&parts.db, steps).await?;
+    let missing = missing_objects(backup, parts).await?;
+    if let (Some(first), false) = (missing.first(), options.without_lost_objects) {
+        let first = ObjectKey::content(first.tenant_id, first.sha256);
+        let all = backup.manifest().objects.len();
+        return Err(RestoreError::ObjectsMissing { missing: missing.len(), all, first });
+    }
     for entry in backup.manifest().entries.iter().filter(|entry| entry.name.starts_with(FILES)) {
         put_file(backup, &parts.data_dir, &entry.name).await?;
     }
@@ -47,15 +72,14 @@ async fn fill(
         put_object(backup, parts, object).await?;
         on_progress(Progress::Objects { done: index + 1, of: all.len() });
     }
-    parts.prepare(steps).await?;
-    let mut tx = parts.db.begin().await?;
-    load_tables(backup, &mut tx, on_progress).await?;
-    let reason =
-        format!("restored from the backup of {}: look at it, then resume or cancel", backup.manifest().created_at);
-    let settled = restored::settle(&mut tx, &reason, now).await?;
+    let (mut tx, tables) = filling::begin(&parts.db, steps).await?;
+    load_tables(backup, &mut tx, &tables, on_progress).await?;
+    filling::modernise(&mut tx).await?;
+    let why = format!("restored from the backup of {}", backup.manifest().created_at);
+    let settled = brought_back(&mut tx, "restore", &why, options.revoke_api_keys, moment).await?;
     tx.commit().await?;
-    parts.prepare(MIGRATIONS).await?;
-    Ok(settled)
+    let faults = backup.manifest().faults.iter().cloned().chain(missing).collect();
+    Ok(Restored { settled, faults })
 }
 
 /// The schema's steps that the backup was made with, which must be the first ones of ours.
@@ -80,41 +104,24 @@ fn require_empty_folder(folder: &Path) -> Result<(), RestoreError> {
     Err(RestoreError::NotEmpty { place: folder.display().to_string(), found })
 }
 
-/// No tenant, no rows: every other row belongs to one, or to the processes that run on the database.
-async fn require_empty_database(parts: &Parts) -> Result<(), RestoreError> {
-    if parts.steps().await?.is_empty() {
-        return Ok(());
-    }
-    match tenants::all(&parts.db, 1).await?.first() {
-        None => Ok(()),
-        Some(tenant) => {
-            let (place, found) = ("this database".to_owned(), format!("it has the tenant {}", tenant.name));
-            Err(RestoreError::NotEmpty { place, found })
-        }
-    }
-}
-
-/// Objects that the backup only names must be in the store.
-async fn require_objects(backup: &Backup, parts: &Parts) -> Result<(), RestoreError> {
+/// Objects that the backup only names and that the store does not have.
+async fn missing_objects(backup: &Backup, parts: &Parts) -> Result<Vec<Fault>, RestoreError> {
     let manifest = backup.manifest();
     let mut missing = Vec::new();
     for object in manifest.objects.iter().filter(|object| !manifest.is_lost(object)) {
-        let key = ObjectKey::content(object.tenant_id, object.sha256);
         if backup.has(&object_name(object.tenant_id, object.sha256)) {
             continue;
         }
-        match parts.blobs.head(&key).await {
-            Ok(info) if info.size_bytes == object.size_bytes => {}
-            Ok(_) | Err(GetError::NotFound { .. }) => missing.push(key),
+        let key = ObjectKey::content(object.tenant_id, object.sha256);
+        let what = match parts.blobs.head(&key).await {
+            Ok(info) if info.size_bytes == object.size_bytes => continue,
+            Ok(_) => "it has another length in the object store",
+            Err(GetError::NotFound { .. }) => "it is not in the object store",
             Err(source) => return Err(RestoreError::Head { key, source }),
-        }
+        };
+        missing.push(Fault { tenant_id: object.tenant_id, sha256: object.sha256, what: what.to_owned() });
     }
-    match missing.first() {
-        None => Ok(()),
-        Some(&first) => {
-            Err(RestoreError::ObjectsMissing { missing: missing.len(), all: manifest.objects.len(), first })
-        }
-    }
+    Ok(missing)
 }
 
 async fn put_file(backup: &Backup, data_dir: &Path, name: &str) -> Result<(), RestoreError> {
@@ -144,11 +151,13 @@ async fn put_object(backup: &Backup, parts: &Parts, object: &ObjectEntry) -> Res
 }
 
 /// Writes all rows, and reads them back: what is committed is what the backup has.
-async fn load_tables(backup: &Backup, tx: &mut Tx, on_progress: OnProgress<'_>) -> Result<(), RestoreError> {
-    let tables = drover_db::tables(tx).await?;
-    // Rows that the schema's steps brought along, and leases: the backup has its own.
-    copy::clear(tx, &tables).await?;
-    for table in &tables {
+async fn load_tables(
+    backup: &Backup,
+    tx: &mut Tx,
+    tables: &[Table],
+    on_progress: OnProgress<'_>,
+) -> Result<(), RestoreError> {
+    for table in tables {
         let different = || RestoreError::Different { table: table.name.clone() };
         let entries = &backup.manifest().tables;
         let entry = entries.iter().find(|entry| entry.fits(table)).ok_or_else(different)?;

@@ -342,3 +342,10 @@ CREATE TABLE leases (
     expires_at BIGINT NOT NULL,
     PRIMARY KEY (name)
 );
+
+-- Of the installation: where it went. At most one row; no server starts here while it is there.
+CREATE TABLE moves (
+    target TEXT NOT NULL,
+    moved_at BIGINT NOT NULL,
+    PRIMARY KEY (target)
+);

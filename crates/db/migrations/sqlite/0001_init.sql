@@ -341,3 +341,10 @@ CREATE TABLE leases (
     expires_at INTEGER NOT NULL,
     PRIMARY KEY (name)
 ) STRICT;
+
+-- Of the installation: where it went. At most one row; no server starts here while it is there.
+CREATE TABLE moves (
+    target TEXT NOT NULL,
+    moved_at INTEGER NOT NULL,
+    PRIMARY KEY (target)
+) STRICT;

@@ -1,4 +1,5 @@
-//! The catalogue of `PostgreSQL`. A partitioned table is one table; its partitions are none.
+//! The catalogue of `PostgreSQL`. A partitioned table is one table; its partitions are none, nor are
+//! tables that an extension brought along.
 
 use sqlx::PgConnection;
 
@@ -10,6 +11,7 @@ const COLUMNS: &str = "SELECT t.relname::text, a.attname::text, format_type(a.at
     JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '' \
     LEFT JOIN pg_index x ON x.indrelid = t.oid AND x.indisprimary \
     WHERE n.nspname = current_schema() AND t.relkind IN ('r', 'p') AND NOT t.relispartition \
+    AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = t.oid AND d.deptype = 'e') \
     ORDER BY t.relname::text COLLATE \"C\", a.attname::text COLLATE \"C\"";
 const REFERENCES: &str = "SELECT DISTINCT o.relname::text, r.relname::text FROM pg_constraint c \
     JOIN pg_class o ON o.oid = c.conrelid JOIN pg_class r ON r.oid = c.confrelid \

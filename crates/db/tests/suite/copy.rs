@@ -183,3 +183,30 @@ on_both! {
         assert_eq!(names_and_sums(&db).await[0].1.rows, 4);
     }
 }
+
+#[tokio::test]
+async fn tables_of_an_extension_are_not_ours() {
+    let test = TestDb::postgres().await;
+    let db = made(&test).await;
+    let Db::Postgres(pool) = &db else { panic!("not PostgreSQL") };
+    sqlx::raw_sql("CREATE TABLE theirs (odd BOX); ALTER EXTENSION plpgsql ADD TABLE theirs")
+        .execute(pool)
+        .await
+        .unwrap();
+    let mut tx = db.snapshot().await.unwrap();
+    let found: Vec<String> = tables(&mut tx).await.unwrap().into_iter().map(|table| table.name).collect();
+    assert_eq!(found, ["nodes", "leaves"]);
+}
+
+/// A server ends transactions that idle; what reads everything waits for other things in between.
+#[tokio::test]
+async fn what_reads_everything_may_wait() {
+    let test = TestDb::postgres().await;
+    let db = made(&test).await;
+    for mut tx in [db.snapshot().await.unwrap(), db.standstill().await.unwrap()] {
+        let Tx::Postgres(tx) = &mut tx else { panic!("not PostgreSQL") };
+        let limit: String =
+            sqlx::query_scalar("SHOW idle_in_transaction_session_timeout").fetch_one(&mut **tx).await.unwrap();
+        assert_eq!(limit, "0");
+    }
+}

@@ -35,11 +35,7 @@ on_both! {
         let hour = std::time::Duration::from_hours(1);
         let before = db.lease_acquire("duty", "one", hour).await.expect("it works").expect("it is free");
         let now = Timestamp::from_micros(1_800_000_000_000_000);
-        let settled = db
-            .write(move |tx| Box::pin(async move { restored::settle(tx, "restored", now).await }))
-            .await
-            .expect("it settles");
-        assert_eq!((settled.paused_rollouts, settled.ended_logins), (0, 0));
+        db.write(move |tx| Box::pin(async move { restored::fence(tx, now).await })).await.expect("it fences");
         assert!(!db.lease_renew(&before, hour).await.expect("it works"));
         let after = db.lease_acquire("duty", "two", hour).await.expect("it works").expect("it is free");
         assert!(after.token > before.token + (1 << 31), "{after:?}");

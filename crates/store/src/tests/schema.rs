@@ -9,9 +9,9 @@ use drover_types::SessionState;
 use super::catalogue::Catalogue;
 use super::fixture::migrated;
 
-/// Tables of the installation: the tenants themselves, the duties of processes, what nodes have to hear of (also
-/// of tenants that are gone), the history of the schema.
-const WITHOUT_TENANT: [&str; 5] = ["tenants", "tenant_tree", "leases", "changes", "schema_migrations"];
+/// Tables of the installation: the tenants themselves, the duties of processes, where it moved, what nodes have to hear
+/// of (also of tenants that are gone), the history of the schema.
+const WITHOUT_TENANT: [&str; 6] = ["tenants", "tenant_tree", "leases", "moves", "changes", "schema_migrations"];
 /// A grant of a user may hold in a tenant below his own.
 const SCOPE: &str = "scope_tenant_id";
 /// Nodes look for what is due and for what changed in the whole installation; the tree of tenants;

@@ -23,6 +23,7 @@ mod gates;
 mod groups;
 mod hostile;
 mod limits;
+mod moving;
 mod objects;
 mod offers;
 mod openapi;

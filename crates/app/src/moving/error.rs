@@ -1,0 +1,88 @@
+//! Why an installation stayed where it was.
+
+use drover_blob::{GetError, ObjectKey, PutError};
+use drover_db::CopyError;
+use drover_types::Timestamp;
+
+use crate::compose::ComposeError;
+use crate::filling::FillError;
+
+/// Nothing was moved, and the target has no rows, but for [`MoveError::Unconfirmed`].
+#[derive(Debug, thiserror::Error)]
+pub enum MoveError {
+    /// The back-ends do not open.
+    #[error(transparent)]
+    Compose(#[from] ComposeError),
+    /// Somebody works there.
+    #[error(
+        "{holder} works on the source (duty {duty}): stop every server there first; one that was killed is forgotten \
+         after {left_s} s"
+    )]
+    Running {
+        /// Who.
+        holder: String,
+        /// At what.
+        duty: String,
+        /// For how long it has that duty.
+        left_s: u64,
+    },
+    /// The source went elsewhere before.
+    #[error(
+        "the source was moved already, to {target} at {moved_at}: if nothing works there, open the source again with \
+         `drover admin undo-copy`, then copy it"
+    )]
+    Moved {
+        /// Where.
+        target: String,
+        /// When.
+        moved_at: Timestamp,
+    },
+    /// The source did not go anywhere.
+    #[error("this database was not moved: there is nothing to undo")]
+    NotMoved,
+    /// The target cannot be filled.
+    #[error(transparent)]
+    Fill(#[from] FillError),
+    /// What was done cannot be recorded.
+    #[error("failed to write the audit log")]
+    Audit(#[from] crate::Error),
+    /// The source was left, and the target did not say that it has everything.
+    #[error(
+        "the target did not confirm that it has everything, and no server starts on the source any more: when the target \
+         has your tenants, go on there; when it is empty, open the source again with `drover admin undo-copy`, then copy it"
+    )]
+    Unconfirmed(#[source] sqlx::Error),
+    /// The source is empty.
+    #[error("the source has no tenant: name the database of your installation")]
+    Empty,
+    /// Rows cannot be copied.
+    #[error(transparent)]
+    Copy(#[from] CopyError),
+    /// What was written is not what was read.
+    #[error("table {table} came out different, and nothing was kept: this is a bug, go on with the source")]
+    Different {
+        /// The table.
+        table: String,
+    },
+    /// An object cannot be read.
+    #[error("failed to read the object {key}")]
+    Get {
+        /// The object.
+        key: ObjectKey,
+        /// Why.
+        #[source]
+        source: GetError,
+    },
+    /// An object cannot be stored.
+    #[error("failed to store the object {key}: what is there stays, run this again")]
+    Put {
+        /// The object.
+        key: ObjectKey,
+        /// Why.
+        #[source]
+        source: PutError,
+    },
+    /// The database failed.
+    #[error("the database failed")]
+    Database(#[from] sqlx::Error),
+}
