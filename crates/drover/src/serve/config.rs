@@ -13,7 +13,7 @@ use url::{Host, Url};
 
 use crate::error::RunError;
 use crate::logging::LogFormat;
-use crate::serve::tls::{TlsMode, TlsPin, TlsPlan, TlsSettings};
+use crate::serve::tls::{TlsMode, TlsPin, TlsPlan, TlsSettings, may_have_authority};
 
 /// Options of `drover serve`. Each can also be set in the environment or, under the same name with underscores, in
 /// the configuration file.
@@ -229,10 +229,11 @@ fn assemble(args: ServeArgs, file: FileConfig) -> Result<ServeConfig, RunError> 
         pin: args.tls_pin.or(file.tls_pin).unwrap_or_default(),
     };
     let is_local = database.as_deref().is_none_or(|url| url.starts_with("sqlite:"));
-    let tls = tls.plan(http.listen, is_local)?;
+    let data = args.data.or(file.data).map_or_else(default_data, Ok)?;
+    let tls = tls.plan(http.listen, may_have_authority(is_local, &data))?;
     public_url.iter().try_for_each(|url| tls.check_url(url))?;
     Ok(ServeConfig {
-        data: args.data.or(file.data).map_or_else(default_data, Ok)?,
+        data,
         public_url,
         tls,
         database,

@@ -54,8 +54,9 @@ pub(crate) enum TlsPlan {
 }
 
 impl TlsSettings {
-    /// Decides, and refuses what does not go together. `is_local`: SQLite and a folder, so a single node.
-    pub(crate) fn plan(self, listen: SocketAddr, is_local: bool) -> Result<TlsPlan, RunError> {
+    /// Decides, and refuses what does not go together. `may_have_authority`: a single node may make an authority of its
+    /// own; one of several may have the one that they share.
+    pub(crate) fn plan(self, listen: SocketAddr, may_have_authority: bool) -> Result<TlsPlan, RunError> {
         let refuse = |text: &str| Err(RunError::Setting(text.to_owned()));
         let pin = match self.pin {
             TlsPin::Auto => PinChoice::Auto,
@@ -79,9 +80,10 @@ impl TlsSettings {
             }
             (_, Some((certificate, key))) => Ok(TlsPlan::Files { certificate, key, pin }),
             (TlsMode::Auto, None) if is_loopback.is_ok() => Ok(TlsPlan::Plain),
-            (_, None) if !is_local => refuse(
+            (_, None) if !may_have_authority => refuse(
                 "several nodes on one database would each make an authority of their own, and devices would trust only \
-                 one of them: give all the same certificate with --tls-cert and --tls-key",
+                 one of them: give all the same certificate with --tls-cert and --tls-key, or copy tls/ca.key and tls/ca.pem \
+                 of one data folder into that of every server",
             ),
             (_, None) if pin == PinChoice::Chain => {
                 refuse("tls_pin chain is for certificate files: give --tls-cert and --tls-key, or leave it out")
@@ -89,6 +91,12 @@ impl TlsSettings {
             (_, None) => Ok(TlsPlan::OwnCa { pin }),
         }
     }
+}
+
+/// Whether an authority may be used without certificate files: a single node makes its own, and one of several has the
+/// one that it was given, or went on with after a move.
+pub(crate) fn may_have_authority(is_local: bool, data: &Path) -> bool {
+    is_local || data.join("tls/ca.key").exists()
 }
 
 impl TlsPlan {
@@ -159,10 +167,10 @@ fn host_name() -> String {
 mod tests {
     use super::*;
 
-    fn plan(change: impl FnOnce(&mut TlsSettings), listen: &str, is_local: bool) -> Result<TlsPlan, String> {
+    fn plan(change: impl FnOnce(&mut TlsSettings), listen: &str, may: bool) -> Result<TlsPlan, String> {
         let mut settings = TlsSettings::default();
         change(&mut settings);
-        settings.plan(listen.parse().unwrap(), is_local).map_err(|error| error.to_string())
+        settings.plan(listen.parse().unwrap(), may).map_err(|error| error.to_string())
     }
 
     fn with_files(settings: &mut TlsSettings) {
@@ -193,6 +201,16 @@ mod tests {
             set.mode = TlsMode::Off;
         };
         assert!(refused(both, "127.0.0.1:80", true).contains("leave out one"));
+    }
+
+    #[test]
+    fn several_servers_go_on_with_the_authority_that_they_share() {
+        let data = tempfile::tempdir().unwrap();
+        assert!(may_have_authority(true, data.path()), "a single server makes one");
+        assert!(!may_have_authority(false, data.path()), "each would make another");
+        std::fs::create_dir(data.path().join("tls")).unwrap();
+        std::fs::write(data.path().join("tls/ca.key"), "key").unwrap();
+        assert!(may_have_authority(false, data.path()));
     }
 
     #[test]

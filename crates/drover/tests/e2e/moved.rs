@@ -57,10 +57,13 @@ pub(crate) async fn restored_elsewhere(profile: Profile) {
 }
 
 /// From SQLite and a folder to PostgreSQL and S3: not while a server works on it, and then with everything. The device
-/// goes on with its old token, people with their sessions.
+/// goes on with its old token and with the authority that it pinned, people with their sessions. Nobody goes on where it
+/// was.
 pub(crate) async fn moved_to_cluster() {
     let folder = TempDir::new().expect("a temporary folder");
-    let mut server = Server::start(Profile::Local, folder.path()).await;
+    let own_authority = ["--tls", "on"];
+    let mut server = Server::start_with(Profile::Local, folder.path(), "127.0.0.1:0", &own_authority).await;
+    let pin = server.pin.clone();
     let operator = Operator::log_in(folder.path(), &server);
     let mut agent = Agent::start(folder.path(), &server);
     operator.publish(&content(folder.path(), "1.0.0", 64, 1, GOOD), "1.0.0", "1");
@@ -71,7 +74,7 @@ pub(crate) async fn moved_to_cluster() {
     operator.publish(&content(folder.path(), "1.1.0", 64, 1, GOOD), "1.1.0", "2");
     agent.kill();
 
-    let target = Moving::new(folder.path()).await;
+    let target = Moving::new(folder.path(), &own_authority).await;
     let refused = server.copy_to(&target);
     let text = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert!(!refused.status.success() && text.contains("stop every server"), "{text}");
@@ -81,9 +84,13 @@ pub(crate) async fn moved_to_cluster() {
     let again = server.copy_to(&target);
     let text = String::from_utf8_lossy(&again.stderr).into_owned();
     assert!(!again.status.success() && text.contains("already"), "{text}");
+    let left = server.try_start();
+    let text = String::from_utf8_lossy(&left.stderr).into_owned();
+    assert!(!left.status.success() && text.contains("was moved to postgres"), "{text}");
 
     let old_url = server.url.clone();
     let server = server.go_on_at(target).await;
+    assert!(pin.is_some() && server.pin == pin, "{pin:?} {:?}", server.pin);
     Operator::enter(folder.path(), &server);
     agent.point_to(&old_url, &server.url);
     agent.run();

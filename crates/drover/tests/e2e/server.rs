@@ -58,8 +58,11 @@ impl Place {
 pub(crate) struct Moving(Place);
 
 impl Moving {
-    pub(crate) async fn new(folder: &Path) -> Self {
-        Self(Place::new(Profile::Cluster, folder, "data").await)
+    /// With more arguments for the server there.
+    pub(crate) async fn new(folder: &Path, more: &[&str]) -> Self {
+        let mut place = Place::new(Profile::Cluster, folder, "data").await;
+        place.arguments.extend(more.iter().map(|argument| (*argument).to_owned()));
+        Self(place)
     }
 
     fn option(&self, name: &str) -> &str {
@@ -175,6 +178,12 @@ impl Server {
     pub(crate) fn kill(&mut self) {
         self.process.kill().expect("the server runs");
         self.process.wait().expect("the server ended");
+    }
+
+    /// Whether the server refuses to start where it was, and what it says.
+    pub(crate) fn try_start(&self) -> std::process::Output {
+        let mut command = drover(&self.folder);
+        command.arg("serve").args(&self.arguments).output().expect("drover starts")
     }
 
     /// Goes on there with the data folder of before.
