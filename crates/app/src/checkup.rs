@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use drover_blob::{CheckError, ExpectedContent, ObjectKey, PresignMethod};
-use drover_store::checkup;
-use drover_types::{TenantId, Timestamp};
+use drover_store::{checkup, moves};
+use drover_types::{Clock, TenantId, Timestamp};
 
 pub use drover_store::checkup::{DeviceCounts, OverdueRollout};
 
@@ -82,6 +82,14 @@ pub struct DatabaseFacts {
     pub pending_steps: usize,
     /// The database's own clock.
     pub clock: Timestamp,
+    /// This machine's clock when the database had told its own.
+    pub asked_at: Timestamp,
+    /// How long that took.
+    pub took: Duration,
+    /// Why it takes no changes; none when it does.
+    pub refuses_writes: Option<&'static str>,
+    /// Where the installation went, and when; none when it is here.
+    pub moved: Option<(String, Timestamp)>,
     /// Who does which duty.
     pub leases: Vec<LeaseFact>,
     /// Rollouts that nobody looked at in time.
@@ -90,27 +98,38 @@ pub struct DatabaseFacts {
     pub devices: DeviceCounts,
 }
 
-/// Asks the database. Rollouts count as overdue when they were due before `overdue_before`, devices as silent when they
-/// were last seen before `silent_before`.
+/// Asks the database. Rollouts are overdue when they were due so long ago, devices silent when they were last seen so
+/// long ago.
 pub async fn database(
     backends: &Backends,
-    overdue_before: Timestamp,
-    silent_before: Timestamp,
+    overdue_after: Duration,
+    silent_after: Duration,
+    clock: &dyn Clock,
 ) -> Result<DatabaseFacts, CheckupError> {
     let db = open_database(&backends.database, true).await?;
     let facts = async {
         let pending_steps = drover_db::pending(&db, drover_db::MIGRATIONS).await.map_err(ComposeError::from)?.len();
+        let before = clock.now();
+        let theirs = Timestamp::from_micros(db.clock_us().await?);
+        let now = clock.now();
         let mut facts = DatabaseFacts {
             pending_steps,
-            clock: Timestamp::from_micros(db.clock_us().await?),
+            clock: theirs,
+            asked_at: now,
+            took: now.since(before),
+            refuses_writes: db.refuses_writes().await?,
+            moved: None,
             leases: Vec::new(),
             overdue: Vec::new(),
             devices: DeviceCounts::default(),
         };
+        if pending_steps < drover_db::MIGRATIONS.len() {
+            facts.moved = moves::current(&db).await?.map(|row| (row.target, row.moved_at));
+        }
         if pending_steps == 0 {
             facts.leases = db.leases().await?.into_iter().map(lease).collect();
-            facts.overdue = checkup::overdue(&db, overdue_before, OVERDUE_MAX).await?;
-            facts.devices = checkup::device_counts(&db, silent_before).await?;
+            facts.overdue = checkup::overdue(&db, now.minus(overdue_after), OVERDUE_MAX).await?;
+            facts.devices = checkup::device_counts(&db, now.minus(silent_after)).await?;
         }
         Ok(facts)
     };

@@ -22,4 +22,4 @@ pub use output::Terminal;
 pub use profile::ProfileError;
 pub use prompt::PromptError;
 pub use resolve::ResolveError;
-pub use run::{run, run_to_exit};
+pub use run::{run, run_to_exit, trust};

@@ -53,7 +53,13 @@ pub async fn run(
     Ok(context.out.writer.flush()?)
 }
 
-/// The same for a process: standard output, the error on standard error, and the exit code.
+/// Who vouches for the server that these arguments mean: who was given, or whom the profile remembers.
+pub fn trust(global: &GlobalArgs) -> Result<ServerTrust, CliError> {
+    let profiles = Profiles::load(global.config.as_deref())?;
+    connect(global, &profiles).map(|(_, trust)| trust)
+}
+
+/// [`run`] for a process: standard output, the error on standard error, and the exit code.
 pub async fn run_to_exit(command: Command, global: &GlobalArgs) -> ExitCode {
     let failure = match run(command, global, Terminal::detect(), &mut std::io::stdout()).await {
         Ok(()) => return ExitCode::SUCCESS,

@@ -4,6 +4,10 @@ use sqlx::{PgPool, SqlitePool};
 
 use crate::{BoxFuture, Conn, Dialect, Tx};
 
+/// Whether this is a standby, and whether the user may write; where there are no tables yet, nothing speaks against it.
+const MAY_WRITE: &str = "SELECT pg_is_in_recovery(), \
+    COALESCE(has_table_privilege(to_regclass('tenants'), 'INSERT, UPDATE, DELETE'), TRUE)";
+
 /// The pools of one `SQLite` file.
 #[derive(Debug, Clone)]
 pub struct SqlitePools {
@@ -84,6 +88,17 @@ impl Db {
                 Err(error)
             }
         }
+    }
+
+    /// Why this database takes no changes from this user; none when it does, and for a file, which says so itself.
+    pub async fn refuses_writes(&self) -> Result<Option<&'static str>, sqlx::Error> {
+        let Self::Postgres(pool) = self else { return Ok(None) };
+        let (is_standby, may_write): (bool, bool) = sqlx::query_as(MAY_WRITE).fetch_one(pool).await?;
+        Ok(match (is_standby, may_write) {
+            (true, _) => Some("it is a standby, which only reads"),
+            (false, false) => Some("this user may not write its tables"),
+            (false, true) => None,
+        })
     }
 
     /// Waits for the connections in use, then closes all. Later use fails with [`sqlx::Error::PoolClosed`].

@@ -15,10 +15,11 @@ mod public_url;
 mod secrets;
 
 use std::io::Write as _;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use drover_app::checkup;
 use drover_app::compose::Backends;
+use drover_cli::GlobalArgs;
 use drover_types::{Clock as _, SystemClock};
 
 use crate::error::RunError;
@@ -47,15 +48,19 @@ pub(crate) enum Depth {
     All,
 }
 
-/// Looks at everything; fails when something does not work. `server` is an address to look at beside this machine's.
-pub(crate) async fn run(args: DoctorArgs, server: Option<&str>, json: bool) -> Result<(), RunError> {
-    let findings = examine(config::load(args.serve), Depth::All, server).await;
-    print(&findings, json)?;
+/// Looks at everything; fails when something does not work. With `--server` at the server there, too.
+pub(crate) async fn run(args: DoctorArgs, global: &GlobalArgs) -> Result<(), RunError> {
+    let findings = examine(config::load(args.serve), Depth::All, Some(global)).await;
+    print(&findings, global.json)?;
     verdict(&findings)
 }
 
-/// Everything that can be said of these settings. Settings that cannot be used end the examination.
-pub(crate) async fn examine(loaded: Result<ServeConfig, RunError>, depth: Depth, server: Option<&str>) -> Vec<Finding> {
+/// Everything that can be said of these settings. Settings that cannot be used end the examination. `global` says which server to ask beside that of this machine, and who vouches for it.
+pub(crate) async fn examine(
+    loaded: Result<ServeConfig, RunError>,
+    depth: Depth,
+    global: Option<&GlobalArgs>,
+) -> Vec<Finding> {
     let config = match loaded {
         Ok(config) => config,
         Err(error) => {
@@ -69,21 +74,35 @@ pub(crate) async fn examine(loaded: Result<ServeConfig, RunError>, depth: Depth,
     };
     let mut findings = vec![Finding::ok("settings", "they can be used")];
     findings.extend(of_machine(&config));
-    findings.push(certificate::judge(&config.tls, &config.data, &certificate::look(&config.tls)));
+    let now = SystemClock.now();
+    let facts = certificate::look(&config.tls, &config.data, now);
+    findings.push(certificate::judge(&config.tls, config.public_url.as_deref(), &facts, now));
     let address = address::look(config.tls.scheme(), config.http.listen, &probe).await;
     findings.push(address::judge(config.http.listen, &address));
     findings.extend(of_back_ends(&config, &probe, depth).await);
     if depth == Depth::All {
-        let now = SystemClock.now();
         findings.push(last_backup::judge(last_backup::look(&config.data).as_ref(), now));
         if let Some(url) = config.public_url.as_deref().filter(|_| matches!(address, address::Facts::Ours)) {
-            findings.extend(public_url::judge("public_url", url, &public_url::look(url, &probe).await, now));
+            let facts = public_url::look(url, &probe).await;
+            findings.extend(public_url::judge("public_url", url, &facts, SystemClock.now()));
         }
-        if let Some(url) = server {
-            findings.extend(public_url::judge("server", url, &public_url::look(url, &probe).await, now));
+        if let Some((global, url)) = global.and_then(|global| Some((global, global.server.as_deref()?))) {
+            findings.extend(of_server(url, global, probe).await);
         }
     }
     findings
+}
+
+/// Asks a server, trusting whoever the operator trusts.
+async fn of_server(url: &str, global: &GlobalArgs, probe: Probe) -> Vec<Finding> {
+    let trusted = drover_cli::trust(global).map_err(|error| finding::chain(&error));
+    match trusted.and_then(|trust| probe.of_operator(&trust)) {
+        Ok(probe) => {
+            let facts = public_url::look(url, &probe).await;
+            public_url::judge("server", url, &facts, SystemClock.now())
+        }
+        Err(error) => vec![Finding::fail("server", error, "check --server, --pin and --ca, or the profile")],
+    }
 }
 
 fn of_machine(config: &ServeConfig) -> Vec<Finding> {
@@ -104,11 +123,9 @@ async fn of_back_ends(config: &ServeConfig, probe: &Probe, depth: Depth) -> Vec<
         return vec![Finding::fail("back-ends", error.to_string(), next)];
     }
     let now = SystemClock.now();
-    let begun = Instant::now();
-    let answer = checkup::database(&backends, now.minus(OVERDUE_AFTER), now.minus(SILENT_AFTER)).await;
-    let facts = database::Facts { answer, took: begun.elapsed(), now: SystemClock.now() };
-    let mut findings = database::judge_connection(&without_secrets(&backends.database), &facts);
-    if let (Ok(answer), Depth::All) = (&facts.answer, depth) {
+    let answer = checkup::database(&backends, OVERDUE_AFTER, SILENT_AFTER, &SystemClock).await;
+    let mut findings = database::judge_connection(&without_secrets(&backends.database), &answer);
+    if let (Ok(answer), Depth::All) = (&answer, depth) {
         findings.extend(database::judge_work(answer));
     }
     if !is_unmade(&backends) {

@@ -33,7 +33,7 @@ pub use config::{ConfigError, HttpConfig, check_plain};
 pub use metrics::{InvalidMetricsToken, MetricsToken};
 pub use openapi::openapi;
 pub use serve::{ServeError, serve};
-pub use tls::{CertificateSource, PinChoice, Tls, TlsError};
+pub use tls::{CertificateFacts, CertificateSource, PinChoice, Tls, TlsError, inspect};
 
 #[cfg(test)]
 mod tests;

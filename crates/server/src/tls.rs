@@ -5,6 +5,7 @@
 
 mod error;
 mod files;
+mod inspect;
 mod keeper;
 mod own_ca;
 mod pair;
@@ -23,6 +24,7 @@ use rustls::version::{TLS12, TLS13};
 use tokio_rustls::TlsAcceptor;
 
 pub use error::TlsError;
+pub use inspect::{CertificateFacts, inspect};
 use own_ca::OwnCa;
 use pair::Pair;
 

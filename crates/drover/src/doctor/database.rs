@@ -13,19 +13,13 @@ const SKEW_WRONG: Duration = Duration::from_secs(30);
 /// A holder that went away this long ago should have been followed.
 const ABANDONED_AFTER: Duration = Duration::from_mins(1);
 
-/// What was asked, and when.
-pub(crate) struct Facts {
-    pub(crate) answer: Result<DatabaseFacts, CheckupError>,
-    /// How long all of it took.
-    pub(crate) took: Duration,
-    /// This machine's clock in between.
-    pub(crate) now: Timestamp,
-}
+/// What it answered.
+pub(crate) type Facts = Result<DatabaseFacts, CheckupError>;
 
 /// Says whether it can be used at all.
 pub(crate) fn judge_connection(address: &str, facts: &Facts) -> Vec<Finding> {
     let name = "database";
-    let answer = match &facts.answer {
+    let answer = match facts {
         Ok(answer) => answer,
         Err(error) if error.is_missing() => {
             let next = "a first start makes it; if there is one elsewhere, name it with --database or --data";
@@ -40,9 +34,16 @@ pub(crate) fn judge_connection(address: &str, facts: &Facts) -> Vec<Finding> {
             return vec![Finding::fail(name, format!("{address}: {}", chain(error)), next)];
         }
     };
-    let seen = format!("{address} answered in {} ms", facts.took.as_millis());
+    let seen = format!("{address} answered in {} ms", answer.took.as_millis());
     let slow = "find out what keeps the database or the network to it busy";
-    let speed = if facts.took > SLOW { Finding::warn(name, seen, slow) } else { Finding::ok(name, seen) };
+    let speed = match answer.refuses_writes {
+        Some(why) => {
+            let next = "name the primary with --database, and a user who owns the tables";
+            Finding::fail(name, format!("{address}: {why}"), next)
+        }
+        None if answer.took > SLOW => Finding::warn(name, seen, slow),
+        None => Finding::ok(name, seen),
+    };
     let schema = match answer.pending_steps {
         0 => Finding::ok("schema", "up to date"),
         steps => {
@@ -50,7 +51,12 @@ pub(crate) fn judge_connection(address: &str, facts: &Facts) -> Vec<Finding> {
             Finding::warn("schema", format!("{steps} steps are pending"), next)
         }
     };
-    vec![speed, schema, judge_clock(answer.clock, facts.now)]
+    let mut findings = vec![speed, schema, judge_clock(answer.clock, answer.asked_at)];
+    if let Some((target, moved_at)) = &answer.moved {
+        let next = "use --database and --blobs of there; to go on here, `drover admin undo-copy`";
+        findings.push(Finding::fail("installation", format!("it was moved to {target} at {moved_at}"), next));
+    }
+    findings
 }
 
 fn judge_clock(theirs: Timestamp, ours: Timestamp) -> Finding {
@@ -136,7 +142,17 @@ mod tests {
             expires_at: NOW.plus(Duration::from_secs(3)),
         };
         let devices = DeviceCounts { devices: 100, silent: 3 };
-        DatabaseFacts { pending_steps: 0, clock: NOW, leases: vec![lease], overdue: Vec::new(), devices }
+        DatabaseFacts {
+            pending_steps: 0,
+            clock: NOW,
+            asked_at: NOW,
+            took: Duration::from_millis(3),
+            refuses_writes: None,
+            moved: None,
+            leases: vec![lease],
+            overdue: Vec::new(),
+            devices,
+        }
     }
 
     fn overdue() -> OverdueRollout {
@@ -153,26 +169,33 @@ mod tests {
         findings.iter().map(|finding| finding.level).max().expect("something was found")
     }
 
-    fn connected(answer: DatabaseFacts, took: Duration) -> Vec<Finding> {
-        judge_connection("sqlite:x", &Facts { answer: Ok(answer), took, now: NOW })
+    fn connected(answer: DatabaseFacts) -> Vec<Finding> {
+        judge_connection("sqlite:x", &Ok(answer))
     }
 
     #[test]
     fn a_healthy_database() {
-        assert_eq!(worst(&connected(healthy(), Duration::from_millis(3))), Level::Ok);
+        assert_eq!(worst(&connected(healthy())), Level::Ok);
         assert_eq!(worst(&judge_work(&healthy())), Level::Ok);
     }
 
     #[test]
     fn slow_old_or_with_another_time() {
-        assert_eq!(worst(&connected(healthy(), Duration::from_secs(1))), Level::Warn);
-        assert_eq!(worst(&connected(DatabaseFacts { pending_steps: 2, ..healthy() }, Duration::ZERO)), Level::Warn);
+        assert_eq!(worst(&connected(DatabaseFacts { took: Duration::from_secs(1), ..healthy() })), Level::Warn);
+        assert_eq!(worst(&connected(DatabaseFacts { pending_steps: 2, ..healthy() })), Level::Warn);
         for (skew, level) in [(500, Level::Ok), (5_000, Level::Warn), (60_000, Level::Fail)] {
             let skew = Duration::from_millis(skew);
             for clock in [NOW.plus(skew), NOW.minus(skew)] {
-                assert_eq!(worst(&connected(DatabaseFacts { clock, ..healthy() }, Duration::ZERO)), level, "{skew:?}");
+                assert_eq!(worst(&connected(DatabaseFacts { clock, ..healthy() })), level, "{skew:?}");
             }
         }
+    }
+
+    #[test]
+    fn one_that_takes_no_changes_or_was_left() {
+        assert_eq!(worst(&connected(DatabaseFacts { refuses_writes: Some("a standby"), ..healthy() })), Level::Fail);
+        let moved = Some(("postgres://db/drover".to_owned(), NOW));
+        assert_eq!(worst(&connected(DatabaseFacts { moved, ..healthy() })), Level::Fail);
     }
 
     #[test]

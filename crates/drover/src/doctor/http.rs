@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use drover_cli::{Client, ServerTrust};
 use drover_types::Timestamp;
 
 use super::finding::chain;
@@ -39,6 +40,15 @@ impl Probe {
         let client = careful.build().map_err(failed)?;
         let trusting = builder().danger_accept_invalid_certs(true).build().map_err(failed)?;
         Ok(Self { client, trusting })
+    }
+
+    /// Trusts whoever the operator named; the authorities of [`Probe::new`] when it was nobody.
+    pub(crate) fn of_operator(self, trust: &ServerTrust) -> Result<Self, String> {
+        if *trust == ServerTrust::System {
+            return Ok(self);
+        }
+        let client = Client::http_trusting(trust).map_err(|error| chain(&error))?;
+        Ok(Self { client, ..self })
     }
 
     /// What the address answers, or why there is no answer. The address itself is left out: it may be a secret.

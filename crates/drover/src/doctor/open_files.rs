@@ -1,4 +1,4 @@
-//! The limit of open files: each connection is one.
+//! The limit of open files: each connection is one. What is seen is this shell's; a unit has its own.
 
 use rustix::process::{Resource, getrlimit};
 
@@ -17,11 +17,15 @@ pub(crate) fn look() -> Option<u64> {
 pub(crate) fn judge(limit: Option<u64>, max_connections: usize) -> Finding {
     let needed = (max_connections as u64).saturating_add(BESIDE);
     match limit {
-        None => Finding::ok(NAME, "no limit"),
-        Some(limit) if limit >= needed => Finding::ok(NAME, format!("up to {limit}")),
+        None => Finding::ok(NAME, "no limit in this shell"),
+        Some(limit) if limit >= needed => Finding::ok(NAME, format!("up to {limit} in this shell")),
         Some(limit) => {
-            let seen = format!("up to {limit}; {max_connections} connections need {needed}");
-            Finding::warn(NAME, seen, "raise it: LimitNOFILE=65536 in the unit, or `ulimit -Hn 65536` before the start")
+            let seen = format!("up to {limit} in this shell; {max_connections} connections need {needed}");
+            Finding::warn(
+                NAME,
+                seen,
+                "see that the server has more: LimitNOFILE=65536 in its unit, or `ulimit -Hn 65536` before a start from here",
+            )
         }
     }
 }

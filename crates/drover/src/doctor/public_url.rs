@@ -27,7 +27,8 @@ pub(crate) fn judge(name: &'static str, url: &str, facts: &Facts, now: Timestamp
     let date = match facts {
         Ok(date) => date,
         Err(error) => {
-            let next = "check that the server runs, the name resolves, the proxy leads to it and the certificate fits";
+            let next = "check that the server runs, the name resolves, the proxy leads to it and the certificate fits; \
+                        an authority of the server's own has to be named: --pin or --ca";
             return vec![Finding::fail(name, format!("{url}: {error}"), next)];
         }
     };

@@ -37,6 +37,12 @@ pub(crate) async fn man_in_the_middle() {
     assert!(text.contains(&format!("--pin {pin}")), "{text}");
 
     let operator = Operator::log_in(folder.path(), &server);
+    // The doctor trusts whom the operator trusts, also where the server's data is not.
+    let nowhere = folder.path().join("nowhere").display().to_string();
+    let doctor = ["doctor", "--json", "--data", &nowhere, "--server", &server.url];
+    let (output, text) = try_drover(folder.path(), &doctor);
+    let findings: Vec<serde_json::Value> = serde_json::from_slice(&output.stdout).expect(&text);
+    assert!(findings.iter().any(|one| one["name"] == "server" && one["level"] == "ok"), "{findings:#?}");
     let agent = Agent::start(folder.path(), &server);
     operator.publish(&content(folder.path(), "1.0.0", 64, 1, GOOD), "1.0.0", "1");
     until("the device to register", async || operator.run(&["device", "list"]).contains(HARDWARE_ID).then_some(()))

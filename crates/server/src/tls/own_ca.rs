@@ -16,7 +16,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use time::OffsetDateTime;
 
-use super::pair::{self, Pair};
+use super::pair::{self, Facts, Pair};
 use super::{TlsError, files};
 
 const CA_LIFE: Duration = Duration::from_hours(24 * 3653);
@@ -64,6 +64,12 @@ impl OwnCa {
 
     pub(super) const fn pin(&self) -> ServerPin {
         self.pin
+    }
+
+    /// The last moment of the authority's own certificate.
+    pub(super) fn not_after(&self) -> Result<Timestamp, TlsError> {
+        let unusable = |reason| TlsError::Certificate { path: self.folder.join("ca.pem"), reason };
+        Facts::of(&self.certificate).map(|facts| facts.not_after).map_err(unusable)
     }
 
     /// The pair that lies there, or a new one when that one is not there, damaged, two thirds through its life or for

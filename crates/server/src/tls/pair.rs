@@ -79,6 +79,10 @@ impl Pair {
         self.not_before <= now && now < renew_at
     }
 
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.names.iter().map(String::as_str)
+    }
+
     pub(super) fn is_for(&self, names: &[String]) -> bool {
         names.iter().all(|name| self.names.contains(name))
     }
@@ -129,14 +133,15 @@ pub(super) fn not_before(certificate: &CertificateDer<'_>) -> Result<Timestamp, 
     Facts::of(certificate).map(|facts| facts.not_before)
 }
 
-struct Facts {
+/// What a certificate says.
+pub(super) struct Facts {
     not_before: Timestamp,
-    not_after: Timestamp,
+    pub(super) not_after: Timestamp,
     names: BTreeSet<String>,
 }
 
 impl Facts {
-    fn of(certificate: &CertificateDer<'_>) -> Result<Self, String> {
+    pub(super) fn of(certificate: &CertificateDer<'_>) -> Result<Self, String> {
         let parsed = x509_parser::parse_x509_certificate(certificate);
         let (_, parsed) = parsed.map_err(|error| error.to_string())?;
         let names = parsed.subject_alternative_name().map_err(|error| error.to_string())?;

@@ -403,3 +403,26 @@ async fn whoever_speaks_plain_http_is_told_what_is_spoken() {
     let answer = server.exchange("GET /fine HTTP/1.1\r\nhost: x\r\n\r\n").await;
     assert!(answer.ends_with("this port speaks TLS: use https://\n"), "{answer}");
 }
+
+#[test]
+fn looking_tells_the_end_and_the_names_and_makes_nothing() {
+    let files = Files::new("fleet.example");
+    let source = CertificateSource::Files {
+        certificate: files.folder.path().join("c.pem"),
+        key: files.folder.path().join("k.pem"),
+    };
+    let facts = inspect(&source, PinChoice::Auto, files.clock.now()).unwrap().unwrap();
+    assert_eq!(facts.names, ["fleet.example"]);
+    assert!(facts.not_after > files.clock.now());
+
+    let (folder, clock) = (TempDir::new().unwrap(), SetClock::new());
+    let path = folder.path().join("tls");
+    let source = CertificateSource::OwnCa { folder: path.clone(), names: vec!["a".to_owned()] };
+    assert_eq!(inspect(&source, PinChoice::Auto, clock.now()).unwrap(), None);
+    assert!(!path.exists());
+    own(&path, &clock, &["a"]).unwrap();
+    let facts = inspect(&source, PinChoice::Auto, clock.now()).unwrap().unwrap();
+    assert!(facts.not_after.since(clock.now()) > 3_650 * DAY, "{facts:?}");
+    std::fs::set_permissions(path.join("ca.key"), std::fs::Permissions::from_mode(0o644)).unwrap();
+    assert!(matches!(inspect(&source, PinChoice::Auto, clock.now()), Err(TlsError::Exposed { .. })));
+}
