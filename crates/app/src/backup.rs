@@ -15,7 +15,7 @@ mod opened;
 mod restore;
 
 use bytes::Bytes;
-use drover_blob::{GetError, ObjectKey};
+use drover_blob::{ByteStream, GetError, ObjectKey};
 use drover_db::{Table, Tx, copy};
 use drover_store::content::{self, ContentRow};
 use drover_types::Timestamp;
@@ -23,7 +23,7 @@ use futures::StreamExt as _;
 use tokio::io::AsyncWrite;
 
 use crate::compose::Parts;
-use archive::ArchiveWriter;
+use archive::{ArchiveWriter, EntryWriter};
 pub use error::{BackupError, RestoreError, VerifyError};
 use manifest::{FORMAT, ObjectEntry, StepEntry, TableEntry};
 pub use manifest::{Fault, Manifest};
@@ -34,6 +34,9 @@ pub use crate::settling::Settled;
 
 /// Rows are cut into entries of about this size, so that writing needs little memory.
 const PART_BYTES: usize = 4 * 1024 * 1024;
+
+/// How often an object's bytes are asked for, from where they broke off.
+const READ_ATTEMPTS: u32 = 3;
 
 /// How far a backup or a restore is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,6 +69,16 @@ pub enum Objects {
     Named,
 }
 
+impl Objects {
+    /// So many can be named: a restore reads all names at once. An object that is in it is named twice.
+    const fn max(self) -> usize {
+        match self {
+            Self::Included => 500_000,
+            Self::Named => 1_000_000,
+        }
+    }
+}
+
 /// Writes a backup and returns what it says of itself. [`Manifest::faults`] are objects that are lost already: the
 /// backup is whole but for them.
 pub async fn write(
@@ -85,6 +98,9 @@ pub async fn write(
         tables.push(entry);
     }
     let named = content::named(&mut tx).await.map_err(BackupError::Snapshot)?;
+    if named.len() > objects.max() {
+        return Err(BackupError::TooMany { objects: named.len(), max: objects.max() });
+    }
     // Before the objects, which may take hours: an old snapshot keeps the database from tidying up.
     tx.rollback().await.map_err(BackupError::Snapshot)?;
     for file in files::of_installation(&parts.data_dir)? {
@@ -134,7 +150,8 @@ fn copy_error(table: &Table, source: copy::Malformed) -> BackupError {
     BackupError::Copy(drover_db::CopyError::Malformed { table: table.name.clone(), source })
 }
 
-/// Copies an object, checking it against its name. One that is lost already does not keep the rest from being saved.
+/// Copies an object, checking it against its name. One that is lost already, or that cannot be read, does not keep the
+/// rest from being saved.
 async fn write_object<W: AsyncWrite + Unpin + Send>(
     archive: &mut ArchiveWriter<W>,
     parts: &Parts,
@@ -142,20 +159,44 @@ async fn write_object<W: AsyncWrite + Unpin + Send>(
 ) -> Result<Option<Fault>, BackupError> {
     let key = ObjectKey::content(row.tenant_id, row.sha256);
     let fault = |what: &str| Some(Fault { tenant_id: row.tenant_id, sha256: row.sha256, what: what.to_owned() });
-    let mut bytes = match parts.blobs.get(&key, None).await {
+    let bytes = match parts.blobs.get(&key, None).await {
         Ok(bytes) => bytes,
         Err(GetError::NotFound { .. }) => return Ok(fault("it is not in the object store")),
         Err(source) => return Err(BackupError::Object { key, source }),
     };
     let size_bytes = u64::try_from(row.size_bytes).unwrap_or(0);
     let mut entry = archive.begin(&manifest::object_name(row.tenant_id, row.sha256), size_bytes).await?;
-    while let Some(chunk) = bytes.next().await {
-        let chunk = chunk.map_err(|source| BackupError::ObjectBytes { key, source })?;
-        if !entry.write(&chunk).await? {
+    let mut broken = pour(&mut entry, bytes).await?;
+    for _ in 1..READ_ATTEMPTS {
+        if broken.is_none() {
             break;
         }
+        let rest = entry.written_bytes()..size_bytes;
+        broken = match parts.blobs.get(&key, Some(rest)).await {
+            Ok(bytes) => pour(&mut entry, bytes).await?,
+            Err(error) => Some(error.to_string()),
+        };
     }
     let is_whole = entry.is_full();
     let sha256 = entry.end().await?;
-    Ok(if is_whole && sha256 == row.sha256 { None } else { fault("its bytes are not what its name says") })
+    Ok(match broken {
+        Some(error) => fault(&format!("its bytes cannot be read: {error}")),
+        None if is_whole && sha256 == row.sha256 => None,
+        None => fault("its bytes are not what its name says"),
+    })
+}
+
+/// Writes an object's bytes; why they broke off, when they did.
+async fn pour<W: AsyncWrite + Unpin + Send>(
+    entry: &mut EntryWriter<'_, W>,
+    mut bytes: ByteStream,
+) -> Result<Option<String>, BackupError> {
+    while let Some(chunk) = bytes.next().await {
+        match chunk {
+            Ok(chunk) if !entry.write(&chunk).await? => return Ok(None),
+            Ok(_) => {}
+            Err(error) => return Ok(Some(error.to_string())),
+        }
+    }
+    Ok(None)
 }

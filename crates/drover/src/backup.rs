@@ -34,6 +34,8 @@ pub(crate) struct LastBackup {
     pub(crate) created_at: Timestamp,
     /// Where it went.
     pub(crate) file: PathBuf,
+    /// Objects that were lost before, and are not in it.
+    pub(crate) lost_objects: usize,
 }
 
 impl LastBackup {
@@ -56,7 +58,11 @@ pub(crate) async fn run(args: BackupArgs, json: bool) -> Result<(), RunError> {
     parts.close().await;
     let manifest = written?;
     file.finish()?;
-    let last = LastBackup { created_at: now, file: std::path::absolute(&args.to).unwrap_or(args.to) };
+    let last = LastBackup {
+        created_at: now,
+        file: std::path::absolute(&args.to).unwrap_or(args.to),
+        lost_objects: manifest.faults.len(),
+    };
     if let Err(error) = last.write(&backends.data_dir) {
         // The backup is good; only `drover doctor` will not know of it.
         tracing::debug!(%error, "the backup's time was not noted");

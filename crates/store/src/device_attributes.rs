@@ -49,7 +49,8 @@ pub async fn set(
 ) -> Result<()> {
     let (kind, text, number, truth) = match value {
         AttributeValue::Text(text) => ("string", Some(text), None, None),
-        AttributeValue::Number(number) => ("number", None, Some(*number), None),
+        // SQLite has no zero with a sign: plus nothing, -0.0 is 0.0, and both databases hold the same.
+        AttributeValue::Number(number) => ("number", None, Some(*number + 0.0), None),
         AttributeValue::Bool(truth) => ("bool", None, None, Some(i64::from(*truth))),
     };
     run!(tx, |c| sqlx::query(SET)

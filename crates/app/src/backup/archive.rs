@@ -6,7 +6,7 @@ use tar::{EntryType, Header};
 use tokio::io::{AsyncWrite, AsyncWriteExt as _, BufWriter};
 
 use super::BackupError;
-use super::manifest::{Entry, MANIFEST, MANIFEST_DIGEST, Manifest};
+use super::manifest::{Entry, MANIFEST, MANIFEST_DIGEST, MANIFEST_MAX_BYTES, Manifest};
 
 /// Tar's unit: heads are one long, contents are filled up to it.
 pub(super) const BLOCK_BYTES: usize = 512;
@@ -53,6 +53,10 @@ impl<W: AsyncWrite + Unpin + Send> ArchiveWriter<W> {
     /// Writes the manifest and the end.
     pub(super) async fn finish(mut self, manifest: &Manifest) -> Result<(), BackupError> {
         let text = serde_json::to_vec_pretty(manifest).map_err(|error| BackupError::Write(error.into()))?;
+        let size_bytes = text.len() as u64;
+        if size_bytes > MANIFEST_MAX_BYTES {
+            return Err(BackupError::TooLong { size_bytes, max_bytes: MANIFEST_MAX_BYTES });
+        }
         let digest = drover_trust::sha256(&text).to_string();
         self.entry(MANIFEST, &text).await?;
         self.entry(MANIFEST_DIGEST, digest.as_bytes()).await?;
@@ -95,6 +99,11 @@ impl<W: AsyncWrite + Unpin + Send> EntryWriter<'_, W> {
         self.hasher.update(bytes);
         self.missing_bytes = missing_bytes;
         Ok(true)
+    }
+
+    /// What was written so far.
+    pub(super) const fn written_bytes(&self) -> u64 {
+        self.size_bytes - self.missing_bytes
     }
 
     /// Whether what was announced is there, and nothing more.

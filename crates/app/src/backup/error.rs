@@ -29,14 +29,24 @@ pub enum BackupError {
         #[source]
         source: GetError,
     },
-    /// An object's bytes broke off.
-    #[error("failed to read the bytes of the object {key}: try again")]
-    ObjectBytes {
-        /// The object.
-        key: ObjectKey,
-        /// Why.
-        #[source]
-        source: std::io::Error,
+    /// A restore could not read the names of all of them.
+    #[error(
+        "the installation has {objects} objects, and a backup can have {max}: keep them in S3, make the backup without \
+         --with-objects, and version or replicate the bucket"
+    )]
+    TooMany {
+        /// How many.
+        objects: usize,
+        /// How many there may be.
+        max: usize,
+    },
+    /// A restore would refuse it.
+    #[error("the backup's list of contents has {size_bytes} bytes, and a restore reads {max_bytes}")]
+    TooLong {
+        /// What it has.
+        size_bytes: u64,
+        /// What it may have.
+        max_bytes: u64,
     },
     /// A secret cannot be read.
     #[error("failed to read {}: run this as the user that the server runs as", path.display())]

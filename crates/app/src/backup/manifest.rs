@@ -11,6 +11,8 @@ pub(super) const FORMAT: u32 = 1;
 pub(super) const MANIFEST: &str = "backup.json";
 /// The last entry: the manifest's digest. Without it the backup was not finished.
 pub(super) const MANIFEST_DIGEST: &str = "backup.json.sha256";
+/// Some hundred thousand entries.
+pub(super) const MANIFEST_MAX_BYTES: u64 = 256 * 1024 * 1024;
 /// What precedes the names of files of the data folder.
 pub(super) const FILES: &str = "data/";
 

@@ -16,11 +16,9 @@ use tokio_util::io::ReaderStream;
 
 use super::VerifyError;
 use super::archive::{BLOCK_BYTES, padding_bytes};
-use super::manifest::{Entry, FORMAT, MANIFEST, MANIFEST_DIGEST, Manifest};
+use super::manifest::{Entry, FORMAT, MANIFEST, MANIFEST_DIGEST, MANIFEST_MAX_BYTES, Manifest};
 
 const READ_BYTES: usize = 256 * 1024;
-/// Some hundred thousand entries.
-const MANIFEST_MAX_BYTES: u64 = 256 * 1024 * 1024;
 
 /// Where an entry lies and what it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

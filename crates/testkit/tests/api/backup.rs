@@ -158,6 +158,22 @@ on_both_profiles! {
         restore(&whole, &backends).await.unwrap();
     }
 
+    async fn what_happens_meanwhile_is_in_it_as_a_whole_or_not_at_all(profile: Profile) {
+        let server = TestServer::start(profile).await;
+        let registering = async { server.devices(40, None).await };
+        let (devices, (path, _)) = tokio::join!(registering, back_up(&server, Objects::Included));
+        assert_eq!(devices.len(), 40);
+        let folder = tempfile::tempdir().unwrap();
+        let (backends, db) = empty_place(profile, folder.path()).await;
+        restore(&Backup::open(&path).await.unwrap(), &backends).await.unwrap();
+        let sql = "SELECT CAST((SELECT SUM(uses) FROM enrolment_tokens) AS BIGINT), \
+                   (SELECT COUNT(*) FROM devices), (SELECT COUNT(*) FROM device_tokens)";
+        let found: Result<(i64, i64, i64), sqlx::Error> =
+            async { run!(db.db(), |c| sqlx::query_as(sql).fetch_one(c).await) }.await;
+        let (uses, rows, tokens) = found.unwrap();
+        assert!(uses == rows && uses == tokens, "{uses} uses, {rows} devices, {tokens} tokens");
+    }
+
     async fn a_backup_of_an_older_schema_is_brought_up_to_date(profile: Profile) {
         for steps in [&MIGRATIONS[..1], &MIGRATIONS[..MIGRATIONS.len() - 1]] {
             let folder = tempfile::tempdir().unwrap();
@@ -245,8 +261,12 @@ async fn a_lost_object_is_named_and_the_rest_is_saved() {
     assert_eq!(files.len(), 3);
     std::fs::remove_file(&files[0]).unwrap();
     std::fs::write(&files[1], "damaged").unwrap();
+    // What is no file opens, and cannot be read.
+    std::fs::remove_file(&files[2]).unwrap();
+    std::fs::create_dir(&files[2]).unwrap();
     let (path, manifest) = back_up(&scene.server, Objects::Included).await;
-    assert_eq!(manifest.faults.len(), 2, "{:?}", manifest.faults);
+    assert!(manifest.faults.iter().any(|fault| fault.what.contains("cannot be read")), "{:?}", manifest.faults);
+    assert_eq!(manifest.faults.len(), 3, "{:?}", manifest.faults);
     let folder = tempfile::tempdir().unwrap();
     let (backends, _db) = empty_place(Profile::Local, folder.path()).await;
     let whole = Backup::open(&path).await.unwrap();
