@@ -56,12 +56,17 @@ impl TestServer {
 
     /// A new device; what it runs is `firmware`, or nothing.
     pub async fn device(&self, hardware_id: &str, firmware: Option<&Firmware>) -> Device {
+        self.device_with(&self.first_start().enrolment_token, hardware_id, firmware).await
+    }
+
+    /// A new device that registers with this enrolment token: it is of the token's tenant.
+    pub async fn device_with(&self, enrolment_token: &str, hardware_id: &str, firmware: Option<&Firmware>) -> Device {
         let components: Vec<_> = firmware.map(report_of).into_iter().collect();
         let nothing = ComponentReport { component: ComponentName::main(), version: None, manifest_sha256: None };
         let running = components.first().cloned().unwrap_or(nothing);
         let (hardware_id, device_type) = (hardware_id.to_owned(), DEVICE_TYPE.to_owned());
         let request = RegisterRequest { hardware_id: hardware_id.clone(), device_type, components };
-        let reply = self.register(&self.first_start().enrolment_token, &request).await.expect("it is registered");
+        let reply = self.register(enrolment_token, &request).await.expect("it is registered");
         let client = self.device_client(&reply.token);
         Device { id: reply.device_id, hardware_id, token: reply.token, client, running: Mutex::new(running) }
     }

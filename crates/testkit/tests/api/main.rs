@@ -41,5 +41,6 @@ mod rollouts;
 mod second_thoughts;
 mod tenants;
 mod timing;
+mod twins;
 mod update_sessions;
 mod uploads;

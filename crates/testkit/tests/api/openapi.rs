@@ -11,6 +11,8 @@ pub(crate) struct Operation {
     pub(crate) method: Method,
     pub(crate) path: String,
     pub(crate) needs_credential: bool,
+    /// The names that its query may have.
+    pub(crate) query: Vec<String>,
 }
 
 impl Operation {
@@ -89,10 +91,17 @@ pub(crate) async fn operations(server: &TestServer) -> Vec<Operation> {
                 method: method.to_uppercase().parse().expect("a method"),
                 path: path.clone(),
                 needs_credential: operation.get("security").is_none(),
+                query: query_names(operation),
             });
         }
     }
     operations
+}
+
+fn query_names(operation: &Value) -> Vec<String> {
+    let parameters = operation["parameters"].as_array().into_iter().flatten();
+    let in_query = parameters.filter(|parameter| parameter["in"] == "query");
+    in_query.map(|parameter| parameter["name"].as_str().expect("a name").to_owned()).collect()
 }
 
 on_both_profiles! {

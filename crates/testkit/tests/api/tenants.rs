@@ -13,9 +13,9 @@ use reqwest::Method;
 use crate::openapi::operations;
 use crate::scene::{Scene, assert_refused};
 
-async fn stored(server: &TestServer, token: &str, name: &str, bytes: &'static str) {
+pub(crate) async fn stored(server: &TestServer, token: &str, name: &str, bytes: &str) {
     let put = server.request(Method::PUT, &format!("/api/v1/objects/{name}"));
-    let answered = answer(put.bearer_auth(token).body(bytes)).await;
+    let answered = answer(put.bearer_auth(token).body(bytes.to_owned())).await;
     assert_eq!(answered.status, 201, "{}", answered.text());
 }
 

@@ -27,10 +27,13 @@ fn announce(name: &str, bytes: &[u8]) -> Value {
     json!({ "kind": "object", "name": name, "size_bytes": bytes.len(), "sha256": sha256, "part_size_bytes": PART })
 }
 
+/// What an upload of no importance is of.
+pub(crate) const NO_MATTER: &str = "bytes";
+
 /// Begins an upload of no importance.
 pub(crate) async fn begin(server: &TestServer, token: &str, name: &str) -> Upload {
     let create = server.request(Method::POST, "/api/v1/uploads").bearer_auth(token);
-    let created = answer(create.json(&announce(name, b"bytes"))).await;
+    let created = answer(create.json(&announce(name, NO_MATTER.as_bytes()))).await;
     assert_eq!(created.status, 201, "{}", created.text());
     created.json()
 }
