@@ -201,6 +201,7 @@ pub struct RolloutUpdate {
 }
 
 /// Tells null from a field that is not there.
+#[expect(clippy::option_option, reason = "as the field is")]
 fn given<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Option<String>>, D::Error> {
     Option::deserialize(deserializer).map(Some)
 }

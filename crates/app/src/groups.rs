@@ -12,7 +12,7 @@ use crate::context::new_id;
 use crate::grants::going_with;
 use crate::idempotency::Created;
 use crate::page::Paging;
-use crate::{Access, App, Caller, Error, IdempotencyKey, Result, group_tree, validate};
+use crate::{Access, App, Caller, Error, IdempotencyKey, Result, conditions, group_tree, validate};
 
 /// Devices that can be put into a group with one call.
 const MEMBERS_MAX: usize = 1_000;

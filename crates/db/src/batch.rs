@@ -153,7 +153,6 @@ async fn write(db: &Db, items: &mut [Box<dyn Item>]) -> Result<(), sqlx::Error> 
 mod tests {
     use super::*;
     use crate::on_both;
-    use crate::testing::TestDb;
 
     type Reply = oneshot::Receiver<Result<i64, sqlx::Error>>;
 

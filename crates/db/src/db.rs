@@ -92,8 +92,8 @@ impl Db {
 
     /// Why this database takes no changes from this user; none when it does, and for a file, which says so itself.
     pub async fn refuses_writes(&self) -> Result<Option<&'static str>, sqlx::Error> {
-        let Self::Postgres(pool) = self else { return Ok(None) };
-        let (is_standby, may_write): (bool, bool) = sqlx::query_as(MAY_WRITE).fetch_one(pool).await?;
+        let Self::Postgres(pools) = self else { return Ok(None) };
+        let (is_standby, may_write): (bool, bool) = sqlx::query_as(MAY_WRITE).fetch_one(&pools.all).await?;
         Ok(match (is_standby, may_write) {
             (true, _) => Some("it is a standby, which only reads"),
             (false, false) => Some("this user may not write its tables"),

@@ -37,8 +37,8 @@ pub async fn month_partitions(
     first: Timestamp,
     last: Timestamp,
 ) -> Result<(), sqlx::Error> {
-    let Db::Postgres(pool) = db else { return Ok(()) };
-    let mut connection = pool.acquire().await?;
+    let Db::Postgres(pools) = db else { return Ok(()) };
+    let mut connection = pools.all.acquire().await?;
     for month in months(&mut connection, first, last).await? {
         if !month.is_there(&mut connection, table).await? {
             let mut tx = sqlx::Connection::begin(&mut *connection).await?;

@@ -75,8 +75,9 @@ pub(crate) fn compile_search(
     tenant_bind: usize,
     first_bind: usize,
     now: Timestamp,
+    groups: &GroupIds,
 ) -> Result<SqlCondition, Unselectable> {
-    let mut writer = Writer { text: String::new(), binds: Vec::new(), first_bind, now };
+    let mut writer = Writer { text: String::new(), binds: Vec::new(), first_bind, now, groups };
     writer.search(expr, tenant_bind)?;
     Ok(SqlCondition { text: writer.text, binds: writer.binds })
 }

@@ -11,7 +11,7 @@ statements! {
               object_kind, object_id, request_id, before_sha256, after_sha256, details) \
               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
     INSERT_PERSON = "INSERT INTO audit_people (tenant_id, entry_id, name, address) VALUES ($1, $2, $3, $4)";
-    IS_BEGUN = "SELECT COUNT(*) FROM (SELECT e.id FROM audit_entries e WHERE e.tenant_id = $1 LIMIT 1) AS first";
+    IS_BEGUN = "SELECT CAST(CASE WHEN EXISTS (SELECT 1 FROM audit_entries e WHERE e.tenant_id = $1) THEN 1 ELSE 0 END AS BIGINT)";
     // Of all tenants: the sequencer serves the installation.
     UNNUMBERED = "SELECT tenant_id FROM audit_entries WHERE seq IS NULL GROUP BY tenant_id LIMIT $1";
     // Whatever is committed and has no number: the order of commits is neither that of ids nor that of times.

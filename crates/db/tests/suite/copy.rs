@@ -188,7 +188,8 @@ on_both! {
 async fn tables_of_an_extension_are_not_ours() {
     let test = TestDb::postgres().await;
     let db = made(&test).await;
-    let Db::Postgres(pool) = &db else { panic!("not PostgreSQL") };
+    let Db::Postgres(pools) = &db else { panic!("not PostgreSQL") };
+    let pool = &pools.all;
     sqlx::raw_sql("CREATE TABLE theirs (odd BOX); ALTER EXTENSION plpgsql ADD TABLE theirs")
         .execute(pool)
         .await

@@ -31,7 +31,8 @@ async fn months_are_made_once_and_take_their_rows() {
 #[tokio::test]
 async fn a_month_that_was_detached_gets_a_new_partition() {
     let test = TestDb::postgres().await;
-    let Db::Postgres(pool) = test.db() else { panic!("not PostgreSQL") };
+    let Db::Postgres(pools) = test.db() else { panic!("not PostgreSQL") };
+    let pool = &pools.all;
     sqlx::raw_sql("CREATE TABLE history (at BIGINT NOT NULL) PARTITION BY RANGE (at)").execute(pool).await.unwrap();
     for _ in 0..2 {
         month_partitions(test.db(), "history", DECEMBER, DECEMBER).await.unwrap();

@@ -70,7 +70,7 @@ impl World {
     pub(crate) fn share(&self, stage: usize) -> usize {
         let (all, policy) = (self.devices.len(), &self.policy.stages[stage]);
         let before = self.sessions.iter().filter(|session| session.stage < stage).count();
-        let matching = policy.condition.as_ref().map(|matching| matching.parse::<usize>().unwrap());
+        let matching = policy.condition.as_ref().map(|matching| matching.parse::<usize>().expect("a number"));
         match (matching, policy.percentage) {
             (Some(matching), _) => (before + matching).min(all),
             (None, percentage) => (usize::from(percentage.unwrap_or(0)) * all).div_ceil(100).max(before),

@@ -325,7 +325,7 @@ on_both_profiles! {
         let tenant = tenants::by_name(db, "default").await.unwrap().unwrap().tenant_id;
         let mut tx = db.begin().await.unwrap();
         for rollout in [chosen.id, unopened.id] {
-            let nothing = Default::default();
+            let nothing = std::collections::BTreeMap::default();
             condition_groups::set_of_rollout(&mut tx, tenant, rollout, Part::Target, &nothing).await.unwrap();
         }
         tx.commit().await.unwrap();

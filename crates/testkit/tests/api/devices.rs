@@ -60,6 +60,7 @@ on_both_profiles! {
             let (version, manifest_sha256) = (version.parse().ok(), Some(firmware.checksum));
             vec![ComponentReport { component: ComponentName::main(), version, manifest_sha256 }]
         };
+        device.heartbeat(says("1.0.0", &scene.first)).await;
         let first = reported_at().await;
         clock.advance(Duration::from_mins(1));
         device.heartbeat(says("1.0.0", &scene.first)).await;

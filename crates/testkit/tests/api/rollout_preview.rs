@@ -148,6 +148,7 @@ on_both_profiles! {
             |body| body.target_condition = Some("!(\"three\" in device.tags)".into()),
             |body| body.stages.insert(1, by_condition("\"two\" in device.tags")),
             |body| {
+                body.stages[0].percentage = Some(60);
                 body.stages.insert(0, by_condition("\"one\" in device.tags"));
                 body.stages.insert(2, by_condition("device.version < semver(\"1.0.5\")"));
             },

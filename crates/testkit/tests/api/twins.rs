@@ -2,7 +2,7 @@
 //! rollouts and objects by name, in different numbers. Nothing of one is visible to, countable by or guessable from the
 //! other.
 //!
-//! Most of it is asked of every route of the OpenAPI document, so a new route is asked as well. When one leads to a noun
+//! Most of it is asked of every route of the `OpenAPI` document, so a new route is asked as well. When one leads to a noun
 //! that the twins do not have, the test says so: give it to both in `founding.rs`.
 //!
 //! One name is not the twins' own: that of a tenant. People log in with it, so there is one tenant of a name on a server,

@@ -118,6 +118,12 @@ impl Device {
             };
             attributes.insert(name, value);
         }
+        let mut metrics = BTreeMap::new();
+        for name in METRICS {
+            if draw.chance(70) {
+                metrics.insert(name, draw.of(&NUMBERS).0);
+            }
+        }
         Self {
             id,
             // Unique in the tenant, and with ends that differ.
@@ -129,7 +135,7 @@ impl Device {
             created_at: ago(draw),
             components,
             attributes,
-            metrics: METRICS.iter().filter_map(|name| draw.chance(70).then(|| (*name, draw.of(&NUMBERS).0))).collect(),
+            metrics,
             tags: some_names(draw, &TAGS),
             groups: above(&members),
             members,

@@ -94,9 +94,9 @@ async fn measure(options: &Options, database: Database) {
         "| {database} | {} | {:.0} ms | {:.0} ms | {:.1} s | {few_s:.1} s | {:.1} s | {:.1} s | {} MiB | {:.0} | {:.2} s \
          | {:.0} | {:.1} ms |",
         options.devices,
-        asked.list_s * 1_000.0,
-        asked.count_s * 1_000.0,
-        asked.preview_s,
+        asked.list.as_secs_f64() * 1_000.0,
+        asked.count.as_secs_f64() * 1_000.0,
+        asked.preview.as_secs_f64(),
         opening.0,
         opening.1,
         server.memory_kib("VmHWM") / 1024,
@@ -138,11 +138,11 @@ fn canaries_first(firmware: &Firmware, options: &Options) -> RolloutCreate {
     plan
 }
 
-/// How long questions took, in seconds.
+/// How long questions took.
 struct Asked {
-    list_s: f64,
-    count_s: f64,
-    preview_s: f64,
+    list: Duration,
+    count: Duration,
+    preview: Duration,
 }
 
 /// What people ask before they begin.
@@ -151,20 +151,20 @@ async fn ask(admin: &Client, options: &Options, firmware: &Firmware) -> Asked {
     let begin = Instant::now();
     let filter = DeviceFilter { filter: Some(CANARIES.to_owned()), ..DeviceFilter::default() };
     let listed = admin.devices(&filter, 50).await.expect("the list is answered").items.len();
-    let list_s = begin.elapsed().as_secs_f64();
+    let list = begin.elapsed();
     assert_eq!(listed as u64, canaries.min(50), "a page of canaries");
 
     let begin = Instant::now();
     let filter = DeviceCountFilter { filter: Some(CANARIES.to_owned()), ..DeviceCountFilter::default() };
     let counted = admin.device_count(&filter).await.expect("the count is answered").count;
-    let count_s = begin.elapsed().as_secs_f64();
+    let count = begin.elapsed();
     assert_eq!(counted, canaries, "all canaries");
 
     let begin = Instant::now();
     let preview = admin.preview_rollout(&canaries_first(firmware, options)).await.expect("the preview is answered");
     let stages: Vec<u64> = preview.stages.iter().map(|stage| stage.devices).collect();
     assert_eq!(stages, [canaries, u64::from(options.devices) - canaries], "canaries, then the others");
-    Asked { list_s, count_s, preview_s: begin.elapsed().as_secs_f64() }
+    Asked { list, count, preview: begin.elapsed() }
 }
 
 /// How long the stage of the canaries takes to open, in seconds.

@@ -31,11 +31,10 @@ pub(super) fn has_ids(noun: &str) -> bool {
 }
 
 /// The path with these names in it.
-pub(super) fn filled(path: &str, name: impl Fn(&str) -> String) -> String {
+pub(super) fn filled(path: &str, mut name: impl FnMut(&str) -> String) -> String {
     let mut names = nouns(path).into_iter().map(|noun| name(&noun));
-    let parts = path.split('/').map(|part| match part.starts_with('{') {
-        true => names.next().expect("a name for each parameter"),
-        false => part.to_owned(),
+    let parts = path.split('/').map(|part| {
+        if part.starts_with('{') { names.next().expect("a name for each parameter") } else { part.to_owned() }
     });
     parts.collect::<Vec<_>>().join("/")
 }
@@ -92,10 +91,13 @@ pub(super) fn whole(answered: &Answer) -> String {
     format!("{}\n{}", headers.collect::<String>(), answered.text())
 }
 
+/// How the text of every P-256 key begins.
+const KEY_HEAD: &str = "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE";
+
 /// Words of 32 and more characters are ids, digests, or parts of keys and tokens: they name one thing only.
 fn telling_words(text: &str) -> impl Iterator<Item = String> {
     let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '+')));
-    words.filter(|word| word.len() >= 32).map(str::to_owned)
+    words.filter(|word| word.len() >= 32 && !word.contains(KEY_HEAD)).map(str::to_owned)
 }
 
 /// Of the tenant above, and of bytes that both have.

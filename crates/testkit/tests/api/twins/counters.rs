@@ -89,17 +89,19 @@ async fn snapshot(server: &TestServer, twin: &Twin) -> BTreeMap<String, String> 
         .collect()
 }
 
-/// One of everything that changes a number somewhere.
+/// One of everything that changes a number somewhere, and nothing that changes it back.
 async fn act(server: &TestServer, twin: &Twin) {
-    let new = server.device_with(&twin.enrolment_token, "TRUCK-99", Some(&twin.firmware[0])).await;
-    new.heartbeat(Vec::new()).await;
-    twin.owner.add_to_group(twin.ids["groups"].parse().unwrap(), vec![new.id]).await.unwrap();
+    for hardware_id in ["TRUCK-98", "TRUCK-99"] {
+        let new = server.device_with(&twin.enrolment_token, hardware_id, Some(&twin.firmware[0])).await;
+        new.heartbeat(Vec::new()).await;
+        twin.owner.add_to_group(twin.ids["groups"].parse().unwrap(), vec![new.id]).await.unwrap();
+    }
     twin.owner.delete_device(twin.devices[1].id).await.unwrap();
     twin.devices[0].install(&twin.offer).await;
     let group = GroupWrite { name: "new".into(), ..GroupWrite::default() };
     twin.owner.create_group(&group).await.unwrap();
     let mut body = plan(&twin.firmware[3], &[100]);
-    body.name = "autumn".to_owned();
+    body.name = "autumn".into();
     let rollout = twin.owner.create_rollout(&body).await.unwrap();
     twin.owner.start_rollout(rollout.id).await.unwrap();
     twin.owner.cancel_rollout(twin.summer.id).await.unwrap();

@@ -1,6 +1,6 @@
 //! Refusals: what is the other twin's is answered like what is nobody's, to the byte.
 
-use drover_testkit::{TestServer, answer};
+use drover_testkit::{Answer, TestServer, answer};
 use reqwest::Method;
 
 use super::ask::{NOBODY, assert_same, filled, has_ids, nouns, told, with_query};
@@ -10,20 +10,19 @@ use crate::openapi::{Operation, fair_body, operations};
 /// Each way to put ids of others into the path: `true` where another's stands, `false` where one's own does.
 fn mixtures(path: &str) -> Vec<Vec<bool>> {
     let places = nouns(path).iter().filter(|noun| has_ids(noun)).count();
-    (1..1_usize << places).map(|bits| (0..places).map(|place| bits >> place & 1 == 1).collect()).collect()
+    (1..1_usize << places).map(|bits| (0..places).map(|place| (bits >> place) & 1 == 1).collect()).collect()
 }
 
 /// The path with what `others` says at the places that the mixture means, and one's own things at all others.
 fn path(operation: &Operation, asker: &Twin, mixture: &[bool], others: impl Fn(&str) -> String) -> String {
-    let mut places = mixture.to_vec().into_iter();
-    let places = std::cell::RefCell::new(&mut places);
+    let mut places = mixture.iter();
     filled(&operation.path, |noun| {
-        let is_others = has_ids(noun) && places.borrow_mut().next().expect("a place for each id");
+        let is_others = has_ids(noun) && *places.next().expect("a place for each id");
         if is_others { others(noun) } else { asker.its(noun) }
     })
 }
 
-async fn ask(server: &TestServer, operation: &Operation, path: &str, token: &str) -> drover_testkit::Answer {
+async fn ask(server: &TestServer, operation: &Operation, path: &str, token: &str) -> Answer {
     let request = server.request(operation.method.clone(), path).bearer_auth(token);
     answer(match fair_body(operation) {
         Some(body) => request.json(&body),

@@ -48,7 +48,7 @@ impl<'s> Founding<'s> {
         Self { server, kind, owner: server.stranger().with_token(&token), token, ids }
     }
 
-    fn note(&mut self, noun: &'static str, id: impl ToString) {
+    fn note(&mut self, noun: &'static str, id: &impl ToString) {
         self.ids.insert(noun, id.to_string());
     }
 
@@ -87,8 +87,8 @@ impl<'s> Founding<'s> {
             let body = UserCreate { username, password: None, role: Some(Role::Viewer) };
             let user = self.owner.create_user(&body).await.unwrap().user;
             let grant = GrantCreate { role: Role::Operator, scope: GrantScope::default() };
-            self.note("grants", self.owner.create_grant(user.id, &grant).await.unwrap().id);
-            self.note("users", user.id);
+            self.note("grants", &self.owner.create_grant(user.id, &grant).await.unwrap().id);
+            self.note("users", &user.id);
         }
         for n in 0..self.kind.extras {
             let below = TenantCreate { name: format!("{}-{n}", self.kind.mark), parent_id: None };
@@ -96,14 +96,14 @@ impl<'s> Founding<'s> {
         }
         let logins = self.owner.logins(9).await.unwrap().items;
         let idle = logins.iter().find(|login| !login.current).unwrap();
-        self.note("logins", idle.id);
+        self.note("logins", &idle.id);
     }
 
     async fn api_keys(&mut self) -> String {
         let mut tokens = Vec::new();
         for name in self.kind.names("ci") {
             let made = self.owner.create_api_key(&ApiKeyCreate { name, ..ApiKeyCreate::default() }).await.unwrap();
-            self.note("api-keys", made.api_key.id);
+            self.note("api-keys", &made.api_key.id);
             tokens.push(made.token);
         }
         tokens.remove(0)
@@ -114,7 +114,7 @@ impl<'s> Founding<'s> {
         for name in self.kind.names("line 1") {
             let body = EnrolmentTokenCreate { name, device_type: None, max_uses: None, expires_at: None };
             let made = self.owner.create_enrolment_token(&body).await.unwrap();
-            self.note("enrolment-tokens", made.enrolment_token.id);
+            self.note("enrolment-tokens", &made.enrolment_token.id);
             tokens.push(made.token);
         }
         tokens.remove(0)
@@ -125,7 +125,7 @@ impl<'s> Founding<'s> {
         for name in self.kind.names("release") {
             let key = private_key(KeyAlgorithm::EcdsaP256);
             let body = ReleaseKeyCreate { name, public_key: key.public_key().to_pem() };
-            self.note("release-keys", self.owner.add_release_key(&body).await.unwrap().id);
+            self.note("release-keys", &self.owner.add_release_key(&body).await.unwrap().id);
             keys.push(key);
         }
         let own = (0..self.kind.extras).map(|n| format!("9.{}.{n}", self.kind.devices));
@@ -134,7 +134,7 @@ impl<'s> Founding<'s> {
         for (version, release_counter) in versions.iter().zip(1..) {
             firmware.push(self.publish(&self.kind.release(version, release_counter, &keys[0])).await);
         }
-        self.note("firmware", firmware[0].id);
+        self.note("firmware", &firmware[0].id);
         (keys.swap_remove(0), firmware)
     }
 
@@ -166,7 +166,7 @@ impl<'s> Founding<'s> {
             device.heartbeat(Vec::new()).await;
             devices.push(device);
         }
-        self.note("devices", devices[0].id);
+        self.note("devices", &devices[0].id);
         devices
     }
 
@@ -179,14 +179,14 @@ impl<'s> Founding<'s> {
             let group = GroupWrite { name, condition: Some(EU.to_owned()), ..GroupWrite::default() };
             self.owner.create_group(&group).await.unwrap();
         }
-        self.note("groups", lab);
+        self.note("groups", &lab);
         lab
     }
 
     /// Over: some devices took it, the others failed and said why.
     async fn spring(&mut self, firmware: &Firmware, lab: GroupId, devices: &[Device]) -> Rollout {
         let mut body = plan(firmware, &[100]);
-        body.name = "spring".to_owned();
+        body.name = "spring".into();
         body.target_groups = vec![lab];
         (body.success_threshold, body.rollback_threshold, body.min_sample) = (Some(0.0), Some(1.0), Some(100));
         let id = self.owner.create_rollout(&body).await.unwrap().id;
@@ -200,14 +200,14 @@ impl<'s> Founding<'s> {
             let why = drover_protocol::Failure { message: self.kind.mark.to_owned(), ..failure(FailureClass::Install) };
             device.report_failure(offer.session_id, SessionState::Failed, Some(why)).await.expect("it is taken");
         }
-        self.note("rollouts", id);
+        self.note("rollouts", &id);
         self.when(id, "spring to be over", |rollout| rollout.status == RolloutState::Completed).await
     }
 
     /// Under way: who was offered it is at work, the others wait.
     async fn summer(&mut self, firmware: &Firmware, devices: &[Device]) -> (Rollout, Offer) {
         let mut body = plan(firmware, &[100]);
-        body.name = "summer".to_owned();
+        body.name = "summer".into();
         let id = self.owner.create_rollout(&body).await.unwrap().id;
         self.running(id).await;
         let mut offers = Vec::new();
@@ -215,7 +215,7 @@ impl<'s> Founding<'s> {
             offers.push(device.check().await.expect("an offer"));
         }
         let offer = offers.remove(0);
-        self.note("update-sessions", offer.session_id);
+        self.note("update-sessions", &offer.session_id);
         (self.owner.rollout(id).await.unwrap(), offer)
     }
 
@@ -236,13 +236,13 @@ impl<'s> Founding<'s> {
         }
         for name in self.kind.names("part.bin") {
             let upload = crate::uploads::begin(self.server, &self.token, &name).await;
-            self.note("uploads", upload.id);
+            self.note("uploads", &upload.id);
         }
         let body = PresignRequest { object_key: "own.bin".into(), expires_in: None };
         let url = self.owner.presign(&body).await.unwrap().url;
         // Where the server does not serve objects itself, the route has none for anybody.
         let (_, key) = url.split_once("/t/").expect("the address has the key of the object");
-        self.note("key", format!("t/{key}"));
+        self.note("key", &format!("t/{key}"));
     }
 
     /// Entries of the audit log get their numbers a moment after what they tell of.

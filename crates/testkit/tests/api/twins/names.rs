@@ -17,7 +17,7 @@ async fn post(server: &TestServer, twin: &Twin, path: &str, body: &Value) -> Ans
     answer(server.request(Method::POST, &format!("/api/v1/{path}")).bearer_auth(&twin.token).json(body)).await
 }
 
-/// What is made by name: by the twin's own names, by those that only the other has, and by one that nobody has.
+/// The name is free, and once more it is taken where names stand for one thing.
 async fn makes(server: &TestServer, maker: &Twin, path: &str, name: &str, taken: Option<&str>) {
     let body = match path {
         "users" => json!({ "username": name }),
