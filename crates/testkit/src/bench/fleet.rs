@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use drover_db::{Db, Dialect, Tx, run};
+use drover_db::{Db, Tx, run};
 use drover_trust::sha256;
 use drover_types::{
     Clock as _, ComponentName, DEVICE_BUCKETS, DeviceId, EnrolmentTokenId, GroupId, Sha256Digest, SystemClock,
@@ -44,11 +44,7 @@ impl Fleet {
                 db.write(move |tx| Box::pin(async move { fleet.write(tx, from, to).await })).await;
             written.expect("devices are written");
         }
-        if db.dialect() == Dialect::Postgres {
-            // As its own housekeeping does within a minute; nobody does it for SQLite.
-            let counted: Result<()> = db.write(|tx| Box::pin(analyse(tx))).await;
-            counted.expect("the database counts its rows");
-        }
+        drover_db::testing::count_rows(db).await.expect("the database counts its rows");
         fleet
     }
 
@@ -172,8 +168,4 @@ impl Fleet {
             .await;
         written.expect("members are written");
     }
-}
-
-async fn analyse(tx: &mut Tx) -> Result<()> {
-    run!(tx, |c| sqlx::query("ANALYZE").execute(c).await.map(drop))
 }

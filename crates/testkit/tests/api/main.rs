@@ -7,6 +7,7 @@ mod api_keys;
 mod archive;
 mod artifacts;
 mod audit;
+mod audit_export;
 mod audit_sequencer;
 mod auth;
 mod authorization;
