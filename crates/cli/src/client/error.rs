@@ -132,10 +132,12 @@ fn problem_text(problem: &Problem) -> String {
         None => problem.title.clone(),
     };
     for field_error in &problem.errors {
-        text.push_str("\n  ");
-        text.push_str(&field_error.field);
-        text.push_str(": ");
-        text.push_str(&field_error.message);
+        let line = format!("{}: {}", field_error.field, field_error.message);
+        // The server's summary of few wrong fields is what is wrong with them.
+        if !text.contains(&line) {
+            text.push_str("\n  ");
+            text.push_str(&line);
+        }
     }
     if let Some(request_id) = problem.request_id.as_deref().filter(|_| problem.kind == ErrorKind::Internal) {
         text.push_str("\n  request id: ");

@@ -57,6 +57,16 @@ fn the_report_names_the_fields_and_the_next_step() {
 }
 
 #[test]
+fn a_field_that_the_summary_names_is_told_once() {
+    let CliError::Client(ClientError::Problem(mut refused)) = problem(ErrorKind::Unprocessable, 422) else {
+        panic!("not a problem")
+    };
+    refused.detail = Some("stages[1].percentage: falls".to_owned());
+    let report = CliError::Client(ClientError::Problem(refused)).report();
+    assert_eq!(report, "error: refused: stages[1].percentage: falls");
+}
+
+#[test]
 fn the_root_cause_is_told_once() {
     let source = std::io::Error::other("disk on fire");
     let report = CliError::File { path: PathBuf::from("a.bin"), source }.report();

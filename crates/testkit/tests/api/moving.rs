@@ -34,6 +34,11 @@ async fn epoch_and_state(db: &Db) -> (i64, String) {
     found.unwrap()
 }
 
+/// A killed server leaves any number of entries without one; each gets its own, below those of the server.
+const NUMBER_WHAT_THE_KILL_LEFT: &str = "UPDATE audit_entries SET seq = \
+    -1 - (SELECT COUNT(*) FROM audit_entries e WHERE e.tenant_id = audit_entries.tenant_id AND e.id < audit_entries.id) \
+    WHERE seq IS NULL";
+
 async fn other_place(profile: Profile, folder: &std::path::Path) -> (Backends, TestDb) {
     empty_place(if profile == Profile::Local { Profile::Cluster } else { Profile::Local }, folder).await
 }
@@ -44,7 +49,7 @@ on_both_profiles! {
         scene.server.kill().await;
         let (source, db) = (scene.server.backends().clone(), scene.server.db().db());
         execute(db, "UPDATE leases SET expires_at = 0").await;
-        execute(db, "UPDATE audit_entries SET seq = -1 WHERE seq IS NULL").await;
+        execute(db, NUMBER_WHAT_THE_KILL_LEFT).await;
         let folder = tempfile::tempdir().unwrap();
         let (target, target_db) = other_place(profile, folder.path()).await;
         let (before, state) = epoch_and_state(db).await;

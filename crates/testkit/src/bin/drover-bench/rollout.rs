@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use drover_api::{DeviceCountFilter, DeviceFilter, Firmware, Rollout, RolloutCreate, StageCreate};
+use drover_api::{DeviceCountFilter, DeviceFilter, Firmware, GroupWrite, Rollout, RolloutCreate, StageCreate};
 use drover_cli::Client;
 use drover_protocol::{StatusReport, ValidationOutcome, ValidationReport};
 use drover_testkit::bench::{Database, Fleet, Place, Server, UNLIMITED};
@@ -71,6 +71,9 @@ async fn measure(options: &Options, database: Database) {
     fleet.describe(&db, CANARY_EACH).await;
     db.close().await;
     let admin = server.admin().await;
+    // The target asks for it; nobody is in it.
+    let lab = GroupWrite { name: "lab".to_owned(), ..GroupWrite::default() };
+    admin.create_group(&lab).await.expect("the group is created");
     let firmware = place.publish(&admin).await;
     let asked = ask(&admin, options, &firmware).await;
     let few_s = open_few(&admin, options, &firmware).await;
