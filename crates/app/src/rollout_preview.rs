@@ -11,7 +11,7 @@ use drover_store::conditions::Selection;
 use drover_store::device_components::{self, DeviceComponentRow};
 use drover_store::firmware::FirmwareRow;
 use drover_store::groups;
-use drover_store::targets::{self, ExcludedRow, ReasonRow, ShareRow, StageFilter, Target};
+use drover_store::targets::{self, ExcludedRow, ReasonRow, ShareRow, StageFilter, Summary, Target};
 use drover_trust::Manifest;
 use drover_types::{ComponentName, DeviceId, Exclusion, Permission, Version};
 
@@ -36,17 +36,21 @@ impl App {
         let policy = rollout_policy::from_request(body)?;
 
         let _turn = self.turn(access.tenant).await?;
-        let reasons = targets::reasons(self.db.questions(), &target, &reach).await?;
+        let Summary { reasons, types, versions } =
+            targets::summary(self.db.questions(), &target, &reach, SHARES_MAX).await?;
         let all: i64 = reasons.iter().map(|row| row.devices).sum();
         let taken = reasons.iter().find(|row| row.reason.is_none()).map_or(0, |row| row.devices);
         let of_type =
             all - reasons.iter().find(|row| row.reason == Some(Exclusion::WrongType)).map_or(0, |r| r.devices);
-        let types = targets::types(self.db.questions(), &target, &reach, SHARES_MAX).await?;
-        let versions = targets::versions(self.db.questions(), &target, &reach, SHARES_MAX).await?;
+        // Stages take devices whether the caller sees them or not.
+        let eligible = match reach {
+            Reach::Tenant => taken,
+            Reach::Groups(_) => targets::count(self.db.questions(), &target, &StageFilter::default()).await?,
+        };
         Ok(RolloutPreview {
             devices: count(taken),
             busy: count(targets::count_busy(self.db.questions(), &target).await?),
-            stages: self.stage_previews(&target, &policy, &asked).await?,
+            stages: self.stage_previews(&target, &policy, &asked, eligible).await?,
             by_type: shares(types, all, taken),
             by_version: shares(versions, of_type, taken),
             excluded: self.exclusions(&target, &reach, &needs, &reasons).await?,
@@ -90,10 +94,15 @@ impl App {
         Ok(Planned { target: plan.target(self, tenant, firmware, self.now()).await?, needs, asked })
     }
 
-    /// Goes through the stages as the driver would: each takes what the ones before left.
-    async fn stage_previews(&self, target: &Target, policy: &Policy, asked: &GroupIds) -> Result<Vec<StagePreview>> {
+    /// Goes through the stages as the driver would: each takes what the ones before left of `all`.
+    async fn stage_previews(
+        &self,
+        target: &Target,
+        policy: &Policy,
+        asked: &GroupIds,
+        all: i64,
+    ) -> Result<Vec<StagePreview>> {
         let now = self.now();
-        let all = targets::count(self.db.questions(), target, &StageFilter::default()).await?;
         let last_by_condition = policy.stages.iter().rposition(|stage| stage.condition.is_some());
         let (mut before, mut taken) = (StageFilter::default(), 0);
         let mut stages = Vec::with_capacity(policy.stages.len());

@@ -52,7 +52,7 @@ pub(crate) async fn end_many(
     let mut count_ended = 0;
     for from in SessionState::ALL.iter().copied().filter(|from| from.may_become(to)) {
         let ids: Vec<_> = sessions.iter().filter(|one| one.state == from).map(|one| one.id).collect();
-        let ended = update_sessions::end_many(tx, tenant, &ids, (from, to), failure.as_ref(), now).await?;
+        let ended = update_sessions::end_many(tx, (tenant, rollout), &ids, (from, to), failure.as_ref(), now).await?;
         let mut by_stage: BTreeMap<i64, i64> = BTreeMap::new();
         for session in &ended {
             *by_stage.entry(session.stage).or_default() += 1;

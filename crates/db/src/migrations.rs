@@ -22,6 +22,7 @@ pub const MIGRATIONS: &[Migration] = &[
     step!(5, "uploads", "0005_uploads"),
     step!(6, "checks", "0006_checks"),
     step!(7, "archive", "0007_archive"),
+    step!(8, "scale", "0008_scale"),
 ];
 
 #[cfg(test)]

@@ -194,8 +194,8 @@ impl Writer<'_> {
                 let id = self.group(name)?;
                 let _ = write!(
                     self.text,
-                    "d.id IN (SELECT m.device_id FROM group_tree t JOIN group_members m ON m.tenant_id = t.tenant_id \
-                     AND m.group_id = t.descendant_id WHERE t.tenant_id = ${tenant} AND t.ancestor_id = {id})"
+                    "d.id IN (SELECT m.device_id FROM group_members m WHERE m.tenant_id = ${tenant} AND m.group_id IN \
+                     (SELECT t.descendant_id FROM group_tree t WHERE t.tenant_id = ${tenant} AND t.ancestor_id = {id}))"
                 );
                 Ok(())
             }

@@ -124,9 +124,7 @@ fn condition(mark: &str, ids: &str) -> String {
         ["roots", table] => format!("AND {table}.ancestor_id IN ({ids})"),
         ["reach", "group", column] => format!("AND {column} IN ({groups})"),
         ["reach", "device", column] => format!(
-            "AND {column} IN (SELECT m.device_id FROM group_tree t JOIN group_members m \
-             ON m.tenant_id = t.tenant_id AND m.group_id = t.descendant_id \
-             WHERE t.tenant_id = $1 AND t.ancestor_id IN ({ids}))"
+            "AND {column} IN (SELECT m.device_id FROM group_members m WHERE m.tenant_id = $1 AND m.group_id IN ({groups}))"
         ),
         ["reach", "rollout", table] => format!(
             "AND EXISTS (SELECT 1 FROM rollouts p WHERE p.tenant_id = $1 AND p.id = COALESCE({table}.parent_id, {table}.id) \

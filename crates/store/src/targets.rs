@@ -77,8 +77,30 @@ macro_rules! returning {
     };
 }
 
+/// The values of a column with the most devices that may be taken.
+macro_rules! shares {
+    ($aspect:literal, $column:literal, $which:literal) => {
+        concat!(
+            "SELECT '",
+            $aspect,
+            "' AS aspect, ",
+            $column,
+            " AS name, CAST(SUM(devices) AS BIGINT) AS devices, \
+             CAST(SUM(CASE WHEN reason IS NULL THEN devices ELSE 0 END) AS BIGINT) AS taken FROM r ",
+            $which,
+            " GROUP BY ",
+            $column,
+            " ORDER BY 4 DESC, 3 DESC LIMIT $7"
+        )
+    };
+}
+
+/// Below all ids. "Behind this one" lets SQLite walk devices in the order of their ids, in which the rows of other tables
+/// lie, too; in that of buckets each would be somewhere else.
+const FIRST: DeviceId = DeviceId(uuid::Uuid::nil());
+
 statements! {
-    COUNT = eligible!("SELECT COUNT(*)", "AND NOT EXISTS (SELECT 1 FROM update_sessions s \
+    COUNT = eligible!("SELECT COUNT(*)", "AND d.id > $8 AND NOT EXISTS (SELECT 1 FROM update_sessions s \
                  WHERE s.tenant_id = $1 AND s.rollout_id = $7 AND s.device_id = d.id)");
     PICK = eligible!("SELECT d.id AS device_id, d.bucket", "AND NOT EXISTS (SELECT 1 FROM update_sessions s \
                  WHERE s.tenant_id = $1 AND s.rollout_id = $7 AND s.device_id = d.id) \
@@ -91,32 +113,31 @@ statements! {
     // The device in the order of the ring that $7 turns, behind $8 others.
     NTH = eligible!("SELECT d.id AS device_id, d.bucket",
         "ORDER BY ((d.bucket - $7 + 65536) % 65536), d.id LIMIT 1 OFFSET $8");
-    BUSY = eligible!("SELECT COUNT(*)", "AND EXISTS (SELECT 1 FROM update_sessions s WHERE s.tenant_id = $1 \
-        AND s.device_id = d.id AND s.component = $3 \
+    BUSY = eligible!("SELECT COUNT(*)", "AND d.id IN (SELECT s.device_id FROM update_sessions s WHERE s.tenant_id = $1 \
+        AND s.component = $3 \
         AND s.state IN ('offered', 'downloading', 'downloaded', 'installing', 'rebooting', 'validating'))");
     // The device asks at this moment, so that is when it was last seen.
     WHY_NOT = concat!("SELECT ", reason!(), " FROM (SELECT o.tenant_id, o.id, o.hardware_id, o.device_type, o.status, \
         o.agent_version, o.created_at, CAST($7 AS BIGINT) AS last_seen_at FROM devices o \
         WHERE o.tenant_id = $1 AND o.id = $8) d", component!(), "WHERE d.tenant_id = $1");
-    REASONS = concat!("SELECT ", reason!(), " AS reason, COUNT(*) AS devices FROM devices d", component!(),
-        "WHERE d.tenant_id = $1 /*reach device d.id*/ GROUP BY 1");
-    TYPES = concat!("SELECT d.device_type AS name, COUNT(*) AS devices, \
-        SUM(CASE WHEN ", reason!(), " IS NULL THEN 1 ELSE 0 END) AS taken FROM devices d", component!(),
-        "WHERE d.tenant_id = $1 /*reach device d.id*/ GROUP BY d.device_type \
-        ORDER BY taken DESC, devices DESC LIMIT $7");
-    VERSIONS = concat!("SELECT c.version AS name, COUNT(*) AS devices, \
-        SUM(CASE WHEN ", reason!(), " IS NULL THEN 1 ELSE 0 END) AS taken FROM devices d", component!(),
-        "WHERE d.tenant_id = $1 AND d.device_type = $2 /*reach device d.id*/ GROUP BY c.version \
-        ORDER BY taken DESC, devices DESC LIMIT $7");
+    // Each device is asked once, whatever is counted.
+    SUMMARY = concat!("WITH r AS MATERIALIZED (SELECT d.device_type, c.version, ", reason!(), " AS reason, \
+        COUNT(*) AS devices FROM devices d", component!(), "WHERE d.tenant_id = $1 AND d.id > $8 \
+        /*reach device d.id*/ GROUP BY 1, 2, 3) \
+        SELECT 'reason' AS aspect, reason AS name, CAST(SUM(devices) AS BIGINT) AS devices, CAST(0 AS BIGINT) AS taken \
+        FROM r GROUP BY reason UNION ALL SELECT * FROM (",
+        shares!("type", "device_type", ""), ") t UNION ALL SELECT * FROM (",
+        shares!("version", "version", "WHERE device_type = $2"), ") v");
     EXCLUDED = concat!("SELECT d.id, d.hardware_id, d.device_type, c.version, ", reason!(), " AS reason \
         FROM devices d", component!(), "WHERE d.tenant_id = $1 AND (CAST($7 AS UUID) IS NULL OR d.id > $7) AND ",
         reason!(), " IS NOT NULL AND (CAST($8 AS TEXT) IS NULL OR ", reason!(), " = $8) /*reach device d.id*/ \
         ORDER BY d.id LIMIT $9");
-    COUNT_BACK = returning!("SELECT COUNT(*)", "AND s.from_firmware_id IS NOT NULL");
+    // Those that have one; asked for in the condition, SQLite would begin at its index.
+    COUNT_BACK = returning!("SELECT COUNT(s.from_firmware_id)", "");
     // A device that came back late may be among those of the way back already.
     COUNT_LEFT = returning!("SELECT COUNT(*)", "");
     PICK_BACK = returning!("SELECT s.device_id, s.from_firmware_id AS firmware_id",
-        "AND s.from_firmware_id IS NOT NULL AND (CAST($3 AS UUID) IS NULL OR s.device_id > $3) \
+        "AND s.from_firmware_id IS NOT NULL AND s.device_id > $3 \
          AND NOT EXISTS (SELECT 1 FROM update_sessions b WHERE b.tenant_id = $1 AND b.rollout_id = $5 \
              AND b.device_id = s.device_id) ORDER BY s.device_id LIMIT $4");
 }
@@ -284,10 +305,12 @@ pub struct ReturnRow {
 
 /// How many devices may be taken.
 pub async fn count(conn: impl Into<Conn<'_>>, target: &Target, stage: &StageFilter) -> Result<i64> {
-    let mut added = Added::behind(7);
-    let sql = target.eligible(COUNT, stage, &mut added);
+    let mut added = Added::behind(8);
+    let only = stage.only.as_ref().map_or_else(String::new, |only| format!("AND {} ", added.search(only)));
+    let rest = StageFilter { only: None, ..stage.clone() };
+    let sql = target.eligible(&COUNT.replace(TARGET, &format!("{only}{TARGET}")), &rest, &mut added);
     run!(conn, |c| {
-        let query = bind_target!(once!(query_scalar, sql), target).bind(target.rollout());
+        let query = bind_target!(once!(query_scalar, sql), target).bind(target.rollout()).bind(FIRST);
         bind_added!(query, added).fetch_one(c).await
     })
 }
@@ -391,6 +414,8 @@ pub async fn pick_back(
     after: Option<DeviceId>,
     limit: i64,
 ) -> Result<Vec<ReturnRow>> {
+    // A bound rather than "or there is none": the index begins there.
+    let after = after.unwrap_or(FIRST);
     run!(conn, |c| sqlx::query_as(PICK_BACK)
         .bind(tenant)
         .bind(parent)
@@ -401,8 +426,27 @@ pub async fn pick_back(
         .await)
 }
 
+/// Devices by what they have in common.
+#[derive(Debug, Default)]
+pub struct Summary {
+    /// By why they are left out.
+    pub reasons: Vec<ReasonRow>,
+    /// By their type.
+    pub types: Vec<ShareRow>,
+    /// By the version of the target's component.
+    pub versions: Vec<ShareRow>,
+}
+
+#[derive(sqlx::FromRow)]
+struct SummaryRow {
+    aspect: String,
+    name: Option<String>,
+    devices: i64,
+    taken: i64,
+}
+
 /// How many devices there are for a reason; of those that may be taken the reason is none.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::FromRow)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReasonRow {
     /// Why they are left out.
     pub reason: Option<Exclusion>,
@@ -411,7 +455,7 @@ pub struct ReasonRow {
 }
 
 /// How many devices have something in common, and how many of them may be taken.
-#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ShareRow {
     /// Their type or version; none for devices without a version.
     pub name: Option<String>,
@@ -446,39 +490,28 @@ pub async fn count_busy(conn: impl Into<Conn<'_>>, target: &Target) -> Result<i6
     })
 }
 
-/// All devices in reach by why they are left out. As if the rollout had taken nobody yet.
-pub async fn reasons(conn: impl Into<Conn<'_>>, target: &Target, reach: &Reach) -> Result<Vec<ReasonRow>> {
-    let mut added = Added::behind(6);
-    let sql = reach.limit(&target.reason(REASONS, &mut added));
-    run!(conn, |c| {
-        let query = bind_target!(once!(query_as, sql), target);
+/// All devices in reach: why they are left out, as if the rollout had taken nobody yet, and the `limit` types and
+/// versions with the most devices that may be taken; versions among devices of the target's type.
+pub async fn summary(conn: impl Into<Conn<'_>>, target: &Target, reach: &Reach, limit: i64) -> Result<Summary> {
+    let mut added = Added::behind(8);
+    let sql = reach.limit(&target.reason(SUMMARY, &mut added));
+    let rows: Vec<SummaryRow> = run!(conn, |c| {
+        let query = bind_target!(once!(query_as, sql), target).bind(limit).bind(FIRST);
         reach.ids().into_iter().fold(bind_added!(query, added), sqlx::query::QueryAs::bind).fetch_all(c).await
-    })
+    })?;
+    let mut summary = Summary::default();
+    for SummaryRow { aspect, name, devices, taken } in rows {
+        match aspect.as_str() {
+            "reason" => summary.reasons.push(ReasonRow { reason: exclusion(name)?, devices }),
+            "type" => summary.types.push(ShareRow { name, devices, taken }),
+            _ => summary.versions.push(ShareRow { name, devices, taken }),
+        }
+    }
+    Ok(summary)
 }
 
-/// The `limit` device types with the most devices that may be taken.
-pub async fn types(conn: impl Into<Conn<'_>>, target: &Target, reach: &Reach, limit: i64) -> Result<Vec<ShareRow>> {
-    shares(conn, TYPES, target, reach, limit).await
-}
-
-/// The `limit` versions with the most devices that may be taken, among devices of the target's type.
-pub async fn versions(conn: impl Into<Conn<'_>>, target: &Target, reach: &Reach, limit: i64) -> Result<Vec<ShareRow>> {
-    shares(conn, VERSIONS, target, reach, limit).await
-}
-
-async fn shares(
-    conn: impl Into<Conn<'_>>,
-    sql: &str,
-    target: &Target,
-    reach: &Reach,
-    limit: i64,
-) -> Result<Vec<ShareRow>> {
-    let mut added = Added::behind(7);
-    let sql = reach.limit(&target.reason(sql, &mut added));
-    run!(conn, |c| {
-        let query = bind_target!(once!(query_as, sql), target).bind(limit);
-        reach.ids().into_iter().fold(bind_added!(query, added), sqlx::query::QueryAs::bind).fetch_all(c).await
-    })
+fn exclusion(name: Option<String>) -> Result<Option<Exclusion>> {
+    name.map(|name| name.parse()).transpose().map_err(|error| sqlx::Error::Decode(Box::new(error)))
 }
 
 /// Up to `limit` devices in reach that are left out, for one reason or any, in the order of their ids from behind `after`.

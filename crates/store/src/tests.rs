@@ -14,6 +14,7 @@ mod isolation;
 mod locale;
 mod offers;
 mod people;
+mod plans;
 mod reach;
 mod restored;
 mod rollouts;

@@ -6,6 +6,7 @@ use drover_types::{
     Version,
 };
 
+use crate::conditions::MORE;
 use crate::{Reach, Result, statements};
 
 /// Rows per statement of [`insert_pending`]: nine parameters each stay below the limits of both databases.
@@ -76,10 +77,12 @@ statements! {
                       AND firmware_id = $3 \
                       AND state IN ('offered', 'downloading', 'downloaded', 'installing', 'rebooting', 'validating')";
     EXISTS = "SELECT COUNT(*) FROM update_sessions WHERE tenant_id = $1 AND rollout_id = $2 AND device_id = $3";
-    NEXT_DUE = "SELECT MIN(next_action_at) FROM update_sessions WHERE tenant_id = $1 AND rollout_id = $2";
-    WAITING = "SELECT id, device_id, stage, state, next_action_at FROM update_sessions \
-               WHERE tenant_id = $1 AND rollout_id = $2 AND state IN ('pending', 'offered') ORDER BY id LIMIT $3";
+    // As the index of what is planned has it: SQLite uses it for no other question.
+    NEXT_DUE = "SELECT MIN(next_action_at) FROM update_sessions \
+                WHERE tenant_id = $1 AND rollout_id = $2 AND next_action_at IS NOT NULL";
     // One state at a time: so the index is the order, however many there are.
+    IN_STATE = "SELECT id, device_id, stage, state, next_action_at FROM update_sessions \
+                WHERE tenant_id = $1 AND rollout_id = $2 AND state = $3 ORDER BY id LIMIT $4";
     DEVICES_OF = "SELECT id, device_id FROM update_sessions WHERE tenant_id = $1 AND rollout_id = $2 AND state = $3 \
                   AND id > $4 ORDER BY id LIMIT $5";
     OFFER = "UPDATE update_sessions SET state = 'offered', from_version = $3, from_firmware_id = $4, \
@@ -88,6 +91,11 @@ statements! {
     MOVE = "UPDATE update_sessions SET state = $4, progress = $5, failure_class = $6, failure_code = $7, \
             failure_message = $8, next_action_at = $9, completed_at = $10, updated_at = $11 \
             WHERE tenant_id = $1 AND id = $2 AND state = $3";
+    // With the rollout, which makes the whole index: without, SQLite reads all sessions of the tenant for some ids.
+    END_MANY = "UPDATE update_sessions SET state = $4, progress = 0, failure_class = $5, failure_code = $6, \
+                failure_message = $7, next_action_at = NULL, completed_at = $8, updated_at = $8 \
+                WHERE tenant_id = $1 AND rollout_id = $2 AND state = $3 AND id IN ($9/*more*/) \
+                RETURNING stage, device_id";
     TOUCH = "UPDATE update_sessions SET progress = $4, next_action_at = $5, updated_at = $6 \
              WHERE tenant_id = $1 AND id = $2 AND state = $3";
 }
@@ -362,14 +370,15 @@ pub async fn next_due(conn: impl Into<Conn<'_>>, tenant: TenantId, rollout: Roll
     run!(conn, |c| sqlx::query_scalar(NEXT_DUE).bind(tenant).bind(rollout).fetch_one(c).await)
 }
 
-/// Up to `limit` sessions whose device has not begun.
-pub async fn waiting(
+/// Up to `limit` sessions of a rollout in one state, oldest first.
+pub async fn in_state(
     conn: impl Into<Conn<'_>>,
     tenant: TenantId,
     rollout: RolloutId,
+    state: SessionState,
     limit: i64,
 ) -> Result<Vec<SessionRef>> {
-    run!(conn, |c| sqlx::query_as(WAITING).bind(tenant).bind(rollout).bind(limit).fetch_all(c).await)
+    run!(conn, |c| sqlx::query_as(IN_STATE).bind(tenant).bind(rollout).bind(state).bind(limit).fetch_all(c).await)
 }
 
 /// A session and its device.
@@ -499,10 +508,11 @@ pub struct EndedRow {
     pub device_id: DeviceId,
 }
 
-/// Ends those of these sessions, at most some thousand, that still are in the state `from`. Their progress stands at 0.
+/// Ends those of these sessions of one rollout, at most some thousand, that still are in the state `from`. Their
+/// progress stands at 0.
 pub async fn end_many(
     tx: &mut Tx,
-    tenant: TenantId,
+    (tenant, rollout): (TenantId, RolloutId),
     sessions: &[UpdateSessionId],
     (from, to): (SessionState, SessionState),
     failure: Option<&Failure>,
@@ -515,21 +525,13 @@ pub async fn end_many(
         Some((class, code, message)) => (Some(*class), Some(code), Some(message)),
         None => (None, None, None),
     };
+    let more: Vec<String> = (10..9 + sessions.len()).map(|place| format!(", ${place}")).collect();
+    let sql = END_MANY.replace(MORE, &more.concat());
     run!(tx, |c| {
-        let mut query = sqlx::QueryBuilder::new("UPDATE update_sessions SET state = ");
-        query.push_bind(to).push(", progress = 0, failure_class = ").push_bind(class);
-        query.push(", failure_code = ").push_bind(code).push(", failure_message = ").push_bind(message);
-        query.push(", next_action_at = NULL, completed_at = ").push_bind(now);
-        query.push(", updated_at = ").push_bind(now);
-        query.push(" WHERE tenant_id = ").push_bind(tenant).push(" AND state = ").push_bind(from);
-        query.push(" AND id IN (");
-        let mut list = query.separated(", ");
-        for id in sessions {
-            list.push_bind(*id);
-        }
-        query.push(") RETURNING stage, device_id");
         // Its text depends on the number of rows: kept, such statements would push the others out.
-        query.build_query_as().persistent(false).fetch_all(c).await
+        let query = sqlx::query_as(sqlx::AssertSqlSafe(sql)).persistent(false);
+        let query = query.bind(tenant).bind(rollout).bind(from).bind(to).bind(class).bind(code).bind(message).bind(now);
+        sessions.iter().fold(query, |query, id| query.bind(*id)).fetch_all(c).await
     })
 }
 

@@ -371,7 +371,11 @@ impl Plan {
             }
             Decision::CallOffWaiting => {
                 let max = i64::try_from(MAX_DUE_SESSIONS).unwrap_or(i64::MAX);
-                let waiting = update_sessions::waiting(&mut *tx, tenant, rollout, max).await?;
+                let mut waiting = Vec::new();
+                for state in [SessionState::Pending, SessionState::Offered] {
+                    let missing = max - i64::try_from(waiting.len()).unwrap_or(i64::MAX);
+                    waiting.extend(update_sessions::in_state(&mut *tx, tenant, rollout, state, missing).await?);
+                }
                 self.end_sessions(tx, &waiting, SessionState::Cancelled, None, ended).await
             }
             Decision::CreateRollback => self.create_rollback(tx, audit).await,

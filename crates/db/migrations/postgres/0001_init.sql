@@ -282,21 +282,19 @@ CREATE TABLE update_sessions (
     created_at BIGINT NOT NULL,
     updated_at BIGINT NOT NULL,
     PRIMARY KEY (tenant_id, id),
-    -- Also finds the sessions of a device.
-    UNIQUE (tenant_id, device_id, rollout_id),
+    UNIQUE (tenant_id, rollout_id, device_id),
     FOREIGN KEY (tenant_id, rollout_id) REFERENCES rollouts (tenant_id, id) ON DELETE CASCADE,
     FOREIGN KEY (tenant_id, device_id) REFERENCES devices (tenant_id, id) ON DELETE CASCADE,
     FOREIGN KEY (tenant_id, firmware_id) REFERENCES firmware (tenant_id, id),
     FOREIGN KEY (tenant_id, from_firmware_id) REFERENCES firmware (tenant_id, id)
 );
--- A stage inserts hundreds of thousands of rows: each index costs, most of all one that is not in the order of the ids,
--- and those of columns that are NULL until something happens have no entry before.
+CREATE INDEX update_sessions_by_device_and_start ON update_sessions (tenant_id, device_id, started_at);
+CREATE INDEX update_sessions_by_device_and_state ON update_sessions (tenant_id, device_id, state);
+CREATE INDEX update_sessions_by_state ON update_sessions (tenant_id, state);
 CREATE INDEX update_sessions_by_rollout ON update_sessions (tenant_id, rollout_id, state, id);
 CREATE INDEX update_sessions_by_firmware ON update_sessions (tenant_id, firmware_id);
-CREATE INDEX update_sessions_by_from_firmware ON update_sessions (tenant_id, from_firmware_id)
-    WHERE from_firmware_id IS NOT NULL;
-CREATE INDEX update_sessions_by_next_action ON update_sessions (tenant_id, rollout_id, next_action_at)
-    WHERE next_action_at IS NOT NULL;
+CREATE INDEX update_sessions_by_from_firmware ON update_sessions (tenant_id, from_firmware_id);
+CREATE INDEX update_sessions_by_next_action ON update_sessions (tenant_id, rollout_id, next_action_at);
 -- A component of a device is updated by one session at a time.
 CREATE UNIQUE INDEX update_sessions_tenant_id_device_id_component_key
     ON update_sessions (tenant_id, device_id, component)
@@ -330,7 +328,6 @@ CREATE TABLE unused_content (
     tenant_id UUID NOT NULL REFERENCES tenants (id),
     sha256 TEXT NOT NULL,
     since BIGINT NOT NULL,
-    going_until BIGINT,
     PRIMARY KEY (tenant_id, sha256)
 );
 
@@ -341,11 +338,4 @@ CREATE TABLE leases (
     holder TEXT NOT NULL,
     expires_at BIGINT NOT NULL,
     PRIMARY KEY (name)
-);
-
--- Of the installation: where it went. At most one row; no server starts here while it is there.
-CREATE TABLE moves (
-    target TEXT NOT NULL,
-    moved_at BIGINT NOT NULL,
-    PRIMARY KEY (target)
 );

@@ -1,11 +1,11 @@
 //! Devices, what they run, and their groups.
 
 use drover_db::testing::TestDb;
-use drover_db::{Db, is_foreign_key_violation, on_both, unique_violation};
+use drover_db::{is_foreign_key_violation, on_both, unique_violation};
 use drover_types::{DeviceId, DeviceStatus, EnrolmentTokenId, GroupId, RolloutState};
 
 use super::exclusions::selection;
-use super::fixture::{Scope, acme, at, commit, component, digest, migrated, refused, uuid};
+use super::fixture::{Scope, acme, at, commit, component, digest, migrated, plan_of, refused, uuid};
 use crate::conditions::Added;
 use crate::devices::{Filter, NewDevice};
 use crate::{Reach, device_components, device_tokens, devices, groups, rollouts, update_sessions};
@@ -185,12 +185,11 @@ on_both! {
 async fn a_condition_on_tags_groups_or_attributes_begins_at_their_index() {
     let test = TestDb::sqlite().await;
     let acme = acme(&test).await;
-    let Db::Sqlite(pools) = acme.db else { panic!("not SQLite") };
     let statement = |end: &str| *devices::STATEMENTS.iter().find(|(name, _)| name.ends_with(end)).unwrap();
     for (text, index) in [
         ("\"rare\" in device.tags", "device_tags_by_tag"),
         ("device.status == \"idle\" && (\"rare\" in device.tags && device.attr.x != 3)", "device_tags_by_tag"),
-        ("\"lab\" in device.groups", "sqlite_autoindex_group_members_1"),
+        ("\"lab\" in device.groups", "sqlite_autoindex_group_members_1 (tenant_id=? AND group_id=?"),
         ("device.attr.serial == \"s-7\"", "device_attributes_by_text"),
         ("device.attr.axles in [3, 4]", "device_attributes_by_number"),
         ("device.attr.axles > 20", "device_attributes_by_number"),
@@ -198,9 +197,7 @@ async fn a_condition_on_tags_groups_or_attributes_begins_at_their_index() {
         let filter = Filter { conditions: vec![selection(text)], ..Filter::default() };
         for (name, sql) in [statement("::PAGE"), statement("::COUNT")] {
             let sql = filter.narrow(sql, &mut Added::behind(7)).replace("/*reach device d.id*/", "");
-            let sql = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}"));
-            let steps: Vec<(i64, i64, i64, String)> = sqlx::query_as(sql).fetch_all(&pools.readers).await.unwrap();
-            let steps: Vec<String> = steps.into_iter().map(|(_, _, _, step)| step).collect();
+            let steps = plan_of(acme.db, &sql).await;
             let leads = steps[0].starts_with("SEARCH d") && steps[0].ends_with("(tenant_id=? AND id=?)");
             assert!(leads && steps.iter().any(|step| step.contains(index)), "{name} of {text}: {steps:?}");
         }

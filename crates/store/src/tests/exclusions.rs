@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use drover_db::on_both;
 use drover_db::testing::TestDb;
-use drover_db::{Db, on_both};
 use drover_rules::{Condition, GroupIds};
 use drover_types::{AttributeValue, DeviceId, Exclusion, RolloutState, Version};
 use uuid::Uuid;
 
-use super::fixture::{Scope, acme, at, commit, component, version};
+use super::fixture::{Scope, acme, at, commit, component, plan_of, version};
 use super::targets::target;
 use crate::conditions::{Added, Selection};
 use crate::firmware::FirmwareRow;
@@ -143,7 +143,8 @@ on_both! {
             let count = targets::count(acme.db, plan, &StageFilter::default()).await.unwrap();
             assert_eq!(usize::try_from(count).unwrap(), taken.len());
 
-            let rows = targets::reasons(acme.db, plan, &Reach::Tenant).await.unwrap();
+            let summary = targets::summary(acme.db, plan, &Reach::Tenant, 99).await.unwrap();
+            let rows = summary.reasons;
             assert_eq!(rows.iter().map(|row| row.devices).sum::<i64>(), i64::from(DEVICES));
             for row in rows {
                 let expected = match row.reason {
@@ -157,7 +158,7 @@ on_both! {
                 assert_eq!(usize::try_from(row.devices).unwrap(), expected, "{:?}", row.reason);
                 reasons_seen.extend(row.reason);
             }
-            for shares in [targets::types(acme.db, plan, &Reach::Tenant, 9).await.unwrap(), targets::versions(acme.db, plan, &Reach::Tenant, 99).await.unwrap()] {
+            for shares in [summary.types, summary.versions] {
                 assert_eq!(usize::try_from(shares.iter().map(|share| share.taken).sum::<i64>()).unwrap(), taken.len());
             }
             // At the offer the same rules hold, but that the device is there at that moment.
@@ -215,7 +216,6 @@ async fn a_condition_does_not_lead_away_from_the_order_of_buckets() {
     let new = acme.firmware(5, "2.0.0").await;
     let rollout = acme.rollout(200, &new, RolloutState::Active).await;
     let (_, pick) = targets::STATEMENTS.iter().find(|(name, _)| name.ends_with("::PICK")).unwrap();
-    let Db::Sqlite(pools) = acme.db else { panic!("not SQLite") };
     for text in [
         "true",
         "device.last_seen > now - duration(\"2h\")",
@@ -227,9 +227,7 @@ async fn a_condition_does_not_lead_away_from_the_order_of_buckets() {
         let mut plan = target(acme, rollout, &new, &[acme.group(text.len().try_into().unwrap(), &[]).await]);
         plan.condition = Some(selection(text));
         let sql = plan.eligible(pick, &StageFilter::default(), &mut Added::behind(14));
-        let sql = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}"));
-        let steps: Vec<(i64, i64, i64, String)> = sqlx::query_as(sql).fetch_all(&pools.readers).await.unwrap();
-        let steps: Vec<String> = steps.into_iter().map(|(_, _, _, step)| step).collect();
+        let steps = plan_of(acme.db, &sql).await;
         assert!(steps[0].contains("devices_by_bucket"), "{text}: {steps:?}");
         assert!(!steps.iter().any(|step| step.contains("TEMP B-TREE FOR ORDER BY")), "{text}: {steps:?}");
     }

@@ -234,3 +234,11 @@ pub(super) fn offer_from(from: Option<&FirmwareRow>, next_action_at: Timestamp) 
         next_action_at,
     }
 }
+
+/// How SQLite goes about a statement: the tables in their order, each with its index and what is bound of it.
+pub(super) async fn plan_of(db: &Db, sql: &str) -> Vec<String> {
+    let Db::Sqlite(pools) = db else { panic!("not SQLite") };
+    let sql = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}"));
+    let steps: Vec<(i64, i64, i64, String)> = sqlx::query_as(sql).fetch_all(&pools.writer).await.unwrap();
+    steps.into_iter().map(|(_, _, _, step)| step).collect()
+}

@@ -100,7 +100,7 @@ async fn view(scope: Scope<'_>) -> String {
         ),
         format!("{:?}", offers::candidates(db, tenant, device).await.unwrap()),
         format!("{:?}", targets::count(db, &target(scope), &StageFilter::default()).await.unwrap()),
-        format!("{:?}", targets::reasons(db, &target(scope), &Reach::Tenant).await.unwrap().len()),
+        format!("{:?}", targets::summary(db, &target(scope), &Reach::Tenant, 9).await.unwrap().reasons.len()),
         format!("{:?}", targets::excluded(db, &target(scope), &Reach::Tenant, None, None, 99).await.unwrap()),
         format!("{:?}", devices::count(db, tenant, &Reach::Tenant, &devices::Filter::default()).await.unwrap()),
         format!("{:?}", api_keys::page(db, tenant, None, 99).await.unwrap()),

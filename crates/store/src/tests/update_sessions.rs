@@ -104,7 +104,7 @@ on_both! {
         assert!(acme.change(list[2], SessionState::Pending, SessionState::Offered).await);
         let failure = (FailureClass::Timeout, "silent".to_owned(), "no report".to_owned());
         let states = (SessionState::Pending, SessionState::Cancelled);
-        let mut ended = commit!(acme.db, |tx| sessions::end_many(tx, acme.tenant, &list, states, Some(&failure), at(70)));
+        let mut ended = commit!(acme.db, |tx| sessions::end_many(tx, (acme.tenant, rollout), &list, states, Some(&failure), at(70)));
         ended.sort_by_key(|row| row.device_id);
         let expected: Vec<_> =
             all[..2].iter().map(|(_, device)| EndedRow { stage: 0, device_id: *device }).collect();
@@ -295,8 +295,13 @@ on_both! {
         assert_eq!(row.next_action_at, Some(at(90)));
 
         assert!(acme.change(all[1], SessionState::Offered, SessionState::Downloading).await);
-        let waiting = sessions::waiting(acme.db, acme.tenant, rollout, 9).await.unwrap();
-        assert_eq!(waiting.iter().map(|row| row.id).collect::<Vec<_>>(), [all[0], all[2], all[3]]);
-        assert_eq!(sessions::waiting(acme.db, acme.tenant, rollout, 2).await.unwrap().len(), 2);
+        for (state, limit, expected) in [
+            (SessionState::Offered, 9, &[all[0], all[2]][..]),
+            (SessionState::Offered, 1, &[all[0]]),
+            (SessionState::Pending, 9, &[all[3]]),
+        ] {
+            let found = sessions::in_state(acme.db, acme.tenant, rollout, state, limit).await.unwrap();
+            assert_eq!(found.iter().map(|row| row.id).collect::<Vec<_>>(), expected);
+        }
     }
 }

@@ -1,0 +1,62 @@
+//! What is asked while half a million devices update has to begin at its index on SQLite, which knows nothing about how
+//! many rows there are. PostgreSQL counts them and chooses by that.
+
+use drover_db::testing::TestDb;
+
+use super::fixture::{acme, plan_of};
+use crate::conditions::MORE;
+use crate::statements::Statement;
+use crate::{targets, update_sessions};
+
+const OF_ROLLOUT: &str = "update_sessions_by_rollout (tenant_id=? AND rollout_id=? AND state=?";
+
+/// A statement, where it begins, and what it must not do.
+const PLANS: &[(&[Statement], &str, &str)] = &[
+    (
+        update_sessions::STATEMENTS,
+        "NEXT_DUE",
+        "COVERING INDEX update_sessions_by_next_action (tenant_id=? AND rollout_id=?",
+    ),
+    (
+        update_sessions::STATEMENTS,
+        "DUE",
+        "update_sessions_by_next_action (tenant_id=? AND rollout_id=? AND next_action_at",
+    ),
+    (update_sessions::STATEMENTS, "IN_STATE", OF_ROLLOUT),
+    (update_sessions::STATEMENTS, "DEVICES_OF", OF_ROLLOUT),
+    (update_sessions::STATEMENTS, "END_MANY", "(tenant_id=? AND rollout_id=? AND state=? AND id=?)"),
+    (update_sessions::STATEMENTS, "EXISTS", "(tenant_id=? AND device_id=? AND rollout_id=?)"),
+    (update_sessions::STATEMENTS, "IN_FLIGHT_WITH", "(tenant_id=? AND device_id=?"),
+    (update_sessions::STATEMENTS, "COUNTED_OF_DEVICE", "(tenant_id=? AND device_id=?"),
+    (update_sessions::STATEMENTS, "OFFER", "(tenant_id=? AND id=?)"),
+    (update_sessions::STATEMENTS, "MOVE", "(tenant_id=? AND id=?)"),
+    (targets::STATEMENTS, "COUNT", "devices_1 (tenant_id=? AND id>?)"),
+    (targets::STATEMENTS, "SUMMARY", "devices_1 (tenant_id=? AND id>?)"),
+    (
+        targets::STATEMENTS,
+        "LOOK",
+        "COVERING INDEX devices_by_bucket (tenant_id=? AND device_type=? AND bucket>? AND bucket<?)",
+    ),
+    (targets::STATEMENTS, "WHY_NOT", "devices_1 (tenant_id=? AND id=?)"),
+    (targets::STATEMENTS, "COUNT_BACK", OF_ROLLOUT),
+    (targets::STATEMENTS, "COUNT_LEFT", OF_ROLLOUT),
+    (targets::STATEMENTS, "PICK_BACK", "(tenant_id=? AND device_id>?)"),
+];
+
+#[tokio::test]
+async fn what_comes_with_every_report_begins_at_its_index() {
+    let test = TestDb::sqlite().await;
+    let acme = acme(&test).await;
+    let mut wrong = Vec::new();
+    for (statements, name, begin) in PLANS {
+        let is_it = |found: &str| found.rsplit("::").next() == Some(name);
+        let (_, sql) = statements.iter().find(|(found, _)| is_it(found)).unwrap();
+        let sql = sql.replace(MORE, ", $10, $11, $12, $13");
+        let steps = plan_of(acme.db, &sql).await;
+        let first = steps.iter().find(|step| step.starts_with("SEARCH") || step.starts_with("SCAN")).unwrap();
+        if !first.contains(begin) || steps.iter().any(|step| step.contains("FOR ORDER BY") && *name != "SUMMARY") {
+            wrong.push(format!("{name}: not {begin:?} first, or sorted: {steps:#?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
