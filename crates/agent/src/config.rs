@@ -66,7 +66,8 @@ pub struct Config {
     /// Give up a download when nothing came for so long; 100 ms to 24 h.
     #[serde(default = "default_stall_timeout_ms")]
     pub stall_timeout_ms: u64,
-    /// Fail an update when its download brought no new byte for so long although the server answers; 1 s to 7 days.
+    /// Fail an update when its download brought no new byte for so long although there was an answer where it is: an
+    /// error, too few bytes, or while the server can be reached a certificate that is refused. 1 s to 7 days.
     #[serde(default = "default_download_give_up_ms")]
     pub download_give_up_ms: u64,
     /// Space that is kept for going back when the disk is full, in bytes; 0 keeps none, at most 16 MiB.

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use drover_protocol::{HeartbeatReply, RegisterReply};
 use drover_trust::{KeyError, PublicKey, ServerPin};
@@ -20,8 +19,8 @@ const FORMAT: u32 = 1;
 const MAX_KEYS: usize = 32;
 /// No more keys of the server are pinned.
 const MAX_PINS: usize = 8;
-/// How long a key of the server that is not named any more is still accepted.
-const UNNAMED_FOR: Duration = Duration::from_hours(7 * 24);
+/// On so many days a key of the server that is not named any more is still accepted.
+const DAYS_UNNAMED: u32 = 7;
 
 /// The device's identity, in `identity.json` with mode 0600.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,12 +36,22 @@ pub struct Identity {
     /// The keys one of which the server has to prove; the system's authorities count when there is none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub server_pins: Vec<ServerPin>,
-    /// When the server last named each of them, to the day.
+    /// Those of them that the server does not name any more.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub pins_named_at: BTreeMap<String, Timestamp>,
+    pub pins_missed: BTreeMap<String, Missed>,
     /// A moment that has passed: server and device agreed on it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seen_at: Option<Timestamp>,
+}
+
+/// How often a pin was not named. Counted is the device's own experience: neither time that it was off nor a clock that
+/// was wrong makes a pin old that it hears of for the first time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Missed {
+    /// Whole days behind it, none of them with an answer that named it.
+    pub days: u32,
+    /// When the last of them was over, or the first began.
+    pub at: Timestamp,
 }
 
 impl std::fmt::Debug for Identity {
@@ -119,7 +128,7 @@ impl Identity {
             device_id: reply.device_id,
             token: reply.token.clone(),
             server_pins: server_pin.into_iter().collect(),
-            pins_named_at: BTreeMap::new(),
+            pins_missed: BTreeMap::new(),
             seen_at: None,
         }
     }
@@ -155,25 +164,43 @@ impl Identity {
     }
 
     fn take_over(&mut self, named: &[ServerPin], at: Timestamp) {
-        // Noted once a day, so that a heartbeat writes nothing.
-        let noted = |pin: &ServerPin| {
-            let before = self.pins_named_at.get(&pin.to_string()).copied();
-            before.filter(|before| at.since(*before) < DAY || !named.contains(pin)).unwrap_or(at)
-        };
         let mut pins = self.server_pins.clone();
-        pins.retain(|pin| named.contains(pin) || at.since(noted(pin)) < UNNAMED_FOR);
         for pin in named {
             if !pins.contains(pin) {
                 pins.push(*pin);
             }
         }
+        let missed: BTreeMap<String, Missed> = pins
+            .iter()
+            .filter_map(|pin| {
+                let text = pin.to_string();
+                let missed = missed_after(self.pins_missed.get(&text).copied(), named.contains(pin), at)?;
+                Some((text, missed))
+            })
+            .collect();
+        let days = |pin: &ServerPin| missed.get(&pin.to_string()).map_or(0, |missed| missed.days);
+        pins.retain(|pin| named.contains(pin) || days(pin) < DAYS_UNNAMED);
         while pins.len() > MAX_PINS
             && let Some(unnamed) = pins.iter().position(|pin| !named.contains(pin))
         {
             pins.remove(unnamed);
         }
-        self.pins_named_at = pins.iter().map(|pin| (pin.to_string(), noted(pin))).collect();
+        self.pins_missed = missed;
+        self.pins_missed.retain(|text, _| pins.iter().any(|pin| pin.to_string() == *text));
         self.server_pins = pins;
+    }
+}
+
+/// What is noted of a pin after an answer that names it or does not. Nodes that disagree change it twice a day at most, so
+/// that a heartbeat writes nothing.
+fn missed_after(before: Option<Missed>, is_named: bool, at: Timestamp) -> Option<Missed> {
+    let Some(missed) = before else { return (!is_named).then_some(Missed { days: 0, at }) };
+    let is_over = at.since(missed.at) >= DAY;
+    match (is_named, missed.days) {
+        (true, 0) => (!is_over).then_some(missed),
+        (true, _) => Some(Missed { days: 0, at }),
+        (false, days) if is_over => Some(Missed { days: days + 1, at }),
+        (false, _) => Some(missed),
     }
 }
 
@@ -246,6 +273,8 @@ fn pinned_files(layout: &Layout) -> Result<Vec<PathBuf>, IdentityError> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     const NOW: Timestamp = Timestamp::from_micros(1_800_000_000_000_000);
@@ -263,7 +292,7 @@ mod tests {
             device_id,
             token: String::new(),
             server_pins: pins.to_vec(),
-            pins_named_at: BTreeMap::new(),
+            pins_missed: BTreeMap::new(),
             seen_at: None,
         }
     }
@@ -273,16 +302,57 @@ mod tests {
         HeartbeatReply { server_time, poll_interval_ms: 1, server_pins }
     }
 
+    /// The device after an answer that names these keys; `now` is its clock and the server's.
+    fn heard(device: Identity, named: &[ServerPin], now: Timestamp) -> Identity {
+        device.after(&reply(named, now), now).unwrap_or(device)
+    }
+
     #[test]
     fn the_server_may_name_its_next_key_and_later_leave_out_the_old_one() {
         let (old, new) = (pin('A'), pin('B'));
-        let both = identity(&[old]).after(&reply(&[old, new], NOW), NOW).expect("a change");
-        assert_eq!(both.server_pins, [old, new]);
-        // Not at once: the node that was asked may be the only one that leaves it out.
-        assert_eq!(both.after(&reply(&[new], NOW), NOW), None);
-        let later = NOW.plus(UNNAMED_FOR);
-        let after = both.after(&reply(&[new], later), later).expect("a change");
-        assert_eq!(after.server_pins, [new]);
+        let mut device = heard(identity(&[old]), &[old, new], NOW);
+        assert_eq!(device.server_pins, [old, new]);
+        for day in 0..7 {
+            // Not at once: the node that was asked may be the only one that leaves it out.
+            device = heard(device, &[new], NOW.plus(day * DAY));
+            assert_eq!(device.server_pins, [old, new], "on day {day}");
+            assert_eq!(device.after(&reply(&[new], NOW.plus(day * DAY)), NOW.plus(day * DAY)), None);
+        }
+        device = heard(device, &[new], NOW.plus(7 * DAY));
+        assert_eq!(device.server_pins, [new]);
+        assert!(device.pins_missed.is_empty());
+    }
+
+    #[test]
+    fn neither_being_off_nor_a_wrong_clock_makes_a_key_old() {
+        let (old, new) = (pin('A'), pin('B'));
+        let both = heard(identity(&[old]), &[old, new], NOW);
+        let mut later = NOW.plus(8 * DAY);
+        let mut device = heard(both, &[new], later);
+        assert_eq!(device.server_pins, [old, new], "it was off and did not hear that its key is left out");
+        for _ in 1..7 {
+            later = later.plus(DAY);
+            device = heard(device, &[new], later);
+        }
+        assert_eq!(device.server_pins, [old, new]);
+        // One that names it begins anew.
+        device = heard(device, &[old, new], later.plus(DAY));
+        device = heard(device, &[new], later.plus(2 * DAY));
+        assert_eq!(device.server_pins, [old, new]);
+
+        let woke_up = Timestamp::from_micros(0);
+        let mut device = identity(&[old, new]);
+        device = device.after(&reply(&[new], NOW), woke_up).expect("a change");
+        device = heard(device, &[new], NOW);
+        assert_eq!(device.server_pins, [old, new], "its clock was set right");
+    }
+
+    #[test]
+    fn an_identity_of_before_can_be_read() {
+        let mut before = serde_json::to_value(identity(&[pin('A')])).expect("JSON");
+        before["pins_named_at"] = serde_json::json!({ pin('A').to_string(): NOW });
+        let read: Identity = serde_json::from_value(before).expect("an identity");
+        assert_eq!(read, identity(&[pin('A')]));
     }
 
     #[test]
@@ -299,7 +369,7 @@ mod tests {
             }
             assert_eq!(device.server_pins, [old, new], "in hour {hour}");
         }
-        assert!(writes <= 2 * 10, "{writes} writes in ten days");
+        assert!(writes <= 3 * 10, "{writes} writes in ten days, one of each day for the time");
     }
 
     #[test]

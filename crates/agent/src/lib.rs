@@ -33,7 +33,7 @@ pub use blacklist::BlacklistError;
 pub use config::{ComponentConfig, Config, ConfigError, Secret};
 pub use effect::{Effect, EffectObserver, NoObserver};
 pub use error::AgentError;
-pub use identity::{Identity, IdentityError, check_release_keys};
+pub use identity::{Identity, IdentityError, Missed, check_release_keys};
 pub use journal::{JournalError, Outcome, Step, Update};
 pub use layout::{ComponentPaths, Layout, Link};
 pub use reporter::ReportError;

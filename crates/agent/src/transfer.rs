@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use drover_protocol::{Directive, Failure, Offer, StatusReport};
 use drover_trust::{Manifest, ManifestArtifact};
-use drover_types::{FailureClass, SessionState, Timestamp};
-use drover_uplink::{Download, DownloadError, download};
+use drover_types::{FailureClass, SessionState};
+use drover_uplink::{Download, DownloadError, download, server_address};
+use tokio::time::Instant;
 
 use crate::context::Context;
 use crate::effect::Effect;
@@ -34,8 +35,8 @@ pub(crate) struct Tries {
     fruitless: u32,
     fresh_addresses: u32,
     received_bytes: u64,
-    /// Since when something answers and nothing new comes.
-    fruitless_since: Option<Timestamp>,
+    /// Since when something answers and nothing new comes. The device's clock may be set right meanwhile.
+    fruitless_since: Option<Instant>,
 }
 
 impl Tries {
@@ -74,9 +75,11 @@ impl Worker<'_> {
         let total_bytes = manifest.artifacts.iter().map(|artifact| artifact.size_bytes).sum();
         let progress = percent(self.component.tries.received_bytes, total_bytes);
         self.tell(update, SessionState::Downloading, progress);
-        if let Ok(Some(Directive::Stop)) = self.flush(update).await {
+        let told = self.flush(update).await;
+        if let Ok(Some(Directive::Stop)) = told {
             return self.conclude(update, Ending::Stopped);
         }
+        let server_answers = self.client.is_some() && told.is_ok();
         let received_bytes = AtomicU64::new(0);
         let fetched = self.fetch_all(update, &manifest, &received_bytes, total_bytes).await;
         self.component.tries.note_progress(received_bytes.load(Ordering::Relaxed));
@@ -84,7 +87,7 @@ impl Worker<'_> {
             Fetched::All => self.finish_download(update).await,
             Fetched::CalledOff => self.conclude(update, Ending::Stopped),
             Fetched::Error(DownloadError::Cancelled) => Ok(Flow::Stopped),
-            Fetched::Error(error) => self.judge(update, &error).await,
+            Fetched::Error(error) => self.judge(update, &error, server_answers).await,
         }
     }
 
@@ -191,13 +194,18 @@ impl Worker<'_> {
     }
 
     /// What a failed download means: try again, ask for new addresses, or give up.
-    async fn judge(&mut self, update: &Update, error: &DownloadError) -> Result<Flow, AgentError> {
+    async fn judge(
+        &mut self,
+        update: &Update,
+        error: &DownloadError,
+        server_answers: bool,
+    ) -> Result<Flow, AgentError> {
         let text = with_causes(error);
         tracing::info!(session = %update.session_id, error = %text, "a download did not work");
         match error {
             DownloadError::UrlExpired { .. } => self.ask_for_addresses(update, &text).await,
-            // Offline for as long as it takes.
-            DownloadError::Transport { .. } => {
+            // For as long as it takes.
+            error if self.is_offline(error, server_answers) => {
                 self.component.tries.fruitless_since = None;
                 Ok(Flow::Wait(self.component.tries.next_wait(self.context)))
             }
@@ -225,11 +233,25 @@ impl Worker<'_> {
         }
     }
 
+    /// Whether the network is what fails. One that lets nobody through until somebody agrees to its terms shows a
+    /// certificate of its own wherever the device calls; so a refused one is the place's own fault only when the server
+    /// itself was reached just before, and is another place.
+    fn is_offline(&self, error: &DownloadError, server_answers: bool) -> bool {
+        match error {
+            DownloadError::Transport { .. } => true,
+            DownloadError::Untrusted { origin, .. } => !server_answers || self.is_server(origin),
+            _ => false,
+        }
+    }
+
+    fn is_server(&self, origin: &str) -> bool {
+        server_address(&self.context.config.server).is_ok_and(|url| url.origin().ascii_serialization() == origin)
+    }
+
     /// Whether nothing new came for so long that nothing will.
     fn gives_up(&mut self) -> bool {
-        let now = self.context.clock.now();
-        let since = *self.component.tries.fruitless_since.get_or_insert(now);
-        now.since(since) >= Duration::from_millis(self.context.config.download_give_up_ms)
+        let since = self.component.tries.fruitless_since.get_or_insert_with(Instant::now);
+        since.elapsed() >= Duration::from_millis(self.context.config.download_give_up_ms)
     }
 
     /// Makes room for saying that there is none.

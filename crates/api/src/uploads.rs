@@ -4,6 +4,9 @@ use drover_types::{FirmwareId, Sha256Digest, Timestamp, UploadId, UploadKind, Up
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+/// An entity tag of S3 is 32 digits, a dash and a number, with quotes; others keep close to that.
+const ETAG_MAX_BYTES: usize = 128;
+
 /// What is going to be uploaded.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -137,4 +140,30 @@ pub struct PartUrl {
 pub struct PartDone {
     /// The `ETag` of the object store's answer, with its quotes.
     pub etag: String,
+}
+
+impl PartDone {
+    /// Whether it is made of what entity tags are made of: it becomes part of a request to the object store.
+    pub fn is_usable(&self) -> bool {
+        let text = self.etag.as_str();
+        let bare = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text);
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-_+/=.".contains(c);
+        (1..=ETAG_MAX_BYTES).contains(&bare.len()) && bare.chars().all(plain)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_entity_tags() {
+        let is_usable = |etag: &str| PartDone { etag: etag.to_owned() }.is_usable();
+        for right in ["\"9b2cf535f27731c974343645a3985328\"", "9b2c-12", "\"a+b/c==\""] {
+            assert!(is_usable(right), "{right}");
+        }
+        for wrong in ["", "\"\"", "\"", "a b", "<x/>", "\"a\"b\"", "a&amp;", "a\n"] {
+            assert!(!is_usable(wrong), "{wrong}");
+        }
+    }
 }

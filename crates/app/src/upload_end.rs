@@ -95,7 +95,7 @@ impl App {
         let Some(row) = uploads::get(&self.db, due.tenant_id, due.id).await? else { return Ok(()) };
         match row.state {
             UploadState::Open => self.expire_upload(due.tenant_id, &row).await,
-            // Its tries always end with the node, or never.
+            // However late it was completed: as long as its parts are there, it is tried again.
             UploadState::Verifying if row.created_at.plus(UPLOAD_LEFT_AFTER) <= self.now() => {
                 let why = row.reason.as_deref().unwrap_or("it was never read to its end");
                 self.fail_upload(due.tenant_id, &row, given_up(why.trim_end_matches(TRYING_AGAIN))).await?;
@@ -165,10 +165,6 @@ impl App {
             Err(error) if is_final(&error) => {
                 tracing::info!(upload = %row.id, reason = %error, "an upload is not what was announced");
                 self.fail_upload(tenant, row, error.to_string()).await?;
-            }
-            Err(error) if row.created_at.plus(UPLOAD_TTL) <= self.now() => {
-                tracing::warn!(upload = %row.id, reason = %error, "an upload could not be verified: given up");
-                self.fail_upload(tenant, row, given_up(&error.to_string())).await?;
             }
             Err(error) => {
                 let (reason, at) = (Some(format!("{error}{TRYING_AGAIN}")), retry_at(row.updated_at, self.now()));
@@ -243,7 +239,7 @@ fn retry_at(completed_at: Timestamp, now: Timestamp) -> Timestamp {
 }
 
 fn given_up(why: &str) -> String {
-    format!("not verified within {} days: {why}", UPLOAD_TTL.as_secs() / 86_400)
+    format!("not verified within {} days: {why}", UPLOAD_LEFT_AFTER.as_secs() / 86_400)
 }
 
 /// Trying again would end the same way.

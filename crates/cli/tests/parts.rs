@@ -131,6 +131,8 @@ async fn a_store_that_cannot_be_used_is_passed_by() {
         ("a proxy that forbids", theirs.serve(html("403 Forbidden"))),
         ("a proxy that fails", theirs.serve(html("500 Internal Server Error"))),
         ("a store out of breath", theirs.serve(html("503 Service Unavailable"))),
+        ("a page that says yes to everything", theirs.serve(html("200 OK"))),
+        ("a page with a tag of its own", theirs.serve(|_, _| response("200 OK", "etag: W/\"1 2\"\r\n", b"hello"))),
         ("a store that hangs up", theirs.serve(|_, _| Vec::new())),
         ("another certificate", unknown.serve(html("200 OK"))),
         ("nobody", nobody),

@@ -16,6 +16,7 @@ use crate::node::{Node, address_of, listen};
 
 /// Runs the server until it is told to stop.
 pub(crate) async fn run(args: ServeArgs) -> Result<(), RunError> {
+    outlive_hangup()?;
     let mut serve = config::load(args)?;
     logging::start(serve.log_format, "info");
     raise_open_files();
@@ -83,6 +84,14 @@ impl Welcome<'_> {
     }
 }
 
+/// From here on SIGHUP does not end this process: whoever renews certificates or turns logs over sends it to every
+/// service, also to one that is still starting. Once a signal is listened to, its default never comes back; who looks at
+/// certificates listens for itself.
+fn outlive_hangup() -> Result<(), RunError> {
+    use tokio::signal::unix::{SignalKind, signal};
+    signal(SignalKind::hangup()).map(drop).map_err(RunError::io("watch for signals"))
+}
+
 /// Cancels `stop` on SIGINT and SIGTERM.
 pub(crate) fn stop_on_signal(stop: CancellationToken) -> Result<(), RunError> {
     use tokio::signal::unix::{SignalKind, signal};
@@ -97,4 +106,16 @@ pub(crate) fn stop_on_signal(stop: CancellationToken) -> Result<(), RunError> {
         stop.cancel();
     });
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_hangup_is_outlived_by_a_server_that_only_starts() {
+        outlive_hangup().unwrap();
+        let this = rustix::process::getpid();
+        rustix::process::kill_process(this, rustix::process::Signal::HUP).unwrap();
+    }
 }

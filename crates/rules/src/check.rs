@@ -339,7 +339,7 @@ impl Checker<'_> {
     fn literal(&self, expr: &IdedExpr, value: &LiteralValue) -> Result<Operand> {
         let value = match value {
             LiteralValue::Boolean(truth) => Ok(Value::Bool(*truth.inner())),
-            LiteralValue::Int(number) => literal::integer(*number.inner()),
+            LiteralValue::Int(number) => literal::integer(i128::from(*number.inner())),
             LiteralValue::Double(number) => literal::float(*number.inner()),
             LiteralValue::String(text) => literal::text(text.inner()).map(Value::Text),
             LiteralValue::Null => {

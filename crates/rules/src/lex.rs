@@ -7,6 +7,8 @@
 
 use std::ops::Range;
 
+use drover_types::names;
+
 use crate::error::ConditionError;
 use crate::limits;
 
@@ -280,13 +282,17 @@ fn foreign(head: char) -> String {
         '{' | '}' => "there are no maps here: a list of values is written [\"a\", \"b\"]".to_owned(),
         '*' | '/' | '%' => "there is no arithmetic here, and no comment: compare a field with a fixed value".to_owned(),
         ';' => "and is written && here: a condition in RSQL must be given as one".to_owned(),
-        '`' => "a name in other letters is written device.attr[\"name\"]".to_owned(),
+        '`' => "a metric of another name is written telemetry[\"name\"]".to_owned(),
         '“' | '”' | '„' | '‘' | '’' | '«' | '»' => {
             "these are not the quotes of a keyboard: write \"…\"".to_owned()
         }
         c if c.is_control() || c.is_whitespace() => {
             format!("the invisible character U+{:04X} does not belong here", u32::from(c))
         }
-        c => format!("the character {c} does not belong here: names of other letters are written device.attr[\"…\"]"),
+        c => format!(
+            "the character {c} does not belong here: a metric of such a name is written telemetry[\"…\"], the name of an \
+             attribute has {}",
+            names::ATTRIBUTE_RULE
+        ),
     }
 }

@@ -1,6 +1,6 @@
 //! Fixed values: numbers, names, times, durations and versions as text gives them. Pure text in, value or message out.
 
-use drover_types::{DeviceStatus, Timestamp, Version, names};
+use drover_types::{DeviceStatus, Timestamp, Version, exact_integer, names};
 use uuid::Uuid;
 
 use crate::expr::{Value, VersionValue};
@@ -9,14 +9,11 @@ use crate::{lex, limits};
 /// A message; the caller knows where.
 pub(crate) type Parsed<T> = Result<T, String>;
 
-pub(crate) fn integer(number: i64) -> Parsed<Value> {
+pub(crate) fn integer(number: i128) -> Parsed<Value> {
     // Attributes and metrics are 64-bit floating point: an integer that is none would never be equal to any.
-    #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "a loss is looked for")]
-    let (float, back) = (number as f64, number as f64 as i128);
-    if back == i128::from(number) {
-        return Ok(Value::Number(float));
-    }
-    Err("numbers are exact up to 9007199254740992 only: keep a longer one as text".to_owned())
+    exact_integer(number).map(Value::Number).ok_or_else(|| {
+        "this would be rounded, as an integer beyond 9007199254740992 may be: keep it in quotes, as text".to_owned()
+    })
 }
 
 pub(crate) fn float(number: f64) -> Parsed<Value> {

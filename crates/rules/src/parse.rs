@@ -56,7 +56,7 @@ fn explain(text: &str, tokens: &[Token], error: Option<&ParseError>) -> Conditio
     let word = &text[token.span.clone()];
     let message = match error.msg.as_str() {
         "invalid argument to has() macro" => {
-            "has() takes a field, such as has(device.attr.region); for other names write \"name\" in device.attr"
+            "has() takes a field, such as has(device.attr.region); for a metric of another name write \"name\" in telemetry"
                 .to_owned()
         }
         "invalid int literal" | "invalid double literal" => "this number is too large".to_owned(),

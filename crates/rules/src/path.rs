@@ -1,6 +1,7 @@
 //! Names: `device.type`, `device.attr["…"]`, `telemetry.battery`.
 
 use cel::common::ast::{Expr as Cel, IdedExpr, LiteralValue, operators};
+use drover_types::names;
 
 use crate::error::ConditionError;
 use crate::field::{Field, similar};
@@ -28,10 +29,9 @@ pub(crate) fn place(syntax: &Syntax<'_>, expr: &IdedExpr) -> Result<Place, Condi
         ("device", []) => error("name a field of the device, such as device.type".to_owned()),
         ("device", ["attr"]) => Ok(Place::Attributes),
         ("device", ["attr", name]) => named(syntax, expr, literal::attribute(name), Field::Attribute),
-        ("device", ["attr", first, rest @ ..]) => error(format!(
-            "an attribute has no fields: write device.attr[\"{first}.{}\"] if that is its name",
-            rest.join(".")
-        )),
+        ("device", ["attr", ..]) => {
+            error(format!("an attribute has no fields: its name has {}", names::ATTRIBUTE_RULE))
+        }
         ("device", ["components"]) => Ok(Place::Components),
         ("device", ["components", name, "version"]) => match name.parse() {
             Ok(component) => Ok(Place::Field(Field::Version(component))),
@@ -67,7 +67,8 @@ fn named(
 fn suggestion(name: &str) -> String {
     match similar(name) {
         Some(ours) => format!(" (did you mean device.{ours}?)"),
-        None => format!("; an attribute of that name is device.attr.{name}"),
+        None if names::is_attribute(name) => format!("; an attribute of that name is device.attr.{name}"),
+        None => format!("; the name of an attribute has {}", names::ATTRIBUTE_RULE),
     }
 }
 

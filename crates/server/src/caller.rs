@@ -87,12 +87,19 @@ impl<T: DeserializeOwned> FromRequest<Server> for Introduction<T> {
         let (parts, body) = request.into_parts();
         let stranger = Stranger::of(&parts, server);
         stranger.count()?;
-        let _listening = server.limits.listen()?;
+        let listening = server.limits.listen(stranger.address);
         let mut request = Request::from_parts(parts, body);
         DefaultBodyLimit::max(INTRODUCTION_MAX_BYTES).apply(&mut request);
         let limit = server.limits.introduction_timeout;
-        let read = tokio::time::timeout(limit, Json::from_request(request, server)).await;
-        let Json(body) = read.map_err(|_| problem::timed_out(limit))??;
+        let Json(body) = tokio::select! {
+            read = tokio::time::timeout(limit, Json::from_request(request, server)) => {
+                read.map_err(|_| problem::timed_out(limit))??
+            }
+            () = listening.is_cut_off() => {
+                let detail = "too many are logging in at this moment; try again in a second";
+                return Err(Error::new(ErrorKind::Unavailable, "too_many_logins", detail).into());
+            }
+        };
         Ok(Self(stranger, body))
     }
 }

@@ -163,16 +163,19 @@ impl Connections {
         }
         connection.as_mut().graceful_shutdown();
         let ended = tokio::time::timeout(GOODBYE, connection.as_mut()).await;
-        match (ended, activity.doing()) {
+        let working_since = match (ended, activity.doing()) {
             (Ok(ended), _) => return log_end(ended),
             (Err(_), Doing::Resting(_)) => return,
-            (Err(_), Doing::Working(since)) if why == Why::Needed && since.elapsed() >= UNDISTURBED => return,
-            (Err(_), Doing::Working(_)) => {}
-        }
-        // What is under way, or came in the last moment, is answered.
+            (Err(_), Doing::Working(since)) => since,
+        };
+        // What is under way, or came in the last moment, is answered. Where the place is needed it has as long as
+        // everybody at work: it is not asked a second time.
         tokio::select! {
             ended = connection.as_mut() => log_end(ended),
             overdue = activity.overdue() => tracing::debug!(%peer, ?overdue, "closing a connection that does not move"),
+            () = tokio::time::sleep_until(working_since + UNDISTURBED), if why == Why::Needed => {
+                tracing::debug!(%peer, "closing a connection at work");
+            }
         }
     }
 }

@@ -1,5 +1,7 @@
 //! How often: by identity where there is one, by address where there is none.
 
+mod ears;
+
 use std::hash::{BuildHasher as _, Hash, RandomState};
 use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroU32;
@@ -13,11 +15,11 @@ use governor::clock::{Clock, DefaultClock};
 use governor::middleware::StateInformationMiddleware;
 use governor::state::keyed::DashMapStateStore;
 use governor::{Quota, RateLimiter};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::HttpConfig;
 use crate::problem::{Failure, Result};
+use ears::{Ear, Ears};
 
 /// Addresses that are told apart at once. Beyond it they share accounts until some are forgotten, chance says which:
 /// so many accounts that a flood from everywhere leaves most of them with something for others.
@@ -25,7 +27,7 @@ const ADDRESSES_MAX: usize = 100_000;
 const SHARED_ACCOUNTS: u64 = 65_536;
 
 /// Strangers that are listened to at once. What they say is at most 16 KiB each, so this is 32 MiB.
-const INTRODUCTIONS_MAX: usize = 2_000;
+pub(crate) const INTRODUCTIONS_MAX: usize = 2_000;
 
 /// How often accounts that are full again are forgotten.
 const FORGET_EVERY: Duration = Duration::from_mins(1);
@@ -36,8 +38,7 @@ pub(crate) struct Limits {
     report: Option<Limiter<DeviceId>>,
     strangers: Option<Limiter<IpAddr>>,
     chance: RandomState,
-    /// One for each stranger that may be listened to.
-    pub(crate) ears: Arc<Semaphore>,
+    ears: Arc<Ears>,
     /// How long a stranger may take to say who it is: as long as for the head of its request.
     pub(crate) introduction_timeout: Duration,
     /// See [`HttpConfig::trust_forwarded_for`].
@@ -51,7 +52,7 @@ impl Limits {
             report: limiter(config.report_per_minute),
             strangers: limiter(config.stranger_per_minute),
             chance: RandomState::new(),
-            ears: Arc::new(Semaphore::new(INTRODUCTIONS_MAX)),
+            ears: Arc::new(Ears::new(INTRODUCTIONS_MAX)),
             introduction_timeout: config.header_read_timeout(),
             trust_forwarded_for: config.trust_forwarded_for,
         }
@@ -88,12 +89,9 @@ impl Limits {
         IpAddr::V6(Ipv6Addr::from_bits(number.into()))
     }
 
-    /// Leave to read what a stranger says; refused at once when too many are being listened to.
-    pub(crate) fn listen(&self) -> Result<OwnedSemaphorePermit> {
-        Arc::clone(&self.ears).try_acquire_owned().map_err(|_| {
-            let detail = "too many are logging in at this moment; try again in a second";
-            Error::new(ErrorKind::Unavailable, "too_many_logins", detail).into()
-        })
+    /// Leave to read what a stranger from there says, until somebody else is to be heard.
+    pub(crate) fn listen(&self, address: IpAddr) -> Ear {
+        self.ears.listen(address)
     }
 
     /// Forgets those who have not called for a while, until the server shuts down.

@@ -65,13 +65,13 @@ pub async fn serve(
         shutdown: shutdown.clone(),
     };
     let router = router::build(server, &config)?;
-    // Also without a certificate to look at: whoever renews certificates or turns logs over sends it to every service,
-    // and unheard it ends the process.
-    let hangup = signal(SignalKind::hangup())
-        .inspect_err(|error| tracing::warn!(%error, "SIGHUP is not heard; certificates are looked at all the same"))
-        .ok();
     let keep_certificate = async {
         if let Some(tls) = tls.clone() {
+            let hangup = signal(SignalKind::hangup())
+                .inspect_err(|error| {
+                    tracing::warn!(%error, "SIGHUP is not heard; certificates are looked at all the same");
+                })
+                .ok();
             tls.keep(&app, hangup, shutdown.clone()).await;
         }
     };

@@ -25,7 +25,7 @@ mod version;
 /// Buckets that devices are drawn into at registration: they decide who comes first when a stage opens.
 pub const DEVICE_BUCKETS: u32 = 65_536;
 
-pub use attribute::AttributeValue;
+pub use attribute::{AttributeValue, exact_integer};
 pub use audit::ActorKind;
 pub use backoff::Backoff;
 pub use clock::{Clock, SystemClock};

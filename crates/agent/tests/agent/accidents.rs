@@ -233,6 +233,31 @@ async fn an_address_whose_certificate_is_refused_is_not_taken_for_being_offline(
     assert_eq!(device.app().as_deref(), Some("one"));
 }
 
+/// A network with a login page: it shows its own certificate for every address, that of the server too.
+#[tokio::test]
+async fn a_certificate_that_is_refused_while_the_server_is_away_is_waited_out() {
+    let (server, key) = (Server::start().await, new_key());
+    let device = device_with_one(&server, &key).await;
+    server.offer(&firmware(&key, "2.0.0", 2, "two"), 2);
+    let page = TestAuthority::default().serve(|_, _| Vec::new());
+    server.facts().offer.as_mut().expect("an offer").artifacts[0].url = format!("{page}/blob");
+    server.facts().report_status = Some(StatusCode::SERVICE_UNAVAILABLE);
+    let config = device.config(&server.address);
+    let give_up = Duration::from_millis(config.download_give_up_ms);
+    let mut agent = open(config, Arc::new(NoObserver));
+    let (state, started) = (agent.subscribe(), tokio::time::Instant::now());
+    while started.elapsed() < give_up * 3 / 2 {
+        let wait = agent.tick().await.expect("it waits");
+        tokio::time::sleep(wait).await;
+    }
+    assert!(state.borrow().components.values().any(|component| component.update.is_some()), "it did not give up");
+    server.facts().report_status = None;
+    settle(&mut agent).await;
+    let report = last_report(&server);
+    let refusal = (report.state, report.failure.expect("a reason"));
+    assert_is(&refusal, SessionState::Failed, FailureClass::Download, "untrusted_address", &page);
+}
+
 #[tokio::test]
 async fn a_server_that_answers_has_the_last_word_before_the_switch() {
     for status in [StatusCode::SERVICE_UNAVAILABLE, StatusCode::TOO_MANY_REQUESTS] {

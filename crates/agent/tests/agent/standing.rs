@@ -129,3 +129,23 @@ async fn a_clock_that_is_set_back_does_not_silence_the_device() {
         assert_eq!(server.facts().heartbeats.len(), expected, "at {time}");
     }
 }
+
+#[tokio::test]
+async fn a_clock_that_is_set_right_gives_up_no_download() {
+    let (server, key) = (Server::start().await, new_key());
+    let device = device_with_one(&server, &key).await;
+    server.offer(&firmware(&key, "2.0.0", 2, "two"), 2);
+    let clock = Arc::new(SetClock(AtomicI64::new(0)));
+    let mut config = device.config(&server.address);
+    config.download_give_up_ms = 600_000;
+    let mut agent = open_at(config, Arc::new(NoObserver), Arc::clone(&clock) as Arc<dyn Clock>);
+    server.facts().blob_status = Some(StatusCode::SERVICE_UNAVAILABLE);
+    for _ in 0..3 {
+        agent.tick().await.expect("it waits");
+    }
+    clock.0.store(SystemClock.now().as_micros(), Ordering::Relaxed);
+    agent.tick().await.expect("it waits");
+    server.facts().blob_status = None;
+    settle(&mut agent).await;
+    assert_eq!(device.app().as_deref(), Some("two"));
+}

@@ -66,7 +66,7 @@ fn staged(token: String) -> StagedUpload {
     StagedUpload { tenant: TenantId(id), id: drover_types::UploadId(id), token }
 }
 
-/// A sender on a slow line: the whole takes much longer than S3 may be silent.
+/// A sender on a slow line: it is silent for longer than S3 may be.
 #[tokio::test]
 async fn a_part_may_come_slowly() {
     let mut store = store(format!("slow-{}", random::token().expect("randomness")));
@@ -75,7 +75,8 @@ async fn a_part_may_come_slowly() {
     let slowly = futures::stream::unfold(0, move |sent| {
         let chunk = chunk.clone();
         async move {
-            tokio::time::sleep(SILENCE / 2).await;
+            let pause = if sent == 1 { SILENCE * 2 } else { SILENCE / 2 };
+            tokio::time::sleep(pause).await;
             (sent < 6).then_some((Ok(chunk), sent + 1))
         }
     });

@@ -163,6 +163,15 @@ pub(crate) async fn require_success(response: Response) -> Result<Response, Fail
     Err(Failure { error, retry_after })
 }
 
+/// An answer of success that nobody here understands.
+pub(crate) async fn unexpected(response: Response) -> ClientError {
+    let (origin, status) = (response.url().origin().ascii_serialization(), response.status().as_u16());
+    match read_body(response).await {
+        Ok(body) => ClientError::Unexpected { origin, status, excerpt: excerpt(&body) },
+        Err(error) => error,
+    }
+}
+
 fn retry_after(status: StatusCode, headers: &HeaderMap) -> Option<Duration> {
     let seconds = headers.get(RETRY_AFTER)?.to_str().ok()?.parse().ok()?;
     (status == StatusCode::SERVICE_UNAVAILABLE).then(|| Duration::from_secs(seconds).min(MAX_RETRY_AFTER))

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use drover_api::{Upload, UploadCreate, UploadFilter, UploadPart};
+use drover_api::{PartDone, Upload, UploadCreate, UploadFilter, UploadPart};
 use drover_trust::Hasher;
 use drover_types::{Sha256Digest, UploadState};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
@@ -17,7 +17,7 @@ use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
 use tokio_util::io::ReaderStream;
 use url::Url;
 
-use super::attempt::{Failure, Repeat, may_repeat, require_success, unreachable};
+use super::attempt::{Failure, Repeat, may_repeat, require_success, unexpected, unreachable};
 use super::json::decode;
 use super::transfer::{Meter, Total};
 use super::{Client, ClientError, Progress};
@@ -180,8 +180,13 @@ impl Sending<'_> {
         // No credential goes there: the address is one. Nor does what vouches for the server vouch for it.
         let request = self.client.http_for(&url).put(url);
         let (answer, _) = self.put(request, number, meter).await?;
+        // What answers without a usable one is no object store: some page on the way says 200 to everything.
         let etag = answer.headers().get(ETAG).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
-        self.client.part_done(self.upload.id, number, etag).await?;
+        let done = PartDone { etag };
+        if !done.is_usable() {
+            return Err(unexpected(answer).await.into());
+        }
+        self.client.part_done(self.upload.id, number, &done).await?;
         Ok(())
     }
 

@@ -45,8 +45,13 @@ impl Client {
     }
 
     /// Tells that a part went to the object store directly.
-    pub(crate) async fn part_done(&self, id: UploadId, number: u32, etag: String) -> Result<UploadPart, ClientError> {
+    pub(crate) async fn part_done(
+        &self,
+        id: UploadId,
+        number: u32,
+        done: &PartDone,
+    ) -> Result<UploadPart, ClientError> {
         let path = ["uploads", &id.to_string(), "parts", &number.to_string(), "done"];
-        self.put(&path, &PartDone { etag }).await
+        self.put(&path, done).await
     }
 }

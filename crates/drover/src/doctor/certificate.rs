@@ -45,15 +45,8 @@ pub(crate) fn judge(plan: &TlsPlan, public_url: Option<&str>, facts: &Facts, now
         Err(error) => return Finding::fail(NAME, chain(error), next),
     };
     let CertificateFacts { not_after, names, exposed_key } = facts;
-    if *not_after <= now {
-        return Finding::fail(
-            NAME,
-            format!("it ended at {not_after}: devices refuse it"),
-            "write a new one; it is taken over at once",
-        );
-    }
     if not_after.since(now) < ENDS_SOON {
-        return Finding::warn(NAME, format!("it ends at {not_after}"), "write a new one; it is taken over at once");
+        return near_the_end(plan, *not_after, now);
     }
     if let Some(key) = exposed_key {
         let next = format!("keep it to the server's user: chmod o-r {}", key.display());
@@ -67,6 +60,24 @@ pub(crate) fn judge(plan: &TlsPlan, public_url: Option<&str>, facts: &Facts, now
         }
         (TlsPlan::OwnCa { .. }, _) => Finding::ok(NAME, format!("of the own authority, which lasts until {not_after}")),
         _ => Finding::ok(NAME, format!("for {}, until {not_after}", names.join(", "))),
+    }
+}
+
+/// That it ended, or will soon.
+fn near_the_end(plan: &TlsPlan, not_after: Timestamp, now: Timestamp) -> Finding {
+    let next = "write a new one; it is taken over at once";
+    match plan {
+        // Devices hold to its key, which has no end.
+        TlsPlan::OwnCa { .. } => Finding::warn(
+            NAME,
+            format!(
+                "that of the own authority lasts until {not_after}: then browsers and --ca refuse it, devices do not"
+            ),
+            "remove tls/ca.pem from the data folder, and nothing else, and start again: the key and its pin stay; then \
+             give out the new tls/ca.pem",
+        ),
+        _ if not_after <= now => Finding::fail(NAME, format!("it ended at {not_after}: devices refuse it"), next),
+        _ => Finding::warn(NAME, format!("it ends at {not_after}"), next),
     }
 }
 
@@ -130,6 +141,17 @@ mod tests {
         let finding = judge(&files(), Some("https://fleet.example"), &Ok(Some(facts)), NOW);
         assert_eq!(finding.level, Level::Warn);
         assert!(finding.next.is_some_and(|next| next.ends_with("chmod o-r k.pem")));
+    }
+
+    #[test]
+    fn the_end_of_the_own_authority_is_no_reason_to_replace_its_key() {
+        let own = TlsPlan::OwnCa { pin: PinChoice::Auto };
+        for not_after in [NOW.minus(Duration::from_hours(1)), NOW.plus(Duration::from_hours(1))] {
+            let finding =
+                judge(&own, None, &Ok(Some(CertificateFacts { not_after, names: Vec::new(), exposed_key: None })), NOW);
+            assert_eq!(finding.level, Level::Warn, "{}", finding.seen);
+            assert!(finding.next.is_some_and(|next| next.starts_with("remove tls/ca.pem ")));
+        }
     }
 
     #[test]

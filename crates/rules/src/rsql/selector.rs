@@ -1,6 +1,6 @@
 //! The names of fields in RSQL.
 
-use drover_types::ComponentName;
+use drover_types::{ComponentName, names};
 
 use crate::field::{Field, similar};
 use crate::literal;
@@ -37,7 +37,10 @@ fn named(family: &str, name: &str) -> Result<Field, String> {
             Ok(component) => Ok(Field::Version(component)),
             Err(invalid) => Err(format!("{invalid}")),
         },
-        "metadata" => Err(format!("metadata is not searched; if it is an attribute, write attribute.{name}")),
+        "metadata" if names::is_attribute(name) => {
+            Err(format!("metadata is not searched; if it is an attribute, write attribute.{name}"))
+        }
+        "metadata" => Err("metadata is not searched".to_owned()),
         "assignedds" => Err("what is assigned to a device is not searched; what it runs is version".to_owned()),
         _ => Err(unknown(&format!("{family}.{name}"), family)),
     }
@@ -48,6 +51,9 @@ fn unknown(selector: &str, lower: &str) -> String {
         Some("attr") => format!("{selector}: no such field (did you mean attribute.name?)"),
         Some("components") => format!("{selector}: no such field (did you mean component.name?)"),
         Some(ours) => format!("{selector}: no such field (did you mean {ours}?)"),
-        None => format!("{selector}: no such field; an attribute of that name is attribute.{selector}"),
+        None if names::is_attribute(selector) => {
+            format!("{selector}: no such field; an attribute of that name is attribute.{selector}")
+        }
+        None => format!("{selector}: no such field"),
     }
 }

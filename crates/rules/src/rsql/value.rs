@@ -150,14 +150,11 @@ fn number(text: &str) -> Parsed<Option<Value>> {
     if !is_number {
         return Ok(None);
     }
-    if let Ok(integer) = text.parse::<i64>() {
-        return literal::integer(integer).map(Some);
+    if digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        // What is too long to be read would be rounded, too.
+        return literal::integer(text.parse().unwrap_or(i128::MAX)).map(Some);
     }
     match text.parse::<f64>() {
-        // An integer that is too long for one would be rounded.
-        Ok(_) if digits.bytes().all(|byte| byte.is_ascii_digit()) => {
-            Err("numbers are exact up to 9007199254740992 only: put a longer one in quotes, as text".to_owned())
-        }
         Ok(number) => literal::float(number).map(Some),
         Err(_) => Ok(None),
     }

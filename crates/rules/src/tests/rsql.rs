@@ -49,6 +49,8 @@ fn wrong_rsql_is_explained() {
         ("", "line 1, column 1: a field is expected here, such as type or attribute.region"),
         ("typ==robot", "line 1, column 1: typ: no such field (did you mean type?)"),
         ("region==eu", "line 1, column 1: region: no such field; an attribute of that name is attribute.region"),
+        ("Region==eu", "line 1, column 1: Region: no such field"),
+        ("metadata.a.b==eu", "line 1, column 1: metadata is not searched"),
         ("metadata.x==1", "line 1, column 1: metadata is not searched; if it is an attribute, write attribute.x"),
         ("type=robot", "line 1, column 5: a comparison is expected here: == != =lt= =le= =gt= =ge= =in= or =out="),
         ("type==", "line 1, column 7: a value is expected here; other than letters and digits stand in quotes"),
@@ -81,7 +83,8 @@ fn wrong_rsql_is_explained() {
         ("attribute.x=lt=true", "line 1, column 16: true and false have no order: use == or !="),
         (
             "attribute.x==12345678901234567890",
-            "line 1, column 14: numbers are exact up to 9007199254740992 only: put a longer one in quotes, as text",
+            "line 1, column 14: this would be rounded, as an integer beyond 9007199254740992 may be: keep it in quotes, \
+             as text",
         ),
     ];
     for (rsql, first_line) in wrong {

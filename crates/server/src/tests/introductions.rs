@@ -1,6 +1,7 @@
 //! What it costs to listen to somebody without a credential.
 
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::pin::pin;
 
 use axum::body::{Body, Bytes};
@@ -10,6 +11,7 @@ use serde_json::json;
 
 use super::{Service, with_token};
 use crate::config::HttpConfig;
+use crate::limits::INTRODUCTIONS_MAX;
 
 const LOGINS: [&str; 2] = ["/api/v1/auth/login", "/api/v1/auth/session"];
 
@@ -34,22 +36,31 @@ async fn whoever_logs_in_is_counted_before_a_byte_of_its_body_is_read() {
 }
 
 #[tokio::test]
-async fn only_so_many_strangers_are_listened_to_at_once() {
+async fn who_talks_slowly_from_one_address_keeps_nobody_out() {
     let service = Service::start().await;
-    let others = service.limits.ears.available_permits() - 1;
-    let others = service.limits.ears.try_acquire_many(u32::try_from(others).expect("few")).expect("all but one");
-    {
-        let mut last = pin!(service.send(post(LOGINS[0], "", unfinished())));
-        assert!(last.as_mut().now_or_never().is_none(), "it waits for the body");
-        for uri in LOGINS {
-            assert_eq!(service.send(post(uri, "", unfinished())).await.problem(503), "too_many_logins");
-        }
+    let slow: Vec<_> = (0..INTRODUCTIONS_MAX).map(|_| service.limits.listen(IpAddr::from([10, 0, 0, 1]))).collect();
+    for uri in LOGINS {
+        let mut alone = pin!(service.send(post(uri, "", unfinished())));
+        assert!(alone.as_mut().now_or_never().is_none(), "it waits for the body");
+        assert!(slow[0].is_cut_off().now_or_never().is_some());
+        service.log_in().await;
+        assert!(alone.as_mut().now_or_never().is_none(), "it is still listened to");
+    }
+}
+
+#[tokio::test]
+async fn only_so_many_strangers_are_listened_to_at_once() {
+    for uri in LOGINS {
+        let service = Service::start().await;
+        let mut first = pin!(service.send(post(uri, "", unfinished())));
+        assert!(first.as_mut().now_or_never().is_none(), "it waits for the body");
+        let others = (1..=u32::try_from(INTRODUCTIONS_MAX).expect("few"))
+            .map(|number| service.limits.listen(IpAddr::V4(number.into())));
+        let _others: Vec<_> = others.collect();
+        assert_eq!(first.await.problem(503), "too_many_logins");
         // Whoever has a credential is not held back.
         service.register("A").await;
     }
-    // One who went away is listened to no longer.
-    service.log_in().await;
-    drop(others);
 }
 
 #[tokio::test]

@@ -440,12 +440,12 @@ on_the_local_profile! {
         let waiting = answered.json::<Upload>();
         assert!(waiting.reason.as_deref().unwrap().ends_with("; trying again"), "{waiting:?}");
         assert_eq!((waiting.parts_received, waiting.parts.len()), (2, 0), "nobody needs their list now");
-        clock.advance(Duration::from_hours(7 * 24 + 1));
+        clock.advance(Duration::from_hours(8 * 24 + 1));
         let server = relogin(server).await;
         let ended = ends(&server, upload.id).await;
         let reason = ended.reason.unwrap();
         assert_eq!(ended.state, UploadState::Failed);
-        assert!(reason.starts_with("not verified within 7 days: ") && !reason.contains("again"), "{reason}");
+        assert!(reason.starts_with("not verified within 8 days: ") && !reason.contains("again"), "{reason}");
         complete(&server, upload.id).await.problem(422, "upload_failed");
     }
 }
