@@ -269,25 +269,27 @@ async fn check_untargeted(tx: &mut Tx, access: &Access, id: GroupId) -> Result<(
 #[derive(Default)]
 struct Users {
     seen: Vec<String>,
-    /// Out of reach: those have no names here.
-    hidden: usize,
+    /// Some are out of reach: those have no names here, and how many they are is not told either.
+    hidden: bool,
 }
 
 impl Users {
     fn add(&mut self, there: bool, noun: &str, name: &str) {
-        if there { self.seen.push(format!("{noun} {name:?}")) } else { self.hidden += 1 }
+        if there { self.seen.push(format!("{noun} {name:?}")) } else { self.hidden = true }
     }
 
     /// Some of them for a person to read; none when there is nobody.
     fn named(mut self) -> Option<String> {
-        let all = self.seen.len() + self.hidden;
+        let unnamed = self.seen.len().saturating_sub(USERS_SHOWN);
         self.seen.truncate(USERS_SHOWN);
-        Some(match (self.seen.len(), all) {
-            (_, 0) => return None,
-            (0, _) => "something out of your reach".to_owned(),
-            (named, all) if named == all => self.seen.join(" and "),
-            (named, all) => format!("{} and {} more", self.seen.join(", "), all - named),
-        })
+        if unnamed > 0 {
+            self.seen.push(format!("{unnamed} more"));
+        }
+        if self.hidden {
+            self.seen.push("something out of your reach".to_owned());
+        }
+        let last = self.seen.pop()?;
+        Some(if self.seen.is_empty() { last } else { format!("{} and {last}", self.seen.join(", ")) })
     }
 }
 
@@ -350,5 +352,32 @@ fn view(row: GroupRow) -> Group {
         condition: row.condition,
         created_at: row.created_at,
         updated_at: row.updated_at,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Users;
+
+    fn named(seen: usize, hidden: usize) -> Option<String> {
+        let mut users = Users::default();
+        for number in 0..seen {
+            users.add(true, "the rollout", &format!("r{number}"));
+        }
+        for _ in 0..hidden {
+            users.add(false, "the rollout", "secret");
+        }
+        users.named()
+    }
+
+    #[test]
+    fn only_those_in_reach_are_named_and_numbered() {
+        assert_eq!(named(0, 0), None);
+        assert_eq!(named(0, 3).as_deref(), Some("something out of your reach"));
+        assert_eq!(named(2, 0).as_deref(), Some("the rollout \"r0\" and the rollout \"r1\""));
+        assert_eq!(named(1, 1), named(1, 9), "how many there are is not told");
+        assert_eq!(named(1, 9).as_deref(), Some("the rollout \"r0\" and something out of your reach"));
+        let many = named(7, 2).unwrap();
+        assert!(many.ends_with("the rollout \"r4\", 2 more and something out of your reach"), "{many}");
     }
 }
