@@ -155,9 +155,9 @@ pub async fn by_name(conn: impl Into<Conn<'_>>, tenant: TenantId, name: &str) ->
     run!(conn, |c| sqlx::query_as(BY_NAME).bind(tenant).bind(name).fetch_optional(c).await)
 }
 
-/// The same, held still until the transaction ends.
+/// The same, held still until the transaction ends. Others may hold it as well: nobody who does changes it.
 pub async fn lock_by_name(tx: &mut Tx, tenant: TenantId, name: &str) -> Result<Option<NamedRow>> {
-    let sql = format!("{LOCK_BY_NAME} {}", tx.dialect().for_update());
+    let sql = format!("{LOCK_BY_NAME} {}", tx.dialect().for_share());
     run!(tx, |c| sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(tenant).bind(name).fetch_optional(c).await)
 }
 
