@@ -15,11 +15,11 @@ statements! {
     CLEAR_GROUP = "DELETE FROM group_condition_groups WHERE tenant_id = $1 AND dynamic_id = $2";
     // What it asks for itself, and what its dynamic target groups ask for.
     OF_ROLLOUT = "SELECT g.name, g.id FROM device_groups g WHERE g.tenant_id = $1 AND g.condition IS NULL \
-                  AND (g.id IN (SELECT x.group_id FROM rollout_condition_groups x \
-                                WHERE x.tenant_id = $1 AND x.rollout_id = $2) \
-                       OR g.id IN (SELECT y.group_id FROM rollout_groups t JOIN group_condition_groups y \
-                                   ON y.tenant_id = t.tenant_id AND y.dynamic_id = t.group_id \
-                                   WHERE t.tenant_id = $1 AND t.rollout_id = $2))";
+                  AND g.id IN (SELECT x.group_id FROM rollout_condition_groups x \
+                               WHERE x.tenant_id = $1 AND x.rollout_id = $2 \
+                               UNION SELECT y.group_id FROM group_condition_groups y \
+                               WHERE y.tenant_id = $1 AND y.dynamic_id IN (SELECT t.group_id FROM rollout_groups t \
+                                                                           WHERE t.tenant_id = $1 AND t.rollout_id = $2))";
     OF_GROUP = "SELECT g.name, g.id FROM device_groups g WHERE g.tenant_id = $1 AND g.condition IS NULL \
                 AND g.id IN (SELECT y.group_id FROM group_condition_groups y \
                              WHERE y.tenant_id = $1 AND y.dynamic_id = $2)";
