@@ -110,7 +110,7 @@ impl App {
                     }
                     rollouts::insert(tx, tenant, &new, now).await?;
                     set_stages(tx, tenant, id, &policy).await?;
-                    set_groups(tx, &access, id, &groups).await?;
+                    // Before a foreign key read-locks target groups: one order for all who lock groups.
                     asked.set(tx, tenant, id).await?;
                     let made = shown(&mut *tx, tenant, id).await?;
                     audit.record(tx, Entry::created("rollout", id, &made)?.with("name", made.name)).await?;
@@ -140,6 +140,7 @@ impl App {
                     // What it covers may have changed since it was looked at.
                     access.check_rollout(&mut *tx, id).await?;
                     change_plan(tx, tenant, id, &body, &asked).await?;
+                    set_groups(tx, &access, id, &groups).await?;
                     if let Some(groups) = body.target_groups {
                         rollouts::clear_groups(tx, tenant, id).await?;
                         set_groups(tx, &access, id, &groups).await?;
