@@ -1,5 +1,6 @@
 //! From the text of a condition to what the store selects devices by.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use drover_db::Tx;
@@ -93,6 +94,16 @@ impl App {
             }
             telemetry @ Unselectable::Telemetry { .. } => Error::internal("use a stored condition", telemetry),
         })
+    }
+
+    /// Whether these conditions together ask for more than that many groups; so do those that cannot be read any more.
+    pub(crate) async fn asks_for_more(&self, texts: &[String], groups: usize) -> Result<bool> {
+        let mut names = BTreeSet::new();
+        for text in texts {
+            let Ok(condition) = self.conditions.cel(text).await? else { return Ok(true) };
+            names.extend(condition.groups().into_iter().map(str::to_owned));
+        }
+        Ok(names.len() > groups)
     }
 
     /// The condition of a dynamic group, at `now`.

@@ -50,10 +50,7 @@ impl App {
         let filter = rollouts::Filter { after: paging.after, state: query.status, parent: query.parent_id };
         let mut rows = rollouts::page(&self.db, tenant, &access.reach, &filter, paging.rows()).await?;
         let next_cursor = paging.cut(&mut rows, |row| row.id);
-        let mut items = Vec::with_capacity(rows.len());
-        for rollout in shown_rows(&self.db, tenant, rows).await? {
-            items.push(told(&self.db, &access, rollout).await?);
-        }
+        let items = self.told(&access, shown_rows(&self.db, tenant, rows).await?).await?;
         Ok(Page { items, next_cursor })
     }
 
@@ -65,7 +62,37 @@ impl App {
     }
 
     async fn rollout(&self, access: &Access, id: RolloutId) -> Result<Rollout> {
-        told(&self.db, access, shown(&self.db, access.tenant, id).await?).await
+        self.told_one(access, shown(&self.db, access.tenant, id).await?).await
+    }
+
+    async fn told_one(&self, access: &Access, rollout: Rollout) -> Result<Rollout> {
+        let id = rollout.id;
+        self.told(access, vec![rollout]).await?.pop().ok_or_else(|| Error::not_found("rollout", id))
+    }
+
+    /// The rollouts as somebody of this reach may see them: conditions that ask for groups out of it are not told. Nor is
+    /// one that asks for more groups than are known: a rollout that ended forgets those that are gone.
+    async fn told(&self, access: &Access, mut rollouts: Vec<Rollout>) -> Result<Vec<Rollout>> {
+        if access.reach == Reach::Tenant {
+            return Ok(rollouts);
+        }
+        let ids: Vec<RolloutId> = rollouts.iter().map(|rollout| rollout.id).collect();
+        let seen: HashMap<(RolloutId, Part), usize> =
+            condition_groups::in_reach(&self.db, access.tenant, &access.reach, &ids).await?;
+        for rollout in &mut rollouts {
+            let seen = |part| seen.get(&(rollout.id, part)).copied().unwrap_or(0);
+            let (of_target, of_stages) = (seen(Part::Target), seen(Part::Stages));
+            if self.asks_for_more(rollout.target_condition.as_slice(), of_target).await? {
+                rollout.target_condition = Some(HIDDEN.to_owned());
+            }
+            let conditions: Vec<String> = rollout.stages.iter().filter_map(|stage| stage.condition.clone()).collect();
+            if self.asks_for_more(&conditions, of_stages).await? {
+                for stage in rollout.stages.iter_mut().filter(|stage| stage.condition.is_some()) {
+                    stage.condition = Some(HIDDEN.to_owned());
+                }
+            }
+        }
+        Ok(rollouts)
     }
 
     async fn rollout_row(&self, tenant: TenantId, id: RolloutId) -> Result<RolloutRow> {
@@ -155,7 +182,7 @@ impl App {
                 })
             })
             .await?;
-        told(&self.db, &seen, after).await
+        self.told_one(&seen, after).await
     }
 
     /// Starts a draft: at once, or when its first stage's time comes.
@@ -355,33 +382,6 @@ async fn shown_rows(conn: impl Into<Conn<'_>>, tenant: TenantId, rows: Vec<Rollo
         view(row, groups.remove(&id).unwrap_or_default(), &stages, &counters)
     };
     rows.into_iter().map(shown).collect()
-}
-
-/// The rollout as somebody of this reach may see it: conditions that ask for groups out of it are not told.
-async fn told(conn: impl Into<Conn<'_>>, access: &Access, mut rollout: Rollout) -> Result<Rollout> {
-    if access.reach == Reach::Tenant {
-        return Ok(rollout);
-    }
-    let mut conn = conn.into();
-    if asks_beyond(conn.reborrow(), access, rollout.id, Part::Target).await? {
-        rollout.target_condition = Some(HIDDEN.to_owned());
-    }
-    if asks_beyond(conn, access, rollout.id, Part::Stages).await? {
-        for stage in rollout.stages.iter_mut().filter(|stage| stage.condition.is_some()) {
-            stage.condition = Some(HIDDEN.to_owned());
-        }
-    }
-    Ok(rollout)
-}
-
-/// Whether this part of a rollout asks for a group that is out of reach.
-async fn asks_beyond(mut conn: Conn<'_>, access: &Access, id: RolloutId, part: Part) -> Result<bool> {
-    for group in condition_groups::of_part(conn.reborrow(), access.tenant, id, part).await? {
-        if !access.reach.has_group(conn.reborrow(), access.tenant, group).await? {
-            return Ok(true);
-        }
-    }
-    Ok(false)
 }
 
 /// The same, held still until the transaction ends.

@@ -222,7 +222,7 @@ on_both_profiles! {
         let scene = scattered(profile).await;
         let named = |name: &str| GroupWrite { name: name.to_owned(), ..GroupWrite::default() };
         let lab = scene.admin.create_group(&named("lab")).await.unwrap();
-        scene.admin.create_group(&named("secret")).await.unwrap();
+        let secret = scene.admin.create_group(&named("secret")).await.unwrap();
         let anna = over_group(&scene, "fleet-admin", lab.id).await;
         let firmware = scene.publish("1.1.0", 2).await;
         let condition = "!(\"secret\" in device.groups)";
@@ -244,6 +244,27 @@ on_both_profiles! {
         }
         let kept = scene.admin.rollout(draft.id).await.unwrap();
         assert_eq!((kept.name.as_str(), kept.target_condition.as_deref()), ("mine", Some(condition)));
+
+        // Nor when the group is gone and the rollout, which ended, has forgotten which one it was.
+        scene.admin.cancel_rollout(draft.id).await.unwrap();
+        scene.admin.delete_group(secret.id).await.unwrap();
+        let ended = anna.rollout(draft.id).await.unwrap();
+        assert!(ended.target_condition.unwrap().starts_with("(not shown:"));
+        assert_eq!(ended.stages[0].condition.as_deref(), Some("\"lab\" in device.groups"));
+        assert_eq!(scene.admin.rollout(draft.id).await.unwrap().target_condition.as_deref(), Some(condition));
+    }
+
+    async fn two_who_ask_for_the_group_that_they_target_both_come_through(profile: Profile) {
+        let scene = Scene::new(profile, 0).await;
+        let lab = scene.admin.create_group(&GroupWrite { name: "lab".into(), ..GroupWrite::default() }).await.unwrap();
+        let mut body = plan(&scene.publish("1.1.0", 2).await, &[100]);
+        body.target_groups = vec![lab.id, lab.id];
+        body.target_condition = Some("\"lab\" in device.groups".into());
+        for _ in 0..8 {
+            let (first, second) = tokio::join!(scene.admin.create_rollout(&body), scene.admin.create_rollout(&body));
+            assert_eq!(first.unwrap().target_groups, [lab.id]);
+            assert_eq!(second.unwrap().target_groups, [lab.id]);
+        }
     }
 
     async fn two_who_change_a_draft_at_once_lose_nothing(profile: Profile) {
