@@ -10,6 +10,7 @@ use drover_db::{Conn, Tx};
 use drover_rollout::{Policy, StageCounts, StageSnapshot};
 use drover_store::condition_groups::{self, Part};
 use drover_store::counters::{self, CounterRow};
+use drover_store::groups::NamedRow;
 use drover_store::rollouts::{self, NewRollout, RolloutRow, StateChange};
 use drover_store::stages::{self, StageRow};
 use drover_store::update_sessions;
@@ -22,7 +23,7 @@ use crate::audit::{Audit, Entry};
 use crate::context::new_id;
 use crate::idempotency::Created;
 use crate::page::Paging;
-use crate::rollout_plan::{Asked, needs_group};
+use crate::rollout_plan::{Asked, CheckedPlan, needs_group};
 use crate::{
     Access, Actor, App, Caller, Error, IdempotencyKey, Reach, Result, rollout_policy, transitions,
     update_sessions as sessions, validate,
@@ -108,7 +109,7 @@ impl App {
     ) -> Result<Rollout> {
         let access = caller.authorize(Permission::RolloutsWrite)?;
         let tenant = access.tenant;
-        let (firmware, asked) = self.check_plan(&access, &body).await?;
+        let CheckedPlan { firmware, asked, .. } = self.check_plan(&access, &body).await?;
         let policy = rollout_policy::from_request(&body)?;
         let now = self.now();
         let id = new_id!(self, RolloutId);
@@ -139,6 +140,7 @@ impl App {
                     set_stages(tx, tenant, id, &policy).await?;
                     // Before a foreign key read-locks target groups: one order for all who lock groups.
                     asked.set(tx, tenant, id).await?;
+                    set_groups(tx, &access, id, &groups).await?;
                     let made = shown(&mut *tx, tenant, id).await?;
                     audit.record(tx, Entry::created("rollout", id, &made)?.with("name", made.name)).await?;
                     Ok::<_, Error>(Created::Now)
@@ -156,8 +158,8 @@ impl App {
         let access = caller.authorize(Permission::RolloutsWrite)?;
         let tenant = access.tenant;
         access.check_rollout(&self.db, id).await?;
-        let asked = self.check_change(&access, &body).await?;
-        self.check_changed_size(tenant, id, &body).await?;
+        let change = self.check_change(&access, &body).await?;
+        self.check_changed_size(tenant, id, &body, &change).await?;
         let (seen, mut audit) = (access.clone(), self.audit(caller, tenant));
         let after = self
             .writer
@@ -166,8 +168,7 @@ impl App {
                     let before = locked(tx, tenant, id).await?;
                     // What it covers may have changed since it was looked at.
                     access.check_rollout(&mut *tx, id).await?;
-                    change_plan(tx, tenant, id, &body, &asked).await?;
-                    set_groups(tx, &access, id, &groups).await?;
+                    change_plan(tx, tenant, id, &body, &change.asked).await?;
                     if let Some(groups) = body.target_groups {
                         rollouts::clear_groups(tx, tenant, id).await?;
                         set_groups(tx, &access, id, &groups).await?;
@@ -259,10 +260,7 @@ impl App {
             return Err(Error::conflict("wrong_state", detail));
         }
         let goes_on = matches!(to, RolloutState::Scheduled | RolloutState::Active);
-        if goes_on && row.kind == RolloutKind::Update {
-            let firmware = self.firmware_row(tenant, row.firmware_id).await?;
-            self.check_signing_key(tenant, firmware.signed_by).await?;
-        }
+        let groups = if goes_on { Some(self.check_goes_on(tenant, &row).await?) } else { None };
         let change = StateChange { from: row.state, to, reason };
         let now = self.now();
         let (seen, mut audit) = (access.clone(), self.audit(caller, tenant));
@@ -272,6 +270,13 @@ impl App {
                 Box::pin(async move {
                     let before = locked(tx, tenant, id).await?;
                     access.check_rollout(&mut *tx, id).await?;
+                    // Held: from here on the conditions of dynamic ones stay as they are.
+                    if let Some(groups) = groups
+                        && rollouts::lock_target_groups(tx, tenant, id).await? != groups
+                    {
+                        let detail = "a target group changed at this moment; look at it and try again";
+                        return Err(Error::conflict("group_changed", detail));
+                    }
                     if !transitions::set_rollout_state(tx, tenant, &row, &change, now).await? {
                         let detail = "the rollout changed at this moment; look at it and try again";
                         return Err(Error::conflict("wrong_state", detail));
@@ -284,6 +289,19 @@ impl App {
             .await?;
         self.poke.notify_one();
         self.rollout(&seen, id).await
+    }
+
+    /// Whether a rollout may begin or go on: its target groups, if so. Dynamic ones may have got longer conditions while it
+    /// was a draft.
+    async fn check_goes_on(&self, tenant: TenantId, row: &RolloutRow) -> Result<Vec<NamedRow>> {
+        let groups = rollouts::target_groups(&self.db, tenant, row.id).await?;
+        if row.kind == RolloutKind::Update {
+            let firmware = self.firmware_row(tenant, row.firmware_id).await?;
+            self.check_signing_key(tenant, firmware.signed_by).await?;
+            let policy = rollout_policy::parse(&row.policy)?;
+            self.check_plan_size(row.target_condition.as_deref(), &groups, &policy).await?;
+        }
+        Ok(groups)
     }
 
     /// How it is doing, in numbers.

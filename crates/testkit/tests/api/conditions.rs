@@ -6,7 +6,7 @@ use drover_api::{
 };
 use drover_cli::{Client, ClientError};
 use drover_store::condition_groups::{self, Part};
-use drover_store::tenants;
+use drover_store::{groups, tenants};
 use drover_testkit::{Profile, answer, eventually, on_both_profiles, refused};
 use drover_types::{ActorKind, AttributeValue, DeviceId, GroupId, RolloutId, RolloutState, SessionState, StageState};
 use reqwest::Method;
@@ -363,6 +363,30 @@ on_both_profiles! {
             steps(&scene, chosen.id).await.contains(&paused).then_some(())
         })
         .await;
+    }
+
+    async fn a_condition_that_is_not_allowed_any_more_stops_the_rollout(profile: Profile) {
+        let scene = scattered(profile).await;
+        let eu = scene.admin.create_group(&dynamic("eu", EU)).await.unwrap();
+        let firmware = scene.publish("1.1.0", 2).await;
+        let rollout = scene.start(&firmware, &[100], |plan| plan.target_groups = vec![eu.id]).await;
+        assert_eq!(rollout.counts.pending, 2);
+
+        // Not by any request: an older program took it.
+        let db = scene.server.db().db();
+        let tenant = tenants::by_name(db, "default").await.unwrap().unwrap().tenant_id;
+        let mut tx = db.begin().await.unwrap();
+        groups::set_condition(&mut tx, tenant, eu.id, "!(\"Hold\" in device.tags)").await.unwrap();
+        tx.commit().await.unwrap();
+
+        assert!(scene.offers().await.is_empty());
+        let stopped = scene.becomes(rollout.id, RolloutState::Paused).await;
+        let reason = stopped.reason.unwrap();
+        assert!(reason.starts_with("a stored condition is not allowed any more"), "{reason}");
+        assert!(!reason.contains("Hold"), "not everybody may read the condition: {reason}");
+        assert_refused!(scene.admin.resume_rollout(rollout.id).await, 409, "condition_refused");
+        let shown = scene.admin.group(eu.id).await.expect("it is shown, to be written anew");
+        assert_eq!((shown.condition.is_some(), shown.device_count), (true, None));
     }
 
     async fn rights_over_a_group_show_and_count_no_more(profile: Profile) {
