@@ -91,13 +91,17 @@ impl App {
         if let Some(name) = &body.name {
             validate::text("name", name, 100)?;
         }
+        if body.remove_target_condition && body.target_condition.is_some() {
+            return Err(Error::field("remove_target_condition", "either remove the condition or give a new one"));
+        }
         let groups = match &body.target_groups {
             None => None,
             Some(groups) => Some(self.check_target_groups(access, groups).await?),
         };
-        let target = match &body.target_condition {
-            None => None,
-            Some(new) => Some(self.check_target_condition(access, new.as_deref()).await?),
+        let target = if body.remove_target_condition || body.target_condition.is_some() {
+            Some(self.check_target_condition(access, body.target_condition.as_deref()).await?)
+        } else {
+            None
         };
         let stages = match &body.stages {
             None => None,
@@ -120,7 +124,7 @@ impl App {
         }
         let row = rollouts::get(&self.db, tenant, id).await?.ok_or_else(|| Error::not_found("rollout", id))?;
         let policy = rollout_policy::with_update(rollout_policy::parse(&row.policy)?, body)?;
-        let condition = body.target_condition.clone().unwrap_or(row.target_condition);
+        let condition = changed_condition(body, row.target_condition);
         let groups = match &change.groups {
             Some(groups) => groups.clone(),
             None => rollouts::target_groups(&self.db, tenant, id).await?,
@@ -160,6 +164,11 @@ impl App {
         }
         Ok(rows)
     }
+}
+
+/// The target condition as a change leaves it.
+pub(crate) fn changed_condition(body: &RolloutUpdate, before: Option<String>) -> Option<String> {
+    if body.remove_target_condition { None } else { body.target_condition.clone().or(before) }
 }
 
 /// Whoever reaches only groups has to name some, and only those.

@@ -23,7 +23,7 @@ use crate::audit::{Audit, Entry};
 use crate::context::new_id;
 use crate::idempotency::Created;
 use crate::page::Paging;
-use crate::rollout_plan::{Asked, CheckedPlan, needs_group};
+use crate::rollout_plan::{Asked, CheckedPlan, changed_condition, needs_group};
 use crate::{
     Access, Actor, App, Caller, Error, IdempotencyKey, Reach, Result, rollout_policy, transitions,
     update_sessions as sessions, validate,
@@ -444,10 +444,7 @@ async fn change_plan(tx: &mut Tx, tenant: TenantId, id: RolloutId, body: &Rollou
     let row = rollouts::get(&mut *tx, tenant, id).await?.ok_or_else(|| Error::not_found("rollout", id))?;
     let policy = rollout_policy::with_update(rollout_policy::parse(&row.policy)?, body)?;
     let json = rollout_policy::to_json(&policy)?;
-    let condition = match &body.target_condition {
-        None => row.target_condition.clone(),
-        Some(new) => new.clone(),
-    };
+    let condition = changed_condition(body, row.target_condition.clone());
     if json == row.policy && condition == row.target_condition && body.target_groups.is_none() {
         return Ok(());
     }

@@ -199,7 +199,7 @@ on_both_profiles! {
         assert_eq!(admin.update_group(hold.id, &described).await.unwrap().description, "do not touch");
 
         // A draft and a dynamic group can be changed; what they ask no more is free.
-        let other = RolloutUpdate { target_condition: Some(Some(EU.into())), ..RolloutUpdate::default() };
+        let other = RolloutUpdate { target_condition: Some(EU.into()), ..RolloutUpdate::default() };
         admin.update_rollout(draft.id, &other).await.unwrap();
         admin.update_group(ready.id, &dynamic("ready", "true")).await.unwrap();
         assert_refused!(admin.update_group(hold.id, &named("on-hold")).await, 409, "group_in_use");
@@ -239,7 +239,7 @@ on_both_profiles! {
             let told = seen.target_condition.unwrap();
             assert!(told.starts_with("(not shown:"), "{told}");
             assert_eq!(seen.stages[0].condition.as_deref(), Some("\"lab\" in device.groups"), "that one is hers");
-            let back = RolloutUpdate { target_condition: Some(Some(told)), ..RolloutUpdate::default() };
+            let back = RolloutUpdate { target_condition: Some(told), ..RolloutUpdate::default() };
             assert_refused!(anna.update_rollout(draft.id, &back).await, 422, "invalid");
         }
         let kept = scene.admin.rollout(draft.id).await.unwrap();
@@ -273,7 +273,7 @@ on_both_profiles! {
         let draft = scene.draft(&firmware, &[100], |_| ()).await;
         for round in 1..=12 {
             let condition = format!("device.attr.axles > {round}");
-            let target = RolloutUpdate { target_condition: Some(Some(condition.clone())), ..RolloutUpdate::default() };
+            let target = RolloutUpdate { target_condition: Some(condition.clone()), ..RolloutUpdate::default() };
             let cap = RolloutUpdate { max_in_flight: Some(round), ..RolloutUpdate::default() };
             let (first, second) =
                 tokio::join!(scene.admin.update_rollout(draft.id, &target), scene.admin.update_rollout(draft.id, &cap));
@@ -524,7 +524,7 @@ on_both_profiles! {
         let scene = scattered(profile).await;
         let firmware = scene.publish("1.1.0", 2).await;
         let draft = scene.draft(&firmware, &[100], |plan| plan.target_condition = Some(EU.to_owned())).await;
-        let change = |text: &str| RolloutUpdate { target_condition: Some(Some(text.to_owned())), ..RolloutUpdate::default() };
+        let change = |text: &str| RolloutUpdate { target_condition: Some(text.to_owned()), ..RolloutUpdate::default() };
         assert_refused!(scene.admin.update_rollout(draft.id, &change("device.typ")).await, 422, "invalid");
         let us = scene.admin.update_rollout(draft.id, &change("device.attr.region == \"us\"")).await.unwrap();
         assert_eq!(us.target_condition.as_deref(), Some("device.attr.region == \"us\""));
@@ -533,7 +533,13 @@ on_both_profiles! {
         // An empty text, of a variable that was not set, is no wish for the whole fleet.
         assert_refused!(scene.admin.update_rollout(draft.id, &change("")).await, 422, "invalid");
         assert!(scene.admin.rollout(draft.id).await.unwrap().target_condition.is_some());
-        let removed = RolloutUpdate { target_condition: Some(None), ..RolloutUpdate::default() };
+        // Nor is null, which clients write for what is not set.
+        let path = format!("/api/v1/rollouts/{}", draft.id);
+        let null = scene.server.admin_request(Method::PUT, &path).json(&json!({ "target_condition": null }));
+        assert!(answer(null).await.json::<Value>()["target_condition"].is_string());
+        let removed = RolloutUpdate { remove_target_condition: true, ..RolloutUpdate::default() };
+        let both = RolloutUpdate { target_condition: Some(EU.into()), ..removed.clone() };
+        assert_refused!(scene.admin.update_rollout(draft.id, &both).await, 422, "invalid");
         assert_eq!(scene.admin.update_rollout(draft.id, &removed).await.unwrap().target_condition, None);
         scene.admin.start_rollout(draft.id).await.unwrap();
         assert_refused!(scene.admin.update_rollout(draft.id, &change(EU)).await, 409, "rollout_started");
