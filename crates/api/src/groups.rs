@@ -18,8 +18,8 @@ pub struct Group {
     /// Who is in a dynamic group: every device for which this holds at the time of the question. None for a static one.
     #[serde(default)]
     pub condition: Option<String>,
-    /// How many devices are in it. In lists it is none for dynamic groups, which are counted when one is looked at; then,
-    /// too, it is none when the count takes too long.
+    /// How many devices are in it. In lists it is none for dynamic groups, which are counted when one is looked at. It is
+    /// none as well when the count takes too long.
     pub device_count: Option<u64>,
     /// When it was made.
     pub created_at: Timestamp,

@@ -176,10 +176,12 @@ pub struct RolloutUpdate {
     /// New target groups.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target_groups: Option<Vec<GroupId>>,
-    /// New target condition. Null removes it: then the rollout is for all devices of the type, or of its groups.
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
-    #[schema(value_type = Option<String>)]
-    pub target_condition: Option<Option<String>>,
+    /// New target condition. Null is not given, as in every field here: the condition stays.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target_condition: Option<String>,
+    /// Removes the target condition: then the rollout is for all devices of the type, or of its groups.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub remove_target_condition: bool,
     /// New success threshold.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub success_threshold: Option<f64>,
@@ -198,12 +200,6 @@ pub struct RolloutUpdate {
     /// New time-out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session_timeout_ms: Option<u64>,
-}
-
-/// Tells null from a field that is not there.
-#[expect(clippy::option_option, reason = "as the field is")]
-fn given<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Option<String>>, D::Error> {
-    Option::deserialize(deserializer).map(Some)
 }
 
 /// Take a rollout back.

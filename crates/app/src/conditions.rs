@@ -1,11 +1,13 @@
 //! From the text of a condition to what the store selects devices by.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use drover_db::Tx;
 use drover_rollout::Policy;
 use drover_rules::{Condition, GroupIds, Unselectable};
 use drover_store::conditions::Selection;
+use drover_store::groups::NamedRow;
 use drover_store::{condition_groups, groups};
 use drover_types::{GroupId, TenantId, Timestamp};
 
@@ -15,7 +17,15 @@ use crate::{Access, App, Error, Result};
 const PLAN_PARTS_MAX: usize = 512;
 
 /// The code of the error that a stored condition asks for a group that is not there.
-pub(crate) const GROUP_GONE: &str = "condition_group_gone";
+const GROUP_GONE: &str = "condition_group_gone";
+
+/// The code of the error that a stored condition is not allowed any more: an older program took it.
+const REFUSED: &str = "condition_refused";
+
+/// Whether a stored condition cannot be used until a person has looked: trying again brings nothing.
+pub(crate) fn is_unusable(error: &Error) -> bool {
+    matches!(error.code, GROUP_GONE | REFUSED)
+}
 
 impl App {
     /// A condition on devices, as a person wrote it in `field`. It may ask for static groups only, so that no group can
@@ -55,20 +65,15 @@ impl App {
     /// of its dynamic groups and of its stages. Each was checked before.
     pub(crate) async fn check_plan_size(
         &self,
-        tenant: TenantId,
         target: Option<&str>,
-        group_ids: &[GroupId],
+        groups: &[NamedRow],
         policy: &Policy,
     ) -> Result<()> {
-        let mut texts: Vec<String> = target.map(str::to_owned).into_iter().collect();
-        texts.extend(policy.stages.iter().filter_map(|stage| stage.condition.clone()));
-        for id in group_ids {
-            texts.extend(groups::get(&self.db, tenant, *id).await?.and_then(|group| group.condition));
-        }
+        let stages = policy.stages.iter().filter_map(|stage| stage.condition.as_deref());
+        let dynamic = groups.iter().filter_map(|group| group.condition.as_deref());
         let mut parts = 0;
-        for text in texts {
-            let condition = self.conditions.cel(&text).await?;
-            parts += condition.map_err(|error| Error::internal("read a stored condition", error))?.parts();
+        for text in target.into_iter().chain(stages).chain(dynamic) {
+            parts += self.stored(text).await?.parts();
         }
         if parts > PLAN_PARTS_MAX {
             let detail = format!(
@@ -83,8 +88,7 @@ impl App {
     /// A condition that was checked when it was stored, at `now`. A group that it asks for and that is not among `groups`
     /// is an error: taken for one without members, "not in it" would hold for every device.
     pub(crate) async fn stored_condition(&self, text: &str, groups: &GroupIds, now: Timestamp) -> Result<Selection> {
-        let broken = |error| Error::internal("read a stored condition", error);
-        let condition = self.conditions.cel(text).await?.map_err(broken)?;
+        let condition = self.stored(text).await?;
         Selection::new(condition, groups.clone(), now).map_err(|error| match error {
             Unselectable::UnknownGroup { name } => {
                 let detail =
@@ -95,16 +99,53 @@ impl App {
         })
     }
 
-    /// The condition of a dynamic group, at `now`.
+    /// Whether these conditions together ask for more than that many groups; so do those that cannot be read any more.
+    pub(crate) async fn asks_for_more(&self, texts: &[String], groups: usize) -> Result<bool> {
+        let mut names = BTreeSet::new();
+        for text in texts {
+            let Ok(condition) = self.conditions.cel(text).await? else { return Ok(true) };
+            names.extend(condition.groups().into_iter().map(str::to_owned));
+        }
+        Ok(names.len() > groups)
+    }
+
+    async fn stored(&self, text: &str) -> Result<Arc<Condition>> {
+        self.conditions.cel(text).await?.map_err(|error| {
+            // Without its text: whoever reads this may have no right to the groups in it.
+            let (line, column) = (error.line(), error.column());
+            let detail = format!(
+                "a stored condition is not allowed any more, see its line {line}, column {column}; write the condition anew"
+            );
+            Error::conflict(REFUSED, detail).with_source(error)
+        })
+    }
+
+    /// The condition of a group at `now`; none when it is static or not there.
+    ///
+    /// Its text and the groups that it asks for are read one after the other. When they do not fit, it may have been
+    /// changed between the two: a second look tells.
     pub(crate) async fn group_condition(
         &self,
         tenant: TenantId,
         group: GroupId,
-        text: &str,
         now: Timestamp,
-    ) -> Result<Selection> {
-        let groups = condition_groups::of_group(&self.db, tenant, group).await?;
-        self.stored_condition(text, &groups, now).await
+    ) -> Result<Option<Selection>> {
+        match self.read_group_condition(tenant, group, now).await {
+            Err(error) if error.code == GROUP_GONE => self.read_group_condition(tenant, group, now).await,
+            read => read,
+        }
+    }
+
+    async fn read_group_condition(
+        &self,
+        tenant: TenantId,
+        group: GroupId,
+        now: Timestamp,
+    ) -> Result<Option<Selection>> {
+        let row = groups::get(&self.db, tenant, group).await?;
+        let Some(text) = row.and_then(|row| row.condition) else { return Ok(None) };
+        let asked = condition_groups::of_group(&self.db, tenant, group).await?;
+        self.stored_condition(&text, &asked, now).await.map(Some)
     }
 }
 

@@ -80,11 +80,10 @@ impl App {
             conditions: condition.into_iter().collect(),
         };
         if let Some(group) = query.group_id
-            && let Some(row) = groups::get(&self.db, access.tenant, group).await?
-            && let Some(condition) = &row.condition
+            && let Some(condition) = self.group_condition(access.tenant, group, now).await?
         {
             filter.group = None;
-            filter.conditions.push(self.group_condition(access.tenant, group, condition, now).await?);
+            filter.conditions.push(condition);
         }
         Ok(Some(filter))
     }

@@ -18,7 +18,8 @@ impl App {
         let access = caller.authorize(Permission::GroupsWrite)?;
         let tenant = access.tenant;
         let mut audit = self.audit(caller, tenant);
-        self.writer
+        let after = self
+            .writer
             .write(move |tx| {
                 Box::pin(async move {
                     tenants::hold(tx, tenant).await?;
@@ -35,10 +36,11 @@ impl App {
                     place(tx, &access, id, body.parent_id).await?;
                     let after = group(&mut *tx, tenant, id).await?;
                     audit.record(tx, Entry::changed("group", "move", id, &before, &after)?).await?;
-                    Ok(after)
+                    Ok::<_, Error>(after)
                 })
             })
-            .await
+            .await?;
+        self.counted(caller, tenant, after).await
     }
 }
 

@@ -1,9 +1,11 @@
 //! Groups: static by list, dynamic by condition.
 
+use std::collections::HashMap;
+
 use drover_api::{Device, DeviceFilter, Group, GroupMembers, GroupWrite, Page, PageQuery};
 use drover_db::{Conn, Tx};
 use drover_rules::GroupIds;
-use drover_store::groups::{self, GroupRow};
+use drover_store::groups::{self, Added, GroupRow};
 use drover_store::{condition_groups, devices, rollouts};
 use drover_types::{DeviceId, ErrorKind, GroupId, Permission, TenantId};
 
@@ -12,7 +14,7 @@ use crate::context::new_id;
 use crate::grants::going_with;
 use crate::idempotency::Created;
 use crate::page::Paging;
-use crate::{Access, App, Caller, Error, IdempotencyKey, Result, conditions, group_tree, validate};
+use crate::{Access, App, Caller, Error, IdempotencyKey, Reach, Result, conditions, group_tree, validate};
 
 /// Devices that can be put into a group with one call.
 const MEMBERS_MAX: usize = 1_000;
@@ -26,7 +28,9 @@ impl App {
         let Access { tenant, reach } = caller.authorize(Permission::GroupsRead)?;
         let paging = Paging::new(query.limit, query.cursor.as_deref())?;
         let rows = groups::page(&self.db, tenant, &reach, paging.after, paging.rows()).await?;
-        Ok(paging.page(rows, |row| row.id, view))
+        let mut page = paging.page(rows, |row| row.id, view);
+        self.count_members(tenant, &reach, &mut page.items).await?;
+        Ok(page)
     }
 
     /// One group.
@@ -34,25 +38,39 @@ impl App {
         let access = caller.authorize(Permission::GroupsRead)?;
         access.check_group(&self.db, id).await?;
         let group = group(&self.db, access.tenant, id).await?;
-        self.counted(caller, group).await
+        self.counted(caller, access.tenant, group).await
     }
 
-    /// The same with the number of devices that a dynamic group has at this moment, of those that the caller may see.
-    /// None when that cannot be told soon: the group is there all the same.
-    async fn counted(&self, caller: &Caller, group: Group) -> Result<Group> {
-        let Some(condition) = &group.condition else { return Ok(group) };
-        let Ok(Access { tenant, reach }) = caller.authorize(Permission::DevicesRead) else { return Ok(group) };
-        let conditions = vec![self.group_condition(tenant, group.id, condition, self.now()).await?];
-        let filter = devices::Filter { conditions, ..devices::Filter::default() };
-        let count = async {
-            let _turn = self.turn(tenant).await?;
-            Ok::<_, Error>(devices::count(self.db.questions(), tenant, &reach, &filter).await?)
-        };
-        match count.await {
-            Ok(count) => Ok(Group { device_count: u64::try_from(count).ok(), ..group }),
-            Err(error) if matches!(error.kind, ErrorKind::Unavailable | ErrorKind::Timeout) => Ok(group),
-            Err(error) => Err(error),
+    /// The group with the number of its devices at this moment; of a dynamic one, of those that the caller may see.
+    pub(crate) async fn counted(&self, caller: &Caller, tenant: TenantId, mut group: Group) -> Result<Group> {
+        if group.condition.is_none() {
+            self.count_members(tenant, &Reach::Tenant, std::slice::from_mut(&mut group)).await?;
+            return Ok(group);
         }
+        let Ok(Access { tenant, reach }) = caller.authorize(Permission::DevicesRead) else { return Ok(group) };
+        let count = async {
+            let Some(condition) = self.group_condition(tenant, group.id, self.now()).await? else { return Ok(None) };
+            let filter = devices::Filter { conditions: vec![condition], ..devices::Filter::default() };
+            let _turn = self.turn(tenant).await?;
+            Ok(Some(devices::count(self.db.questions(), tenant, &reach, &filter).await?))
+        };
+        let count = if_told(count.await)?.flatten();
+        Ok(Group { device_count: count.and_then(|count| u64::try_from(count).ok()), ..group })
+    }
+
+    /// Fills in how many devices the static ones of these groups have. `groups` are a list in this reach, or one.
+    async fn count_members(&self, tenant: TenantId, reach: &Reach, groups: &mut [Group]) -> Result<()> {
+        let counted = || groups.iter().filter(|group| group.condition.is_none()).map(|group| group.id);
+        let (Some(first), Some(last)) = (counted().min(), counted().max()) else { return Ok(()) };
+        let counts = async {
+            let _turn = self.turn(tenant).await?;
+            Ok(groups::counts(self.db.questions(), tenant, reach, first, last).await?)
+        };
+        let counts: HashMap<GroupId, i64> = if_told(counts.await)?.unwrap_or_default().into_iter().collect();
+        for group in groups {
+            group.device_count = counts.get(&group.id).and_then(|count| u64::try_from(*count).ok());
+        }
+        Ok(())
     }
 
     /// The devices in a group of either kind, newest first.
@@ -104,7 +122,7 @@ impl App {
             Created::Before(before) => GroupId(before),
         };
         let group = group(&self.db, tenant, id).await?;
-        self.counted(caller, group).await
+        self.counted(caller, tenant, group).await
     }
 
     /// Changes a group.
@@ -144,7 +162,7 @@ impl App {
                 })
             })
             .await?;
-        self.counted(caller, after).await
+        self.counted(caller, tenant, after).await
     }
 
     /// Removes a group; its devices stay.
@@ -178,26 +196,31 @@ impl App {
         }
         validate::at_most("device_ids", &body.device_ids, MEMBERS_MAX)?;
         let mut audit = self.audit(caller, tenant);
-        self.writer
+        let group = self
+            .writer
             .write(move |tx| {
                 Box::pin(async move {
-                    let before = locked(tx, &access, id).await?;
-                    is_static(&before)?;
+                    let group = locked(tx, &access, id).await?;
+                    is_static(&group)?;
+                    let mut new: Vec<String> = Vec::new();
                     for device in &body.device_ids {
                         // Whoever may change a group may not draw in what he has no right over.
                         let there = access.reach.has_device(&mut *tx, tenant, *device).await?;
-                        if !there || !groups::add(tx, tenant, id, *device).await? {
-                            return Err(Error::field("device_ids", format!("there is no device {device}")));
+                        let added = if there { groups::add(tx, tenant, id, *device).await? } else { None };
+                        match added {
+                            Some(Added::Now) => new.push(device.to_string()),
+                            Some(Added::Before) => {}
+                            None => return Err(Error::field("device_ids", format!("there is no device {device}"))),
                         }
                     }
-                    let after = group(&mut *tx, tenant, id).await?;
-                    let devices: Vec<String> = body.device_ids.iter().map(ToString::to_string).collect();
-                    let entry = Entry::changed("group", "add_devices", id, &before, &after)?;
-                    audit.record(tx, entry.with("device_ids", devices)).await?;
-                    Ok(after)
+                    if !new.is_empty() {
+                        audit.record(tx, Entry::new("group", "add_devices", id).with("device_ids", new)).await?;
+                    }
+                    Ok::<_, Error>(group)
                 })
             })
-            .await
+            .await?;
+        self.counted(caller, tenant, group).await
     }
 
     /// Takes a device out of a group.
@@ -208,13 +231,11 @@ impl App {
         self.writer
             .write(move |tx| {
                 Box::pin(async move {
-                    let before = locked(tx, &access, id).await?;
-                    is_static(&before)?;
+                    is_static(&locked(tx, &access, id).await?)?;
                     if !groups::remove(tx, tenant, id, device).await? {
                         return Err(Error::not_found("device in this group", device));
                     }
-                    let after = group(&mut *tx, tenant, id).await?;
-                    let entry = Entry::changed("group", "remove_device", id, &before, &after)?;
+                    let entry = Entry::new("group", "remove_device", id);
                     audit.record(tx, entry.with("device_id", device.to_string())).await
                 })
             })
@@ -269,29 +290,41 @@ async fn check_untargeted(tx: &mut Tx, access: &Access, id: GroupId) -> Result<(
 #[derive(Default)]
 struct Users {
     seen: Vec<String>,
-    /// Out of reach: those have no names here.
-    hidden: usize,
+    /// Some are out of reach: those have no names here, and how many they are is not told either.
+    hidden: bool,
 }
 
 impl Users {
     fn add(&mut self, there: bool, noun: &str, name: &str) {
-        if there { self.seen.push(format!("{noun} {name:?}")) } else { self.hidden += 1 }
+        if there { self.seen.push(format!("{noun} {name:?}")) } else { self.hidden = true }
     }
 
     /// Some of them for a person to read; none when there is nobody.
     fn named(mut self) -> Option<String> {
-        let all = self.seen.len() + self.hidden;
+        let unnamed = self.seen.len().saturating_sub(USERS_SHOWN);
         self.seen.truncate(USERS_SHOWN);
-        Some(match (self.seen.len(), all) {
-            (_, 0) => return None,
-            (0, _) => "something out of your reach".to_owned(),
-            (named, all) if named == all => self.seen.join(" and "),
-            (named, all) => format!("{} and {} more", self.seen.join(", "), all - named),
-        })
+        if unnamed > 0 {
+            self.seen.push(format!("{unnamed} more"));
+        }
+        if self.hidden {
+            self.seen.push("something out of your reach".to_owned());
+        }
+        let last = self.seen.pop()?;
+        Some(if self.seen.is_empty() { last } else { format!("{} and {last}", self.seen.join(", ")) })
     }
 }
 
-/// The group as the API shows it.
+/// What was asked; none when that cannot be told soon, or not at all: what it is about is shown all the same.
+fn if_told<T>(answer: Result<T>) -> Result<Option<T>> {
+    match answer {
+        Ok(answer) => Ok(Some(answer)),
+        Err(error) if matches!(error.kind, ErrorKind::Unavailable | ErrorKind::Timeout) => Ok(None),
+        Err(error) if conditions::is_unusable(&error) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// The group as the API shows it, without the number of its devices: to count them takes long in a transaction.
 pub(crate) async fn group(conn: impl Into<Conn<'_>>, tenant: TenantId, id: GroupId) -> Result<Group> {
     groups::get(conn, tenant, id).await?.map(view).ok_or_else(|| Error::not_found("group", id))
 }
@@ -346,9 +379,36 @@ fn view(row: GroupRow) -> Group {
         name: row.name,
         description: row.description,
         parent_id: row.parent_id,
-        device_count: if row.condition.is_some() { None } else { u64::try_from(row.device_count).ok() },
+        device_count: None,
         condition: row.condition,
         created_at: row.created_at,
         updated_at: row.updated_at,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Users;
+
+    fn named(seen: usize, hidden: usize) -> Option<String> {
+        let mut users = Users::default();
+        for number in 0..seen {
+            users.add(true, "the rollout", &format!("r{number}"));
+        }
+        for _ in 0..hidden {
+            users.add(false, "the rollout", "secret");
+        }
+        users.named()
+    }
+
+    #[test]
+    fn only_those_in_reach_are_named_and_numbered() {
+        assert_eq!(named(0, 0), None);
+        assert_eq!(named(0, 3).as_deref(), Some("something out of your reach"));
+        assert_eq!(named(2, 0).as_deref(), Some("the rollout \"r0\" and the rollout \"r1\""));
+        assert_eq!(named(1, 1), named(1, 9), "how many there are is not told");
+        assert_eq!(named(1, 9).as_deref(), Some("the rollout \"r0\" and something out of your reach"));
+        let many = named(7, 2).unwrap();
+        assert!(many.ends_with("the rollout \"r4\", 2 more and something out of your reach"), "{many}");
     }
 }

@@ -17,7 +17,7 @@ use drover_types::{
     Timestamp,
 };
 
-use crate::conditions::GROUP_GONE;
+use crate::conditions::is_unusable;
 use crate::error::retry;
 use crate::feed::Look;
 use crate::rollouts::stage_snapshots;
@@ -129,8 +129,8 @@ impl App {
         Ok(matches!(verdict, Verdict::Offered))
     }
 
-    /// Whom a rollout is for. One whose target asks for a group that is not there is for nobody until a person has
-    /// looked: it pauses.
+    /// Whom a rollout is for. One whose target asks for a group that is not there, or cannot be read any more, is for
+    /// nobody until a person has looked: it pauses.
     async fn target_or_pause(
         &self,
         tenant: TenantId,
@@ -138,7 +138,7 @@ impl App {
         now: Timestamp,
     ) -> Result<Option<RolloutTarget>> {
         let reason = match self.rollout_target(tenant, rollout, now).await {
-            Err(error) if error.code == GROUP_GONE => error.detail,
+            Err(error) if is_unusable(&error) => error.detail,
             target => return target.map(Some),
         };
         let (mut audit, id) = (self.audit_system(tenant), rollout.id);

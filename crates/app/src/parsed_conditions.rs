@@ -27,7 +27,7 @@ type Parsed = std::result::Result<Arc<Condition>, ConditionError>;
 /// The conditions that this node uses.
 pub(crate) struct ParsedConditions {
     by_text: Cache<String, Arc<Condition>>,
-    parsers: Semaphore,
+    parsers: Arc<Semaphore>,
 }
 
 impl Default for ParsedConditions {
@@ -40,7 +40,7 @@ impl ParsedConditions {
     fn with_capacity(bytes: u64) -> Self {
         let weigh = |text: &String, _: &Arc<Condition>| u32::try_from(text.len()).unwrap_or(u32::MAX).max(ENTRY_BYTES);
         let by_text = Cache::builder().max_capacity(bytes).weigher(weigh).build();
-        Self { by_text, parsers: Semaphore::new(PARSERS) }
+        Self { by_text, parsers: Arc::new(Semaphore::new(PARSERS)) }
     }
 
     /// The condition with that text in CEL.
@@ -65,9 +65,15 @@ impl ParsedConditions {
         text: &str,
         parse: fn(&str) -> std::result::Result<Condition, ConditionError>,
     ) -> Result<Parsed> {
-        let _one_of_few = self.parsers.acquire().await.map_err(|error| Error::internal("read a condition", error))?;
+        let one_of_few = Arc::clone(&self.parsers).acquire_owned().await;
+        let one_of_few = one_of_few.map_err(|error| Error::internal("read a condition", error))?;
         let text = text.to_owned();
-        let parsed = tokio::task::spawn_blocking(move || parse(&text)).await;
+        let parsed = tokio::task::spawn_blocking(move || {
+            // Held here, not by the request: a request that is given up does not end what it began.
+            let _one_of_few = one_of_few;
+            parse(&text)
+        });
+        let parsed = parsed.await;
         Ok(parsed.map_err(|error| unavailable().with_source(error))?.map(Arc::new))
     }
 }
@@ -105,6 +111,35 @@ mod tests {
         }
         parsed.by_text.run_pending_tasks();
         assert_eq!(parsed.by_text.entry_count(), 0);
+    }
+
+    #[tokio::test]
+    async fn whoever_gives_up_gives_no_place_away_before_the_parse_ends() {
+        static ALL_PARSE: std::sync::Barrier = std::sync::Barrier::new(PARSERS + 1);
+        let parsed = Arc::new(ParsedConditions::default());
+        let mut requests = Vec::new();
+        for _ in 0..PARSERS {
+            let parsed = Arc::clone(&parsed);
+            requests.push(tokio::spawn(async move {
+                let slowly = |text: &str| {
+                    ALL_PARSE.wait();
+                    Condition::parse(text)
+                };
+                drop(parsed.parse("true", slowly).await);
+            }));
+        }
+        while parsed.parsers.available_permits() > 0 {
+            tokio::task::yield_now().await;
+        }
+        for request in requests {
+            request.abort();
+            assert!(request.await.unwrap_err().is_cancelled());
+        }
+        let free = parsed.parsers.available_permits();
+        // Before anything is asserted: a runtime waits for its threads.
+        ALL_PARSE.wait();
+        assert_eq!(free, 0, "all of them were still being parsed");
+        drop(parsed.parsers.acquire_many(u32::try_from(PARSERS).unwrap()).await.unwrap());
     }
 
     #[tokio::test]

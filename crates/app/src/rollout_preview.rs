@@ -10,12 +10,12 @@ use drover_store::condition_groups;
 use drover_store::conditions::Selection;
 use drover_store::device_components::{self, DeviceComponentRow};
 use drover_store::firmware::FirmwareRow;
-use drover_store::groups;
 use drover_store::targets::{self, ExcludedRow, ReasonRow, ShareRow, StageFilter, Summary, Target};
 use drover_trust::Manifest;
 use drover_types::{ComponentName, DeviceId, Exclusion, Permission, Version};
 
 use crate::page::Paging;
+use crate::rollout_plan::CheckedPlan;
 use crate::rollouts::shift;
 use crate::targets::{TargetPlan, share};
 use crate::{Access, App, Caller, Error, Reach, Result, rollout_policy};
@@ -77,20 +77,14 @@ impl App {
 
     async fn planned(&self, access: &Access, body: &RolloutCreate) -> Result<Planned> {
         let tenant = access.tenant;
-        let (firmware, asked) = self.check_plan(access, body).await?;
+        let CheckedPlan { firmware, groups, asked } = self.check_plan(access, body).await?;
         let mut asked = asked.all();
-        let mut rows = Vec::with_capacity(body.target_groups.len());
-        for id in &body.target_groups {
-            let row = groups::get(&self.db, tenant, *id).await?;
-            let row = row.ok_or_else(|| Error::field("target_groups", format!("there is no group {id}")))?;
-            if row.condition.is_some() {
-                asked.extend(condition_groups::of_group(&self.db, tenant, row.id).await?);
-            }
-            rows.push(groups::NamedRow { id: row.id, condition: row.condition });
+        for group in groups.iter().filter(|group| group.condition.is_some()) {
+            asked.extend(condition_groups::of_group(&self.db, tenant, group.id).await?);
         }
         let needs = Needs::of(&firmware)?;
         let condition = body.target_condition.as_deref();
-        let plan = TargetPlan { rollout: None, groups: rows, condition, asked: &asked };
+        let plan = TargetPlan { rollout: None, groups, condition, asked: &asked };
         Ok(Planned { target: plan.target(self, tenant, firmware, self.now()).await?, needs, asked })
     }
 

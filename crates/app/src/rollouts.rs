@@ -10,6 +10,7 @@ use drover_db::{Conn, Tx};
 use drover_rollout::{Policy, StageCounts, StageSnapshot};
 use drover_store::condition_groups::{self, Part};
 use drover_store::counters::{self, CounterRow};
+use drover_store::groups::NamedRow;
 use drover_store::rollouts::{self, NewRollout, RolloutRow, StateChange};
 use drover_store::stages::{self, StageRow};
 use drover_store::update_sessions;
@@ -22,7 +23,7 @@ use crate::audit::{Audit, Entry};
 use crate::context::new_id;
 use crate::idempotency::Created;
 use crate::page::Paging;
-use crate::rollout_plan::{Asked, needs_group};
+use crate::rollout_plan::{Asked, CheckedPlan, changed_condition, needs_group};
 use crate::{
     Access, Actor, App, Caller, Error, IdempotencyKey, Reach, Result, rollout_policy, transitions,
     update_sessions as sessions, validate,
@@ -50,10 +51,7 @@ impl App {
         let filter = rollouts::Filter { after: paging.after, state: query.status, parent: query.parent_id };
         let mut rows = rollouts::page(&self.db, tenant, &access.reach, &filter, paging.rows()).await?;
         let next_cursor = paging.cut(&mut rows, |row| row.id);
-        let mut items = Vec::with_capacity(rows.len());
-        for rollout in shown_rows(&self.db, tenant, rows).await? {
-            items.push(told(&self.db, &access, rollout).await?);
-        }
+        let items = self.told(&access, shown_rows(&self.db, tenant, rows).await?).await?;
         Ok(Page { items, next_cursor })
     }
 
@@ -65,7 +63,37 @@ impl App {
     }
 
     async fn rollout(&self, access: &Access, id: RolloutId) -> Result<Rollout> {
-        told(&self.db, access, shown(&self.db, access.tenant, id).await?).await
+        self.told_one(access, shown(&self.db, access.tenant, id).await?).await
+    }
+
+    async fn told_one(&self, access: &Access, rollout: Rollout) -> Result<Rollout> {
+        let id = rollout.id;
+        self.told(access, vec![rollout]).await?.pop().ok_or_else(|| Error::not_found("rollout", id))
+    }
+
+    /// The rollouts as somebody of this reach may see them: conditions that ask for groups out of it are not told. Nor is
+    /// one that asks for more groups than are known: a rollout that ended forgets those that are gone.
+    async fn told(&self, access: &Access, mut rollouts: Vec<Rollout>) -> Result<Vec<Rollout>> {
+        if access.reach == Reach::Tenant {
+            return Ok(rollouts);
+        }
+        let ids: Vec<RolloutId> = rollouts.iter().map(|rollout| rollout.id).collect();
+        let seen: HashMap<(RolloutId, Part), usize> =
+            condition_groups::in_reach(&self.db, access.tenant, &access.reach, &ids).await?;
+        for rollout in &mut rollouts {
+            let seen = |part| seen.get(&(rollout.id, part)).copied().unwrap_or(0);
+            let (of_target, of_stages) = (seen(Part::Target), seen(Part::Stages));
+            if self.asks_for_more(rollout.target_condition.as_slice(), of_target).await? {
+                rollout.target_condition = Some(HIDDEN.to_owned());
+            }
+            let conditions: Vec<String> = rollout.stages.iter().filter_map(|stage| stage.condition.clone()).collect();
+            if self.asks_for_more(&conditions, of_stages).await? {
+                for stage in rollout.stages.iter_mut().filter(|stage| stage.condition.is_some()) {
+                    stage.condition = Some(HIDDEN.to_owned());
+                }
+            }
+        }
+        Ok(rollouts)
     }
 
     async fn rollout_row(&self, tenant: TenantId, id: RolloutId) -> Result<RolloutRow> {
@@ -81,7 +109,7 @@ impl App {
     ) -> Result<Rollout> {
         let access = caller.authorize(Permission::RolloutsWrite)?;
         let tenant = access.tenant;
-        let (firmware, asked) = self.check_plan(&access, &body).await?;
+        let CheckedPlan { firmware, asked, .. } = self.check_plan(&access, &body).await?;
         let policy = rollout_policy::from_request(&body)?;
         let now = self.now();
         let id = new_id!(self, RolloutId);
@@ -110,8 +138,9 @@ impl App {
                     }
                     rollouts::insert(tx, tenant, &new, now).await?;
                     set_stages(tx, tenant, id, &policy).await?;
-                    set_groups(tx, &access, id, &groups).await?;
+                    // Before a foreign key read-locks target groups: one order for all who lock groups.
                     asked.set(tx, tenant, id).await?;
+                    set_groups(tx, &access, id, &groups).await?;
                     let made = shown(&mut *tx, tenant, id).await?;
                     audit.record(tx, Entry::created("rollout", id, &made)?.with("name", made.name)).await?;
                     Ok::<_, Error>(Created::Now)
@@ -129,8 +158,8 @@ impl App {
         let access = caller.authorize(Permission::RolloutsWrite)?;
         let tenant = access.tenant;
         access.check_rollout(&self.db, id).await?;
-        let asked = self.check_change(&access, &body).await?;
-        self.check_changed_size(tenant, id, &body).await?;
+        let change = self.check_change(&access, &body).await?;
+        self.check_changed_size(tenant, id, &body, &change).await?;
         let (seen, mut audit) = (access.clone(), self.audit(caller, tenant));
         let after = self
             .writer
@@ -139,7 +168,7 @@ impl App {
                     let before = locked(tx, tenant, id).await?;
                     // What it covers may have changed since it was looked at.
                     access.check_rollout(&mut *tx, id).await?;
-                    change_plan(tx, tenant, id, &body, &asked).await?;
+                    change_plan(tx, tenant, id, &body, &change.asked).await?;
                     if let Some(groups) = body.target_groups {
                         rollouts::clear_groups(tx, tenant, id).await?;
                         set_groups(tx, &access, id, &groups).await?;
@@ -154,7 +183,7 @@ impl App {
                 })
             })
             .await?;
-        told(&self.db, &seen, after).await
+        self.told_one(&seen, after).await
     }
 
     /// Starts a draft: at once, or when its first stage's time comes.
@@ -231,10 +260,7 @@ impl App {
             return Err(Error::conflict("wrong_state", detail));
         }
         let goes_on = matches!(to, RolloutState::Scheduled | RolloutState::Active);
-        if goes_on && row.kind == RolloutKind::Update {
-            let firmware = self.firmware_row(tenant, row.firmware_id).await?;
-            self.check_signing_key(tenant, firmware.signed_by).await?;
-        }
+        let groups = if goes_on { Some(self.check_goes_on(tenant, &row).await?) } else { None };
         let change = StateChange { from: row.state, to, reason };
         let now = self.now();
         let (seen, mut audit) = (access.clone(), self.audit(caller, tenant));
@@ -244,6 +270,13 @@ impl App {
                 Box::pin(async move {
                     let before = locked(tx, tenant, id).await?;
                     access.check_rollout(&mut *tx, id).await?;
+                    // Held: from here on the conditions of dynamic ones stay as they are.
+                    if let Some(groups) = groups
+                        && rollouts::lock_target_groups(tx, tenant, id).await? != groups
+                    {
+                        let detail = "a target group changed at this moment; look at it and try again";
+                        return Err(Error::conflict("group_changed", detail));
+                    }
                     if !transitions::set_rollout_state(tx, tenant, &row, &change, now).await? {
                         let detail = "the rollout changed at this moment; look at it and try again";
                         return Err(Error::conflict("wrong_state", detail));
@@ -256,6 +289,19 @@ impl App {
             .await?;
         self.poke.notify_one();
         self.rollout(&seen, id).await
+    }
+
+    /// Whether a rollout may begin or go on: its target groups, if so. Dynamic ones may have got longer conditions while it
+    /// was a draft.
+    async fn check_goes_on(&self, tenant: TenantId, row: &RolloutRow) -> Result<Vec<NamedRow>> {
+        let groups = rollouts::target_groups(&self.db, tenant, row.id).await?;
+        if row.kind == RolloutKind::Update {
+            let firmware = self.firmware_row(tenant, row.firmware_id).await?;
+            self.check_signing_key(tenant, firmware.signed_by).await?;
+            let policy = rollout_policy::parse(&row.policy)?;
+            self.check_plan_size(row.target_condition.as_deref(), &groups, &policy).await?;
+        }
+        Ok(groups)
     }
 
     /// How it is doing, in numbers.
@@ -356,33 +402,6 @@ async fn shown_rows(conn: impl Into<Conn<'_>>, tenant: TenantId, rows: Vec<Rollo
     rows.into_iter().map(shown).collect()
 }
 
-/// The rollout as somebody of this reach may see it: conditions that ask for groups out of it are not told.
-async fn told(conn: impl Into<Conn<'_>>, access: &Access, mut rollout: Rollout) -> Result<Rollout> {
-    if access.reach == Reach::Tenant {
-        return Ok(rollout);
-    }
-    let mut conn = conn.into();
-    if asks_beyond(conn.reborrow(), access, rollout.id, Part::Target).await? {
-        rollout.target_condition = Some(HIDDEN.to_owned());
-    }
-    if asks_beyond(conn, access, rollout.id, Part::Stages).await? {
-        for stage in rollout.stages.iter_mut().filter(|stage| stage.condition.is_some()) {
-            stage.condition = Some(HIDDEN.to_owned());
-        }
-    }
-    Ok(rollout)
-}
-
-/// Whether this part of a rollout asks for a group that is out of reach.
-async fn asks_beyond(mut conn: Conn<'_>, access: &Access, id: RolloutId, part: Part) -> Result<bool> {
-    for group in condition_groups::of_part(conn.reborrow(), access.tenant, id, part).await? {
-        if !access.reach.has_group(conn.reborrow(), access.tenant, group).await? {
-            return Ok(true);
-        }
-    }
-    Ok(false)
-}
-
 /// The same, held still until the transaction ends.
 pub(crate) async fn locked(tx: &mut Tx, tenant: TenantId, id: RolloutId) -> Result<Rollout> {
     rollouts::lock(tx, tenant, id).await?;
@@ -425,10 +444,7 @@ async fn change_plan(tx: &mut Tx, tenant: TenantId, id: RolloutId, body: &Rollou
     let row = rollouts::get(&mut *tx, tenant, id).await?.ok_or_else(|| Error::not_found("rollout", id))?;
     let policy = rollout_policy::with_update(rollout_policy::parse(&row.policy)?, body)?;
     let json = rollout_policy::to_json(&policy)?;
-    let condition = match &body.target_condition {
-        None => row.target_condition.clone(),
-        Some(new) => new.clone(),
-    };
+    let condition = changed_condition(body, row.target_condition.clone());
     if json == row.policy && condition == row.target_condition && body.target_groups.is_none() {
         return Ok(());
     }

@@ -51,7 +51,13 @@ impl App {
         let firmware = firmware::get(&self.db, tenant, id).await?.ok_or_else(|| Error::not_found("firmware", id))?;
         let groups = rollouts::target_groups(&self.db, tenant, rollout.id).await?;
         let condition = rollout.target_condition.as_deref();
-        let asked = condition_groups::of_rollout(&self.db, tenant, rollout.id).await?;
+        let asks = condition.is_some() || groups.iter().any(|group| group.condition.is_some());
+        let asked = if asks {
+            condition_groups::of_rollout(&self.db, tenant, rollout.id).await?
+        } else {
+            // Every offer comes here, and most rollouts have no condition.
+            GroupIds::new()
+        };
         let plan = TargetPlan { rollout: Some(rollout.id), groups: groups.clone(), condition, asked: &asked };
         Ok(RolloutTarget { epoch: rollout.epoch, groups, target: plan.target(self, tenant, firmware, now).await? })
     }

@@ -1,11 +1,13 @@
 //! The groups that stored conditions ask for. While a rollout that has not ended or a dynamic group asks for a group, that
 //! one keeps its name and stays.
 
+use std::collections::HashMap;
+
 use drover_db::{Conn, Tx, run};
 use drover_rules::GroupIds;
 use drover_types::{GroupId, RolloutId, TenantId};
 
-use crate::{Result, statements};
+use crate::{Reach, Result, statements};
 
 statements! {
     ADD_TO_ROLLOUT = "INSERT INTO rollout_condition_groups (tenant_id, rollout_id, part, group_id) \
@@ -15,16 +17,14 @@ statements! {
     CLEAR_GROUP = "DELETE FROM group_condition_groups WHERE tenant_id = $1 AND dynamic_id = $2";
     // What it asks for itself, and what its dynamic target groups ask for.
     OF_ROLLOUT = "SELECT g.name, g.id FROM device_groups g WHERE g.tenant_id = $1 AND g.condition IS NULL \
-                  AND (g.id IN (SELECT x.group_id FROM rollout_condition_groups x \
-                                WHERE x.tenant_id = $1 AND x.rollout_id = $2) \
-                       OR g.id IN (SELECT y.group_id FROM rollout_groups t JOIN group_condition_groups y \
-                                   ON y.tenant_id = t.tenant_id AND y.dynamic_id = t.group_id \
-                                   WHERE t.tenant_id = $1 AND t.rollout_id = $2))";
+                  AND g.id IN (SELECT x.group_id FROM rollout_condition_groups x \
+                               WHERE x.tenant_id = $1 AND x.rollout_id = $2 \
+                               UNION SELECT y.group_id FROM group_condition_groups y \
+                               WHERE y.tenant_id = $1 AND y.dynamic_id IN (SELECT t.group_id FROM rollout_groups t \
+                                                                           WHERE t.tenant_id = $1 AND t.rollout_id = $2))";
     OF_GROUP = "SELECT g.name, g.id FROM device_groups g WHERE g.tenant_id = $1 AND g.condition IS NULL \
                 AND g.id IN (SELECT y.group_id FROM group_condition_groups y \
                              WHERE y.tenant_id = $1 AND y.dynamic_id = $2)";
-    OF_PART = "SELECT x.group_id FROM rollout_condition_groups x \
-               WHERE x.tenant_id = $1 AND x.rollout_id = $2 AND x.part = $3";
     ROLLOUTS = "SELECT DISTINCT r.id, r.name FROM rollout_condition_groups x JOIN rollouts r \
                 ON r.tenant_id = x.tenant_id AND r.id = x.rollout_id WHERE x.tenant_id = $1 AND x.group_id = $2 \
                 AND r.state NOT IN ('completed', 'cancelled', 'rolled_back') ORDER BY r.id";
@@ -37,7 +37,7 @@ statements! {
 }
 
 /// Which of a rollout's conditions ask.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Part {
     /// The one on the target.
     Target,
@@ -104,14 +104,42 @@ pub async fn of_rollout(conn: impl Into<Conn<'_>>, tenant: TenantId, rollout: Ro
     Ok(rows.into_iter().collect())
 }
 
-/// The groups that this part of a rollout asks for.
-pub async fn of_part(
+/// How many groups in reach each part of these rollouts asks for; at most some hundred rollouts. Nothing is in reach of
+/// a part that is not among them.
+pub async fn in_reach(
     conn: impl Into<Conn<'_>>,
     tenant: TenantId,
-    rollout: RolloutId,
-    part: Part,
-) -> Result<Vec<GroupId>> {
-    run!(conn, |c| sqlx::query_scalar(OF_PART).bind(tenant).bind(rollout).bind(part.word()).fetch_all(c).await)
+    reach: &Reach,
+    rollouts: &[RolloutId],
+) -> Result<HashMap<(RolloutId, Part), usize>> {
+    if rollouts.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let rows: Vec<(RolloutId, String, i64)> = run!(conn, |c| {
+        let mut query = sqlx::QueryBuilder::new(
+            "SELECT x.rollout_id, x.part, COUNT(*) FROM rollout_condition_groups x WHERE x.tenant_id = ",
+        );
+        query.push_bind(tenant).push(" AND x.rollout_id IN (");
+        let mut list = query.separated(", ");
+        for rollout in rollouts {
+            list.push_bind(*rollout);
+        }
+        query.push(")");
+        if let Reach::Groups(_) = reach {
+            query.push(" AND x.group_id IN (SELECT t.descendant_id FROM group_tree t WHERE t.tenant_id = ");
+            query.push_bind(tenant).push(" AND t.ancestor_id IN (");
+            let mut list = query.separated(", ");
+            for group in reach.ids() {
+                list.push_bind(group);
+            }
+            query.push("))");
+        }
+        query.push(" GROUP BY x.rollout_id, x.part");
+        query.build_query_as().persistent(false).fetch_all(c).await
+    })?;
+    let part = |word: &str| if word == Part::Target.word() { Part::Target } else { Part::Stages };
+    let count = |count| usize::try_from(count).unwrap_or(0);
+    Ok(rows.into_iter().map(|(rollout, word, groups)| ((rollout, part(&word)), count(groups))).collect())
 }
 
 /// The groups that a dynamic group asks for.

@@ -9,10 +9,8 @@ use crate::{Reach, Result, group_tree, statements};
 macro_rules! select {
     ($rest:literal) => {
         concat!(
-            "SELECT g.id, g.name, g.description, g.condition, p.ancestor_id AS parent_id, g.created_at, g.updated_at, \
-             (SELECT COUNT(DISTINCT m.device_id) FROM group_tree t JOIN group_members m \
-              ON m.tenant_id = t.tenant_id AND m.group_id = t.descendant_id \
-              WHERE t.tenant_id = g.tenant_id AND t.ancestor_id = g.id) AS device_count FROM device_groups g \
+            "SELECT g.id, g.name, g.description, g.condition, p.ancestor_id AS parent_id, g.created_at, g.updated_at \
+             FROM device_groups g \
              LEFT JOIN group_tree p ON p.tenant_id = g.tenant_id AND p.descendant_id = g.id AND p.depth = 1 ",
             $rest
         )
@@ -25,6 +23,12 @@ statements! {
     GET = select!("WHERE g.tenant_id = $1 AND g.id = $2");
     PAGE = select!("WHERE g.tenant_id = $1 AND (CAST($2 AS UUID) IS NULL OR g.id < $2) /*reach group g.id*/ \
                     ORDER BY g.id DESC LIMIT $3");
+    // Each group is asked for by itself: over a join, SQLite would go through all memberships of the tenant.
+    COUNTS = "SELECT g.id, (SELECT COUNT(DISTINCT m.device_id) FROM group_members m WHERE m.tenant_id = g.tenant_id \
+              AND m.group_id IN (SELECT t.descendant_id FROM group_tree t \
+                                 WHERE t.tenant_id = g.tenant_id AND t.ancestor_id = g.id)) \
+              FROM device_groups g WHERE g.tenant_id = $1 AND g.id >= $2 AND g.id <= $3 AND g.condition IS NULL \
+              /*reach group g.id*/";
     LOCK = "SELECT id FROM device_groups WHERE tenant_id = $1 AND id = $2";
     UPDATE = "UPDATE device_groups SET name = $3, description = $4, updated_at = $5 WHERE tenant_id = $1 AND id = $2";
     BY_NAME = "SELECT g.id, g.condition FROM device_groups g WHERE g.tenant_id = $1 AND g.name = $2";
@@ -55,8 +59,6 @@ pub struct GroupRow {
     pub parent_id: Option<GroupId>,
     /// Who is in it, when it is dynamic.
     pub condition: Option<String>,
-    /// How many devices were put into it and into the groups below it.
-    pub device_count: i64,
     /// When it was made.
     pub created_at: Timestamp,
     /// When its name or description last changed.
@@ -70,6 +72,15 @@ pub struct NamedRow {
     pub id: GroupId,
     /// Its condition, when it is dynamic.
     pub condition: Option<String>,
+}
+
+/// When a device came into a group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Added {
+    /// With this call.
+    Now,
+    /// It was in it already.
+    Before,
 }
 
 /// A device is in a group.
@@ -122,6 +133,22 @@ pub async fn page(
     })
 }
 
+/// How many devices were put into each static group in reach, and into those below it, from the group `first` to `last` in
+/// the order of their ids.
+pub async fn counts(
+    conn: impl Into<Conn<'_>>,
+    tenant: TenantId,
+    reach: &Reach,
+    first: GroupId,
+    last: GroupId,
+) -> Result<Vec<(GroupId, i64)>> {
+    let sql = reach.limit(COUNTS);
+    run!(conn, |c| {
+        let query = sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(tenant).bind(first).bind(last);
+        reach.ids().into_iter().fold(query, sqlx::query::QueryAs::bind).fetch_all(c).await
+    })
+}
+
 /// Holds a group still until the transaction ends; false when there is none.
 pub async fn lock(tx: &mut Tx, tenant: TenantId, id: GroupId) -> Result<bool> {
     let sql = format!("{LOCK} {}", tx.dialect().for_update());
@@ -155,9 +182,9 @@ pub async fn by_name(conn: impl Into<Conn<'_>>, tenant: TenantId, name: &str) ->
     run!(conn, |c| sqlx::query_as(BY_NAME).bind(tenant).bind(name).fetch_optional(c).await)
 }
 
-/// The same, held still until the transaction ends.
+/// The same, held still until the transaction ends. Others may hold it as well: nobody who does changes it.
 pub async fn lock_by_name(tx: &mut Tx, tenant: TenantId, name: &str) -> Result<Option<NamedRow>> {
-    let sql = format!("{LOCK_BY_NAME} {}", tx.dialect().for_update());
+    let sql = format!("{LOCK_BY_NAME} {}", tx.dialect().for_share());
     run!(tx, |c| sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(tenant).bind(name).fetch_optional(c).await)
 }
 
@@ -173,8 +200,8 @@ pub async fn delete(tx: &mut Tx, tenant: TenantId, id: GroupId) -> Result<bool> 
     run!(tx, |c| sqlx::query(DELETE).bind(tenant).bind(id).execute(c).await.map(|done| done.rows_affected() == 1))
 }
 
-/// Puts a device into a group; false when the device does not exist.
-pub async fn add(tx: &mut Tx, tenant: TenantId, group: GroupId, device: DeviceId) -> Result<bool> {
+/// Puts a device into a group, and says whether it was in it already; none when the device does not exist.
+pub async fn add(tx: &mut Tx, tenant: TenantId, group: GroupId, device: DeviceId) -> Result<Option<Added>> {
     let added = run!(&mut *tx, |c| sqlx::query(ADD)
         .bind(tenant)
         .bind(group)
@@ -183,11 +210,11 @@ pub async fn add(tx: &mut Tx, tenant: TenantId, group: GroupId, device: DeviceId
         .await
         .map(|done| done.rows_affected() == 1))?;
     if added {
-        return Ok(true);
+        return Ok(Some(Added::Now));
     }
     let there: i64 =
         run!(tx, |c| sqlx::query_scalar(IS_MEMBER).bind(tenant).bind(group).bind(device).fetch_one(c).await)?;
-    Ok(there == 1)
+    Ok((there == 1).then_some(Added::Before))
 }
 
 /// Takes a device out of a group; false when it was not in it.

@@ -363,6 +363,12 @@ pub async fn target_groups(conn: impl Into<Conn<'_>>, tenant: TenantId, id: Roll
     run!(conn, |c| sqlx::query_as(TARGET_GROUPS).bind(tenant).bind(id).fetch_all(c).await)
 }
 
+/// The same, held still until the transaction ends.
+pub async fn lock_target_groups(tx: &mut Tx, tenant: TenantId, id: RolloutId) -> Result<Vec<NamedRow>> {
+    let sql = format!("{TARGET_GROUPS} {}", tx.dialect().for_share());
+    run!(tx, |c| sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(tenant).bind(id).fetch_all(c).await)
+}
+
 /// A rollout targets a group.
 #[derive(Debug, Clone, Copy, sqlx::FromRow)]
 pub struct TargetGroupRow {

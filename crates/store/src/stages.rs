@@ -6,11 +6,21 @@ use drover_types::{DeviceId, RolloutId, StageState, TenantId, Timestamp};
 use crate::rollouts::of_ids;
 use crate::{Result, statements};
 
+/// The columns of [`StageRow`].
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT rollout_id, position, state, opened_at, soak_until, completed_at, remaining, cursor_bucket, \
+             cursor_device FROM rollout_stages",
+            $rest
+        )
+    };
+}
+
 statements! {
     INSERT = "INSERT INTO rollout_stages (tenant_id, rollout_id, position, state) VALUES ($1, $2, $3, $4)";
     CLEAR = "DELETE FROM rollout_stages WHERE tenant_id = $1 AND rollout_id = $2";
-    OF_ROLLOUT = "SELECT rollout_id, position, state, opened_at, soak_until, completed_at, remaining, cursor_bucket, \
-                  cursor_device FROM rollout_stages WHERE tenant_id = $1 AND rollout_id = $2 ORDER BY position";
+    OF_ROLLOUT = select!(" WHERE tenant_id = $1 AND rollout_id = $2 ORDER BY position");
     OPEN = "UPDATE rollout_stages SET state = 'opening', remaining = $4, opened_at = $5, cursor_bucket = NULL, \
             cursor_device = NULL WHERE tenant_id = $1 AND rollout_id = $2 AND position = $3 AND state = 'waiting'";
     // A look at devices of which none is taken moves the cursor only.
@@ -91,8 +101,7 @@ pub async fn of_rollout(conn: impl Into<Conn<'_>>, tenant: TenantId, rollout: Ro
 
 /// The stages of these rollouts, in order; at most some hundred rollouts.
 pub async fn of_rollouts(conn: impl Into<Conn<'_>>, tenant: TenantId, rollouts: &[RolloutId]) -> Result<Vec<StageRow>> {
-    let head = "SELECT rollout_id, position, state, opened_at, soak_until, completed_at, remaining, cursor_bucket, \
-                cursor_device FROM rollout_stages";
+    let head = select!("");
     run!(conn, |c| of_ids(head, tenant, rollouts, "position").build_query_as().persistent(false).fetch_all(c).await)
 }
 

@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::stage_opening;
 use crate::audit::{Audit, Entry};
-use crate::conditions::GROUP_GONE;
+use crate::conditions::is_unusable;
 use crate::context::new_id;
 use crate::rollouts::{shown, stage_snapshots};
 use crate::transitions;
@@ -226,12 +226,12 @@ async fn set_next_tick(
 }
 
 /// One step: a batch of an opening stage, or one plan. Says whether anything changed. A target or stage that asks for a
-/// group that is not there takes nobody: the rollout pauses until a person has looked.
+/// group that is not there, or cannot be read any more, takes nobody: the rollout pauses until a person has looked.
 async fn step(app: &App, lease: &Lease, view: &View) -> Result<bool> {
     let fills = matches!(view.row.state, RolloutState::Active | RolloutState::Paused);
     if let Some(stage) = view.stages.iter().find(|stage| fills && stage.state == StageState::Opening) {
         match stage_opening::fill(app, lease, view, stage).await {
-            Err(error) if error.code == GROUP_GONE => {
+            Err(error) if is_unusable(&error) => {
                 if view.row.state == RolloutState::Active {
                     return carry_out(app, lease, view, vec![Decision::Pause { reason: error.detail }]).await;
                 }
@@ -249,7 +249,7 @@ async fn step(app: &App, lease: &Lease, view: &View) -> Result<bool> {
         decisions.retain(|decision| !is_bulk(decision));
     }
     match carry_out(app, lease, view, decisions).await {
-        Err(error) if error.code == GROUP_GONE => {
+        Err(error) if is_unusable(&error) => {
             carry_out(app, lease, view, vec![Decision::Pause { reason: error.detail }]).await
         }
         done => done,

@@ -1,5 +1,7 @@
 //! Devices, what they run, and their groups.
 
+use std::collections::BTreeMap;
+
 use drover_db::testing::TestDb;
 use drover_db::{is_foreign_key_violation, on_both, unique_violation};
 use drover_types::{DeviceId, DeviceStatus, EnrolmentTokenId, GroupId, RolloutState};
@@ -8,7 +10,7 @@ use super::exclusions::selection;
 use super::fixture::{Scope, acme, at, commit, component, digest, migrated, plan_of, refused, uuid};
 use crate::conditions::Added;
 use crate::devices::{Filter, NewDevice};
-use crate::{Reach, device_components, device_tokens, devices, groups, rollouts, update_sessions};
+use crate::{Reach, condition_groups, device_components, device_tokens, devices, groups, rollouts, update_sessions};
 
 async fn ids(acme: Scope<'_>, filter: Filter, limit: i64) -> Vec<DeviceId> {
     let page = devices::page(acme.db, acme.tenant, &Reach::Tenant, &filter, limit).await.unwrap();
@@ -102,7 +104,8 @@ on_both! {
         assert!(groups::of_device(acme.db, acme.tenant, id).await.unwrap().is_empty());
         assert!(update_sessions::counted_of_device(acme.db, acme.tenant, id).await.unwrap().is_empty());
         assert!(update_sessions::get(acme.db, acme.tenant, session).await.unwrap().is_none());
-        assert_eq!(groups::get(acme.db, acme.tenant, group).await.unwrap().unwrap().device_count, 1);
+        let counts = groups::counts(acme.db, acme.tenant, &Reach::Tenant, group, group).await.unwrap();
+        assert_eq!(counts, [(group, 1)]);
     }
 
     async fn components_know_our_firmware_by_its_manifest(test: TestDb) {
@@ -136,8 +139,10 @@ on_both! {
         let (one, two) = (acme.device(10, 0).await, acme.device(11, 0).await);
         let group = acme.group(20, &[one]).await;
         let second = acme.group(21, &[two, one]).await;
-        assert!(commit!(acme.db, |tx| groups::add(tx, acme.tenant, group, one)), "it is there already");
-        assert!(!commit!(acme.db, |tx| groups::add(tx, acme.tenant, group, DeviceId(uuid(99)))), "unknown device");
+        let again = commit!(acme.db, |tx| groups::add(tx, acme.tenant, group, one));
+        assert_eq!(again, Some(groups::Added::Before), "it is there already");
+        let unknown = commit!(acme.db, |tx| groups::add(tx, acme.tenant, group, DeviceId(uuid(99))));
+        assert_eq!(unknown, None, "unknown device");
         let pairs = |rows: Vec<groups::MemberRow>| -> Vec<_> {
             rows.into_iter().map(|row| (row.device_id, row.group_id)).collect()
         };
@@ -148,10 +153,13 @@ on_both! {
         assert!(groups::of_devices(acme.db, acme.tenant, &Reach::Tenant, &[]).await.unwrap().is_empty());
 
         let page = groups::page(acme.db, acme.tenant, &Reach::Tenant, None, 1).await.unwrap();
-        assert_eq!((page[0].id, page[0].device_count, page.len()), (second, 2, 1));
+        assert_eq!((page[0].id, page.len()), (second, 1));
         let page = groups::page(acme.db, acme.tenant, &Reach::Tenant, Some(second), 9).await.unwrap();
-        assert_eq!((page[0].id, page[0].device_count, page.len()), (group, 1, 1));
-        assert_eq!(groups::get(acme.db, acme.tenant, group).await.unwrap().unwrap().device_count, 1);
+        assert_eq!((page[0].id, page.len()), (group, 1));
+        let all = groups::counts(acme.db, acme.tenant, &Reach::Tenant, group, second).await.unwrap();
+        assert_eq!(BTreeMap::from_iter(all), BTreeMap::from([(group, 1), (second, 2)]));
+        let over_one = groups::counts(acme.db, acme.tenant, &Reach::Groups(vec![second]), group, second).await.unwrap();
+        assert_eq!(over_one, [(second, 2)]);
 
         assert!(commit!(acme.db, |tx| groups::remove(tx, acme.tenant, second, one)));
         assert!(!commit!(acme.db, |tx| groups::remove(tx, acme.tenant, second, one)));
@@ -202,6 +210,39 @@ async fn a_condition_on_tags_groups_or_attributes_begins_at_their_index() {
             assert!(leads && steps.iter().any(|step| step.contains(index)), "{name} of {text}: {steps:?}");
         }
     }
+}
+
+/// However many memberships the tenant has: only those of the groups below are counted.
+#[tokio::test]
+async fn the_count_of_a_group_seeks_its_members() {
+    let test = TestDb::sqlite().await;
+    let acme = acme(&test).await;
+    let counts = groups::STATEMENTS.iter().find(|(name, _)| name.ends_with("::COUNTS")).unwrap().1;
+    for sql in [counts.replace("/*reach group g.id*/", ""), Reach::Groups(vec![GroupId(uuid(1))]).limit(counts)] {
+        let steps = plan_of(acme.db, &sql).await;
+        assert!(seeks(&steps, "m", "(tenant_id=? AND group_id=?"), "{steps:?}");
+    }
+}
+
+/// Asked at every offer: the tenant's other groups, and what those ask for, cost nothing.
+#[tokio::test]
+async fn what_a_rollout_asks_for_is_looked_up() {
+    let test = TestDb::sqlite().await;
+    let acme = acme(&test).await;
+    let asked = condition_groups::STATEMENTS.iter().find(|(name, _)| name.ends_with("::OF_ROLLOUT")).unwrap().1;
+    let steps = plan_of(acme.db, asked).await;
+    for (table, by) in [
+        ("g", "(tenant_id=? AND id=?)"),
+        ("x", "(tenant_id=? AND rollout_id=?"),
+        ("y", "(tenant_id=? AND dynamic_id=?"),
+        ("t", "(tenant_id=? AND rollout_id=?"),
+    ] {
+        assert!(seeks(&steps, table, by), "{table}: {steps:?}");
+    }
+}
+
+fn seeks(steps: &[String], table: &str, by: &str) -> bool {
+    steps.iter().any(|step| step.starts_with(&format!("SEARCH {table} ")) && step.contains(by))
 }
 
 /// A batch that waited for a row could hold rows that its owner waits for.

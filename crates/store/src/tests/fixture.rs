@@ -132,7 +132,7 @@ impl<'t> Scope<'t> {
         let (id, name) = (GroupId(uuid(n)), format!("group-{n}"));
         commit!(self.db, |tx| groups::insert(tx, self.tenant, id, &name, "", at(n.into())));
         for device in members {
-            assert!(commit!(self.db, |tx| groups::add(tx, self.tenant, id, *device)));
+            assert!(commit!(self.db, |tx| groups::add(tx, self.tenant, id, *device)).is_some());
         }
         id
     }

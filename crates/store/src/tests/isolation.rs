@@ -169,7 +169,7 @@ on_both! {
         let acme = acme(&test).await;
         let other = Scope::new(acme.db, 2, "other").await;
         let (group, stranger) = (acme.group(GROUP, &[]).await, other.device(DEVICE, 0).await);
-        assert!(!commit!(acme.db, |tx| groups::add(tx, acme.tenant, group, stranger)));
+        assert!(commit!(acme.db, |tx| groups::add(tx, acme.tenant, group, stranger)).is_none());
         let new = other.firmware(FIRMWARE, "1.1.0").await;
         let rollout = other.rollout(ROLLOUT, &new, RolloutState::Draft).await;
         assert!(!commit!(acme.db, |tx| rollouts::add_group(tx, other.tenant, rollout, group)));

@@ -58,12 +58,13 @@ const MODULES: &[(&str, &[Statement])] = modules![
 ];
 
 /// Statements that end in the dialect's lock clause.
-const LOCKING: [&str; 5] = [
+const LOCKING: [&str; 6] = [
     "drover_store::devices::LOCK",
     "drover_store::firmware::LOCK",
     "drover_store::groups::LOCK",
     "drover_store::groups::LOCK_BY_NAME",
     "drover_store::rollouts::LOCK",
+    "drover_store::rollouts::TARGET_GROUPS",
 ];
 
 /// Statements with another fragment of the dialect inside.

@@ -6,7 +6,7 @@ use drover_api::{
 };
 use drover_cli::{Client, ClientError};
 use drover_store::condition_groups::{self, Part};
-use drover_store::tenants;
+use drover_store::{groups, tenants};
 use drover_testkit::{Profile, answer, eventually, on_both_profiles, refused};
 use drover_types::{ActorKind, AttributeValue, DeviceId, GroupId, RolloutId, RolloutState, SessionState, StageState};
 use reqwest::Method;
@@ -199,7 +199,7 @@ on_both_profiles! {
         assert_eq!(admin.update_group(hold.id, &described).await.unwrap().description, "do not touch");
 
         // A draft and a dynamic group can be changed; what they ask no more is free.
-        let other = RolloutUpdate { target_condition: Some(Some(EU.into())), ..RolloutUpdate::default() };
+        let other = RolloutUpdate { target_condition: Some(EU.into()), ..RolloutUpdate::default() };
         admin.update_rollout(draft.id, &other).await.unwrap();
         admin.update_group(ready.id, &dynamic("ready", "true")).await.unwrap();
         assert_refused!(admin.update_group(hold.id, &named("on-hold")).await, 409, "group_in_use");
@@ -222,7 +222,7 @@ on_both_profiles! {
         let scene = scattered(profile).await;
         let named = |name: &str| GroupWrite { name: name.to_owned(), ..GroupWrite::default() };
         let lab = scene.admin.create_group(&named("lab")).await.unwrap();
-        scene.admin.create_group(&named("secret")).await.unwrap();
+        let secret = scene.admin.create_group(&named("secret")).await.unwrap();
         let anna = over_group(&scene, "fleet-admin", lab.id).await;
         let firmware = scene.publish("1.1.0", 2).await;
         let condition = "!(\"secret\" in device.groups)";
@@ -239,11 +239,32 @@ on_both_profiles! {
             let told = seen.target_condition.unwrap();
             assert!(told.starts_with("(not shown:"), "{told}");
             assert_eq!(seen.stages[0].condition.as_deref(), Some("\"lab\" in device.groups"), "that one is hers");
-            let back = RolloutUpdate { target_condition: Some(Some(told)), ..RolloutUpdate::default() };
+            let back = RolloutUpdate { target_condition: Some(told), ..RolloutUpdate::default() };
             assert_refused!(anna.update_rollout(draft.id, &back).await, 422, "invalid");
         }
         let kept = scene.admin.rollout(draft.id).await.unwrap();
         assert_eq!((kept.name.as_str(), kept.target_condition.as_deref()), ("mine", Some(condition)));
+
+        // Nor when the group is gone and the rollout, which ended, has forgotten which one it was.
+        scene.admin.cancel_rollout(draft.id).await.unwrap();
+        scene.admin.delete_group(secret.id).await.unwrap();
+        let ended = anna.rollout(draft.id).await.unwrap();
+        assert!(ended.target_condition.unwrap().starts_with("(not shown:"));
+        assert_eq!(ended.stages[0].condition.as_deref(), Some("\"lab\" in device.groups"));
+        assert_eq!(scene.admin.rollout(draft.id).await.unwrap().target_condition.as_deref(), Some(condition));
+    }
+
+    async fn two_who_ask_for_the_group_that_they_target_both_come_through(profile: Profile) {
+        let scene = Scene::new(profile, 0).await;
+        let lab = scene.admin.create_group(&GroupWrite { name: "lab".into(), ..GroupWrite::default() }).await.unwrap();
+        let mut body = plan(&scene.publish("1.1.0", 2).await, &[100]);
+        body.target_groups = vec![lab.id, lab.id];
+        body.target_condition = Some("\"lab\" in device.groups".into());
+        for _ in 0..8 {
+            let (first, second) = tokio::join!(scene.admin.create_rollout(&body), scene.admin.create_rollout(&body));
+            assert_eq!(first.unwrap().target_groups, [lab.id]);
+            assert_eq!(second.unwrap().target_groups, [lab.id]);
+        }
     }
 
     async fn two_who_change_a_draft_at_once_lose_nothing(profile: Profile) {
@@ -252,7 +273,7 @@ on_both_profiles! {
         let draft = scene.draft(&firmware, &[100], |_| ()).await;
         for round in 1..=12 {
             let condition = format!("device.attr.axles > {round}");
-            let target = RolloutUpdate { target_condition: Some(Some(condition.clone())), ..RolloutUpdate::default() };
+            let target = RolloutUpdate { target_condition: Some(condition.clone()), ..RolloutUpdate::default() };
             let cap = RolloutUpdate { max_in_flight: Some(round), ..RolloutUpdate::default() };
             let (first, second) =
                 tokio::join!(scene.admin.update_rollout(draft.id, &target), scene.admin.update_rollout(draft.id, &cap));
@@ -342,6 +363,30 @@ on_both_profiles! {
             steps(&scene, chosen.id).await.contains(&paused).then_some(())
         })
         .await;
+    }
+
+    async fn a_condition_that_is_not_allowed_any_more_stops_the_rollout(profile: Profile) {
+        let scene = scattered(profile).await;
+        let eu = scene.admin.create_group(&dynamic("eu", EU)).await.unwrap();
+        let firmware = scene.publish("1.1.0", 2).await;
+        let rollout = scene.start(&firmware, &[100], |plan| plan.target_groups = vec![eu.id]).await;
+        assert_eq!(rollout.counts.pending, 2);
+
+        // Not by any request: an older program took it.
+        let db = scene.server.db().db();
+        let tenant = tenants::by_name(db, "default").await.unwrap().unwrap().tenant_id;
+        let mut tx = db.begin().await.unwrap();
+        groups::set_condition(&mut tx, tenant, eu.id, "!(\"Hold\" in device.tags)").await.unwrap();
+        tx.commit().await.unwrap();
+
+        assert!(scene.offers().await.is_empty());
+        let stopped = scene.becomes(rollout.id, RolloutState::Paused).await;
+        let reason = stopped.reason.unwrap();
+        assert!(reason.starts_with("a stored condition is not allowed any more"), "{reason}");
+        assert!(!reason.contains("Hold"), "not everybody may read the condition: {reason}");
+        assert_refused!(scene.admin.resume_rollout(rollout.id).await, 409, "condition_refused");
+        let shown = scene.admin.group(eu.id).await.expect("it is shown, to be written anew");
+        assert_eq!((shown.condition.is_some(), shown.device_count), (true, None));
     }
 
     async fn rights_over_a_group_show_and_count_no_more(profile: Profile) {
@@ -479,7 +524,7 @@ on_both_profiles! {
         let scene = scattered(profile).await;
         let firmware = scene.publish("1.1.0", 2).await;
         let draft = scene.draft(&firmware, &[100], |plan| plan.target_condition = Some(EU.to_owned())).await;
-        let change = |text: &str| RolloutUpdate { target_condition: Some(Some(text.to_owned())), ..RolloutUpdate::default() };
+        let change = |text: &str| RolloutUpdate { target_condition: Some(text.to_owned()), ..RolloutUpdate::default() };
         assert_refused!(scene.admin.update_rollout(draft.id, &change("device.typ")).await, 422, "invalid");
         let us = scene.admin.update_rollout(draft.id, &change("device.attr.region == \"us\"")).await.unwrap();
         assert_eq!(us.target_condition.as_deref(), Some("device.attr.region == \"us\""));
@@ -488,7 +533,13 @@ on_both_profiles! {
         // An empty text, of a variable that was not set, is no wish for the whole fleet.
         assert_refused!(scene.admin.update_rollout(draft.id, &change("")).await, 422, "invalid");
         assert!(scene.admin.rollout(draft.id).await.unwrap().target_condition.is_some());
-        let removed = RolloutUpdate { target_condition: Some(None), ..RolloutUpdate::default() };
+        // Nor is null, which clients write for what is not set.
+        let path = format!("/api/v1/rollouts/{}", draft.id);
+        let null = scene.server.admin_request(Method::PUT, &path).json(&json!({ "target_condition": null }));
+        assert!(answer(null).await.json::<Value>()["target_condition"].is_string());
+        let removed = RolloutUpdate { remove_target_condition: true, ..RolloutUpdate::default() };
+        let both = RolloutUpdate { target_condition: Some(EU.into()), ..removed.clone() };
+        assert_refused!(scene.admin.update_rollout(draft.id, &both).await, 422, "invalid");
         assert_eq!(scene.admin.update_rollout(draft.id, &removed).await.unwrap().target_condition, None);
         scene.admin.start_rollout(draft.id).await.unwrap();
         assert_refused!(scene.admin.update_rollout(draft.id, &change(EU)).await, 409, "rollout_started");

@@ -191,6 +191,16 @@ on_both_profiles! {
         let group = scene.admin.create_group(&group).await.unwrap();
         let change = RolloutUpdate { target_groups: Some(vec![group.id]), ..RolloutUpdate::default() };
         assert_refused!(scene.admin.update_rollout(draft.id, &change).await, 422, "plan_too_large");
+
+        // While it is a draft, its groups may get longer conditions: then it does not start.
+        let grows = |condition: String| GroupWrite { name: "grows".into(), condition: Some(condition), ..GroupWrite::default() };
+        let group = scene.admin.create_group(&grows("true".to_owned())).await.unwrap();
+        let change = RolloutUpdate { target_groups: Some(vec![group.id]), ..RolloutUpdate::default() };
+        scene.admin.update_rollout(draft.id, &change).await.expect("a short one has room");
+        scene.admin.update_group(group.id, &grows(long("attr.third"))).await.unwrap();
+        assert_refused!(scene.admin.start_rollout(draft.id).await, 422, "plan_too_large");
+        scene.admin.update_group(group.id, &grows("true".to_owned())).await.unwrap();
+        scene.admin.start_rollout(draft.id).await.unwrap();
     }
 
     async fn a_plan_that_cannot_be_created_has_no_preview(profile: Profile) {
