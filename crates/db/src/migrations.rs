@@ -30,6 +30,9 @@ mod tests {
     use std::collections::BTreeSet;
     use std::path::Path;
 
+    use aws_lc_rs::digest::{SHA256, digest};
+    use drover_types::Sha256Digest;
+
     use super::*;
 
     fn files(folder: &str) -> BTreeSet<String> {
@@ -44,6 +47,20 @@ mod tests {
             MIGRATIONS.iter().map(|step| format!("{:04}_{}.sql", step.version, step.name)).collect();
         assert_eq!(listed, files("sqlite"));
         assert_eq!(listed, files("postgres"));
+    }
+
+    /// A database that was made by a released step refuses another text of it: what changes is a step of its own.
+    #[test]
+    fn released_steps_stay_as_they_are() {
+        let released = include_str!("../migrations/released.txt");
+        assert!(released.lines().count() >= 2);
+        for line in released.lines() {
+            let [file, expected] = line.split_whitespace().collect::<Vec<_>>()[..] else { panic!("not a line: {line}") };
+            let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations").join(file);
+            let text = std::fs::read(&path).expect("a released step is there");
+            let found = Sha256Digest::from_bytes(digest(&SHA256, &text).as_ref().try_into().expect("32 bytes"));
+            assert_eq!(found.to_string(), expected, "{file} was released: leave it, and write a further step");
+        }
     }
 
     #[test]

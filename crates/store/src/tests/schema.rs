@@ -1,13 +1,17 @@
 //! Both databases have the same schema, and it keeps tenants apart.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use drover_db::testing::TestDb;
-use drover_db::{Db, on_both};
-use drover_types::SessionState;
+use drover_db::{Db, MIGRATIONS, is_foreign_key_violation, on_both};
+use drover_types::{RolloutState, SessionState};
 
 use super::catalogue::Catalogue;
-use super::fixture::migrated;
+use super::fixture::{Scope, at, migrated, refused};
+use crate::{firmware, update_sessions};
+
+const LOCK: Duration = Duration::from_secs(10);
 
 /// Tables of the installation: the tenants themselves, the duties of processes, where it moved, what nodes have to hear
 /// of (also of tenants that are gone), the history of the schema.
@@ -76,6 +80,24 @@ async fn ids_are_uuids_on_postgres() {
 }
 
 on_both! {
+    /// Step 8 makes the table of sessions anew.
+    async fn sessions_survive_the_step_that_orders_their_indexes_anew(test: TestDb) {
+        drover_db::migrate(test.db(), &MIGRATIONS[..7], LOCK).await.expect("the older schema is made");
+        let old = Scope::new(test.db(), 1, "acme").await;
+        let new = old.firmware(5, "2.0.0").await;
+        let rollout = old.rollout(200, &new, RolloutState::Active).await;
+        let device = old.device(10, 0).await;
+        let id = old.pending(300, rollout, device, new.id).await;
+        assert!(old.offer(id, None, at(90)).await);
+        let before = update_sessions::get(old.db, old.tenant, id).await.unwrap().unwrap();
+        let acme = Scope { db: migrated(&test).await, ..old };
+        let after = update_sessions::get(acme.db, acme.tenant, id).await.unwrap().unwrap();
+        assert_eq!(format!("{before:?}"), format!("{after:?}"));
+        assert_eq!(update_sessions::next_due(acme.db, acme.tenant, rollout).await.unwrap(), Some(at(90)));
+        let deleted = refused!(acme.db, |tx| firmware::delete(tx, acme.tenant, new.id));
+        assert!(is_foreign_key_violation(&deleted), "what it refers to stays: {deleted}");
+    }
+
     async fn every_key_starts_with_the_tenant(test: TestDb) {
         let catalogue = Catalogue::read(migrated(&test).await).await;
         for (name, table) in catalogue.tables.iter().filter(|(name, _)| !WITHOUT_TENANT.contains(&name.as_str())) {

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use drover_api::LoginRequest;
-use drover_cli::{Client, ServerTrust, ServerUrl};
+use drover_cli::{Client, ClientError, ServerTrust, ServerUrl};
 use rustix::param::clock_ticks_per_second;
 
 use super::place::Place;
@@ -80,8 +80,13 @@ impl Server {
 
     /// A token of the first user.
     pub async fn log_in(&self) -> String {
+        self.try_log_in().await.expect("the printed password fits")
+    }
+
+    /// The same where the server may refuse it, being busy.
+    pub async fn try_log_in(&self) -> Result<String, ClientError> {
         let request = LoginRequest { tenant: None, username: "admin".to_owned(), password: self.password.clone() };
-        self.stranger().login(&request).await.expect("the printed password fits").token
+        Ok(self.stranger().login(&request).await?.token)
     }
 
     /// What vouches for it.

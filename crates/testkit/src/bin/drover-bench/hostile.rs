@@ -50,7 +50,7 @@ pub(crate) struct Options {
     /// Connections that have asked once and stay
     #[arg(long, default_value_t = 10_000)]
     connections: usize,
-    /// Clients that guess passwords
+    /// Clients that guess passwords, each from an address of its own
     #[arg(long, default_value_t = 64)]
     guessers: usize,
     /// How long each attack lasts
@@ -60,8 +60,10 @@ pub(crate) struct Options {
 
 pub(crate) async fn run(options: &Options) {
     raise_open_files();
-    println!("| transport | attack | good requests | failed | p50 | p99 | slowest | server's VmRSS | CPU |");
-    println!("|---|---|---|---|---|---|---|---|---|");
+    println!(
+        "| transport | attack | good requests | failed | p50 | p99 | slowest | good log-in | server's VmRSS | VmHWM | CPU |"
+    );
+    println!("|---|---|---|---|---|---|---|---|---|---|---|");
     for tls in [false, true] {
         Bench::start(options, tls).await.run(options).await;
     }
@@ -93,14 +95,21 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
 impl Target {
     async fn tcp(&self, number: usize) -> std::io::Result<TcpStream> {
-        let socket = TcpSocket::new_v4()?;
         let last = 2 + u8::try_from(number % usize::from(ADDRESSES)).unwrap_or_default();
-        socket.bind(SocketAddr::from((Ipv4Addr::new(127, 0, 0, last), 0)))?;
+        self.tcp_from(Ipv4Addr::new(127, 0, 0, last)).await
+    }
+
+    async fn tcp_from(&self, address: Ipv4Addr) -> std::io::Result<TcpStream> {
+        let socket = TcpSocket::new_v4()?;
+        socket.bind(SocketAddr::from((address, 0)))?;
         socket.connect(self.address).await
     }
 
     async fn connect(&self, number: usize) -> std::io::Result<Box<dyn Stream>> {
-        let stream = self.tcp(number).await?;
+        self.secured(self.tcp(number).await?).await
+    }
+
+    async fn secured(&self, stream: TcpStream) -> std::io::Result<Box<dyn Stream>> {
         let Some(tls) = &self.tls else { return Ok(Box::new(stream)) };
         let name = ServerName::from(self.address.ip());
         Ok(Box::new(tls.connect(name, stream).await?))
@@ -174,6 +183,29 @@ impl Target {
         }
     }
 
+    /// One guess after the other, each guesser from an address of its own: half of them at the account that is there.
+    async fn guess(self, number: usize) {
+        let [_, _, high, low] = u32::try_from(number).unwrap_or(u32::MAX).to_be_bytes();
+        let name = if number.is_multiple_of(2) { "admin".to_owned() } else { format!("user-{number}") };
+        let body = format!(r#"{{"username": "{name}", "password": "guess {number}"}}"#);
+        let request = format!(
+            "POST {LOGIN} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        loop {
+            if let Ok(stream) = self.tcp_from(Ipv4Addr::new(127, 1, high, low.max(1))).await
+                && let Ok(mut stream) = self.secured(stream).await
+            {
+                let mut answer = [0; 4096];
+                while stream.write_all(request.as_bytes()).await.is_ok()
+                    && stream.flush().await.is_ok()
+                    && stream.read(&mut answer).await.is_ok_and(|length| length > 0)
+                {}
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
     /// A connection that has asked once and stays open.
     async fn ask_and_stay(self, number: usize, opening: Arc<Semaphore>) -> std::io::Result<Box<dyn Stream>> {
         let _opening = opening.acquire().await;
@@ -241,7 +273,7 @@ impl Bench {
         self.under("logins without end", options, options.clients, Target::log_in_without_end).await;
         self.under("HTTP/2, a login on each stream", options, options.clients, Target::log_in_on_every_stream).await;
         self.under("HTTP/2, answers not taken", options, options.clients, Target::take_nothing).await;
-        self.under("wrong passwords", options, options.guessers, |_, number| self.guess(number)).await;
+        self.under("wrong passwords", options, options.guessers, Target::guess).await;
         self.with_many_connections(options).await;
         self.measure("none, afterwards", options).await;
     }
@@ -257,17 +289,6 @@ impl Bench {
         // The first seconds of an attack are like the others.
         self.measure(&format!("{count} × {name}"), options).await;
         attackers.shutdown().await;
-    }
-
-    fn guess(&self, number: usize) -> impl Future<Output = ()> + Send + 'static {
-        let (http, url) = (self.good_http.clone(), format!("{}/api/v1/auth/login", self.server.url));
-        async move {
-            let body = format!(r#"{{"username": "admin", "password": "guess {number}"}}"#);
-            loop {
-                let request = http.post(&url).header("content-type", "application/json").body(body.clone());
-                let _ = request.send().await;
-            }
-        }
     }
 
     async fn with_many_connections(&self, options: &Options) {
@@ -296,6 +317,11 @@ impl Bench {
             }
             tokio::time::sleep(ASK_EVERY).await;
         }
+        let begin = Instant::now();
+        let good_login = match self.server.try_log_in().await {
+            Ok(_) => format!("{:.0} ms", begin.elapsed().as_secs_f64() * 1e3),
+            Err(error) => format!("refused: {error}"),
+        };
         times.sort();
         let at = |share: usize| times.get((times.len() * share / 100).min(times.len().saturating_sub(1)));
         let ms = |time: Option<&Duration>| {
@@ -303,13 +329,15 @@ impl Bench {
         };
         let transport = if self.target.tls.is_some() { "TLS" } else { "plain" };
         #[expect(clippy::cast_precision_loss, reason = "megabytes with one digit")]
-        let resident_mb = self.server.memory_kib("VmRSS") as f64 / 1024.0;
+        let memory_mb = |field| self.server.memory_kib(field) as f64 / 1024.0;
         println!(
-            "| {transport} | {name} | {} | {failed} | {} | {} | {} | {resident_mb:.1} MB | {:.1} s |",
+            "| {transport} | {name} | {} | {failed} | {} | {} | {} | {good_login} | {:.1} MB | {:.1} MB | {:.1} s |",
             times.len(),
             ms(at(50)),
             ms(at(99)),
             ms(times.last()),
+            memory_mb("VmRSS"),
+            memory_mb("VmHWM"),
             self.server.cpu_seconds() - cpu_before,
         );
     }
