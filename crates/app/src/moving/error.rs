@@ -52,6 +52,12 @@ pub enum MoveError {
          has your tenants, go on there; when it is empty, open the source again with `drover admin undo-copy`, then copy it"
     )]
     Unconfirmed(#[source] sqlx::Error),
+    /// The source did not say whether it is closed; the target stayed empty.
+    #[error(
+        "the source did not confirm that it is closed, and the target stayed empty: go on with the source; when a server \
+         there says that the installation was moved, open it again with `drover admin undo-copy`, then copy it"
+    )]
+    Unclosed(#[source] sqlx::Error),
     /// The source is empty.
     #[error("the source has no tenant: name the database of your installation")]
     Empty,
