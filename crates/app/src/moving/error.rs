@@ -71,7 +71,10 @@ pub enum MoveError {
         table: String,
     },
     /// An object cannot be read.
-    #[error("failed to read the object {key}")]
+    #[error(
+        "failed to read the object {key}, and nothing was moved: run this again; when it stays so, put the object back from a \
+         backup, or remove it from the object store, so that it counts as lost"
+    )]
     Get {
         /// The object.
         key: ObjectKey,
@@ -80,7 +83,7 @@ pub enum MoveError {
         source: GetError,
     },
     /// An object cannot be stored.
-    #[error("failed to store the object {key}: what is there stays, run this again")]
+    #[error("failed to copy the object {key}, and nothing was moved: objects that are there stay, run this again")]
     Put {
         /// The object.
         key: ObjectKey,
