@@ -5,8 +5,11 @@ use sqlx::{PgPool, SqlitePool};
 use crate::{BoxFuture, Conn, Dialect, Tx};
 
 /// Whether this is a standby, and whether the user may write; where there are no tables yet, nothing speaks against it.
+/// A list of privileges in one call would ask whether any of them is there.
 const MAY_WRITE: &str = "SELECT pg_is_in_recovery(), \
-    COALESCE(has_table_privilege(to_regclass('tenants'), 'INSERT, UPDATE, DELETE'), TRUE)";
+    COALESCE(has_table_privilege(to_regclass('tenants'), 'INSERT') \
+        AND has_table_privilege(to_regclass('tenants'), 'UPDATE') \
+        AND has_table_privilege(to_regclass('tenants'), 'DELETE'), TRUE)";
 
 /// The pools of one `SQLite` file.
 #[derive(Debug, Clone)]
