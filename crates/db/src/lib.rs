@@ -53,7 +53,7 @@ pub use lease::{Lease, LeaseLost, LeaseState};
 pub use migrate::{MigrateError, Migration, begin_migration, migrate, migrate_in, pending};
 pub use migrations::MIGRATIONS;
 pub use open::{OpenError, OpenOptions};
-pub use partition::month_partitions;
+pub use partition::{has_month_partitions, month_partitions};
 pub use question::QUESTION_TIME;
 pub use tx::Tx;
 pub use writer::Writer;
