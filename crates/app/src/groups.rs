@@ -45,8 +45,8 @@ impl App {
         let conditions = vec![self.group_condition(tenant, group.id, condition, self.now()).await?];
         let filter = devices::Filter { conditions, ..devices::Filter::default() };
         let count = async {
-            let _turn = self.turn(tenant).await?;
-            Ok::<_, Error>(devices::count(self.db.questions(), tenant, &reach, &filter).await?)
+            let turn = self.turn(tenant).await?;
+            Ok::<_, Error>(devices::count(self.db.questions(&turn), tenant, &reach, &filter).await?)
         };
         match count.await {
             Ok(count) => Ok(Group { device_count: u64::try_from(count).ok(), ..group }),

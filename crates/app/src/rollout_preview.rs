@@ -4,6 +4,7 @@ use drover_api::{
     ExcludedDevice, ExcludedFilter, ExclusionPreview, Page, PreviewShare, PreviewShares, RolloutCreate, RolloutPreview,
     StagePreview,
 };
+use drover_db::Turn;
 use drover_rollout::Policy;
 use drover_rules::GroupIds;
 use drover_store::condition_groups;
@@ -35,21 +36,21 @@ impl App {
         let Planned { target, needs, asked } = self.planned(&access, body).await?;
         let policy = rollout_policy::from_request(body)?;
 
-        let _turn = self.turn(access.tenant).await?;
-        let reasons = targets::reasons(self.db.questions(), &target, &reach).await?;
+        let turn = self.turn(access.tenant).await?;
+        let reasons = targets::reasons(self.db.questions(&turn), &target, &reach).await?;
         let all: i64 = reasons.iter().map(|row| row.devices).sum();
         let taken = reasons.iter().find(|row| row.reason.is_none()).map_or(0, |row| row.devices);
         let of_type =
             all - reasons.iter().find(|row| row.reason == Some(Exclusion::WrongType)).map_or(0, |r| r.devices);
-        let types = targets::types(self.db.questions(), &target, &reach, SHARES_MAX).await?;
-        let versions = targets::versions(self.db.questions(), &target, &reach, SHARES_MAX).await?;
+        let types = targets::types(self.db.questions(&turn), &target, &reach, SHARES_MAX).await?;
+        let versions = targets::versions(self.db.questions(&turn), &target, &reach, SHARES_MAX).await?;
         Ok(RolloutPreview {
             devices: count(taken),
-            busy: count(targets::count_busy(self.db.questions(), &target).await?),
-            stages: self.stage_previews(&target, &policy, &asked).await?,
+            busy: count(targets::count_busy(self.db.questions(&turn), &target).await?),
+            stages: self.stage_previews(&turn, &target, &policy, &asked).await?,
             by_type: shares(types, all, taken),
             by_version: shares(versions, of_type, taken),
-            excluded: self.exclusions(&target, &reach, &needs, &reasons).await?,
+            excluded: self.exclusions(&turn, &target, &reach, &needs, &reasons).await?,
         })
     }
 
@@ -64,9 +65,10 @@ impl App {
         let reach = caller.authorize(Permission::DevicesRead)?.reach;
         let paging: Paging<DeviceId> = Paging::new(query.limit, query.cursor.as_deref())?;
         let Planned { target, needs, .. } = self.planned(&access, body).await?;
-        let _turn = self.turn(access.tenant).await?;
+        let turn = self.turn(access.tenant).await?;
         let mut rows =
-            targets::excluded(self.db.questions(), &target, &reach, query.reason, paging.after, paging.rows()).await?;
+            targets::excluded(self.db.questions(&turn), &target, &reach, query.reason, paging.after, paging.rows())
+                .await?;
         let next_cursor = paging.cut(&mut rows, |row| row.id);
         Ok(Page { items: self.excluded_views(&target, &needs, rows).await?, next_cursor })
     }
@@ -91,9 +93,15 @@ impl App {
     }
 
     /// Goes through the stages as the driver would: each takes what the ones before left.
-    async fn stage_previews(&self, target: &Target, policy: &Policy, asked: &GroupIds) -> Result<Vec<StagePreview>> {
+    async fn stage_previews(
+        &self,
+        turn: &Turn,
+        target: &Target,
+        policy: &Policy,
+        asked: &GroupIds,
+    ) -> Result<Vec<StagePreview>> {
         let now = self.now();
-        let all = targets::count(self.db.questions(), target, &StageFilter::default()).await?;
+        let all = targets::count(self.db.questions(turn), target, &StageFilter::default()).await?;
         let last_by_condition = policy.stages.iter().rposition(|stage| stage.condition.is_some());
         let (mut before, mut taken) = (StageFilter::default(), 0);
         let mut stages = Vec::with_capacity(policy.stages.len());
@@ -103,13 +111,13 @@ impl App {
                 (None, None) => 0,
                 (None, Some(condition)) => {
                     let selection = self.stored_condition(condition, asked, now).await?;
-                    self.matching(target, &mut before, selection).await?
+                    self.matching(turn, target, &mut before, selection).await?
                 }
             };
             // Who those were matters only to a stage by condition.
             if stage.percentage.is_some() && devices > 0 && last_by_condition.is_some_and(|last| index < last) {
                 before.behind =
-                    targets::nth(self.db.questions(), target, &before, shift(target.firmware), devices).await?;
+                    targets::nth(self.db.questions(turn), target, &before, shift(target.firmware), devices).await?;
             }
             taken += devices;
             stages.push(StagePreview { name: stage.name.clone(), devices: count(devices) });
@@ -118,9 +126,15 @@ impl App {
     }
 
     /// What a stage by condition takes of what is left `before` it; afterwards that is gone, too.
-    async fn matching(&self, target: &Target, before: &mut StageFilter, selection: Selection) -> Result<i64> {
+    async fn matching(
+        &self,
+        turn: &Turn,
+        target: &Target,
+        before: &mut StageFilter,
+        selection: Selection,
+    ) -> Result<i64> {
         before.only = Some(selection.clone());
-        let devices = targets::count(self.db.questions(), target, before).await?;
+        let devices = targets::count(self.db.questions(turn), target, before).await?;
         before.only = None;
         before.not.push(selection);
         Ok(devices)
@@ -128,6 +142,7 @@ impl App {
 
     async fn exclusions(
         &self,
+        turn: &Turn,
         target: &Target,
         reach: &Reach,
         needs: &Needs,
@@ -136,7 +151,7 @@ impl App {
         let mut exclusions = Vec::new();
         for reason in Exclusion::ALL {
             let Some(row) = rows.iter().find(|row| row.reason == Some(*reason)) else { continue };
-            let sample = targets::excluded(self.db.questions(), target, reach, Some(*reason), None, SAMPLE).await?;
+            let sample = targets::excluded(self.db.questions(turn), target, reach, Some(*reason), None, SAMPLE).await?;
             exclusions.push(ExclusionPreview {
                 reason: *reason,
                 explanation: explain(*reason).to_owned(),

@@ -54,6 +54,6 @@ pub use migrate::{MigrateError, Migration, begin_migration, migrate, migrate_in,
 pub use migrations::MIGRATIONS;
 pub use open::{OpenError, OpenOptions};
 pub use partition::{has_month_partitions, month_partitions};
-pub use question::QUESTION_TIME;
+pub use question::{QUESTION_TIME, Turn};
 pub use tx::Tx;
 pub use writer::Writer;
