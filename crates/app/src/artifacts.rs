@@ -1,7 +1,7 @@
 //! Uploads of artifacts.
 
 use drover_api::ArtifactView;
-use drover_blob::{ByteStream, ExpectedContent, ObjectKey, PutError};
+use drover_blob::{ByteStream, DeleteError, ExpectedContent, ObjectKey, PutError};
 use drover_db::Tx;
 use drover_store::artifacts::{self, ArtifactRow};
 use drover_store::firmware::FirmwareRow;
@@ -77,17 +77,26 @@ impl App {
                 Box::pin(async move { Ok::<_, Error>(unused_content::claim(tx, tenant, sha256, before, now).await?) })
             })
             .await?;
-        if !claimed {
-            return Ok(());
-        }
+        let Some(claim) = claimed else { return Ok(()) };
         let key = ObjectKey::content(tenant, sha256);
+        let deleted = self.blobs.delete(&key).await;
+        let is_refused = deleted.as_ref().is_err_and(DeleteError::is_refused);
         // When it is not known whether that worked, the claim stays until it no longer matters.
-        self.blobs.delete(&key).await.map_err(|error| Error::internal("remove the artifact's bytes", error))?;
-        self.writer
-            .write(move |tx| {
-                Box::pin(async move { Ok::<_, Error>(unused_content::removed(tx, tenant, sha256).await?) })
-            })
-            .await
+        if deleted.is_ok() || is_refused {
+            self.writer
+                .write(move |tx| {
+                    Box::pin(async move {
+                        if is_refused {
+                            unused_content::give_up(tx, tenant, sha256, claim).await?;
+                        } else {
+                            unused_content::removed(tx, tenant, sha256, claim).await?;
+                        }
+                        Ok::<_, Error>(())
+                    })
+                })
+                .await?;
+        }
+        deleted.map_err(|error| Error::internal("remove the artifact's bytes", error))
     }
 }
 

@@ -22,6 +22,7 @@ impl App {
     /// Who presents this bearer token. Enrolment tokens are no callers: they only register devices.
     /// It works in `there`, or in the credential's own tenant: a tenant in which it may do nothing is not there.
     pub async fn authenticate(&self, bearer: &str, there: Option<TenantId>, origin: Origin) -> Result<Caller> {
+        self.feed.require_here()?;
         let credential = Credential::parse(bearer).ok_or_else(unauthenticated)?;
         let home = credential.tenant;
         let tenant = there.unwrap_or(home);

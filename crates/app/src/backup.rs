@@ -36,7 +36,10 @@ pub use crate::settling::Settled;
 const PART_BYTES: usize = 4 * 1024 * 1024;
 
 /// How often an object's bytes are asked for, from where they broke off.
-const READ_ATTEMPTS: u32 = 3;
+pub(crate) const READ_ATTEMPTS: u32 = 3;
+
+/// So many objects that cannot be read, with none between them that can: the object store is what fails.
+const UNREADABLE_MAX: u32 = 5;
 
 /// How far a backup or a restore is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,10 +111,7 @@ pub async fn write(
     }
     let mut faults = Vec::new();
     if objects == Objects::Included {
-        for (index, row) in named.iter().enumerate() {
-            faults.extend(write_object(&mut archive, parts, row).await?);
-            on_progress(Progress::Objects { done: index + 1, of: named.len() });
-        }
+        faults = write_objects(&mut archive, parts, &named, on_progress).await?;
     }
     let objects = named.iter().map(ObjectEntry::of).collect();
     let drover = env!("CARGO_PKG_VERSION").to_owned();
@@ -150,39 +150,85 @@ fn copy_error(table: &Table, source: copy::Malformed) -> BackupError {
     BackupError::Copy(drover_db::CopyError::Malformed { table: table.name.clone(), source })
 }
 
-/// Copies an object, checking it against its name. One that is lost already, or that cannot be read, does not keep the
-/// rest from being saved.
+/// Copies the objects. One that is lost already, or that cannot be read, does not keep the rest from being saved. When it
+/// is the store that cannot be read, there is no backup.
+async fn write_objects<W: AsyncWrite + Unpin + Send>(
+    archive: &mut ArchiveWriter<W>,
+    parts: &Parts,
+    named: &[ContentRow],
+    on_progress: OnProgress<'_>,
+) -> Result<Vec<Fault>, BackupError> {
+    let (mut faults, mut unreadable) = (Vec::new(), 0);
+    for (index, row) in named.iter().enumerate() {
+        let key = ObjectKey::content(row.tenant_id, row.sha256);
+        match open_object(parts, &key).await {
+            Ok(bytes) => {
+                unreadable = 0;
+                faults.extend(write_object(archive, parts, row, bytes).await?);
+            }
+            Err(GetError::NotFound { .. }) => faults.push(fault(row, "it is not in the object store")),
+            Err(source) => {
+                unreadable += 1;
+                if unreadable == UNREADABLE_MAX || parts.blobs.check().await.is_err() {
+                    return Err(BackupError::Object { key, source });
+                }
+                faults.push(fault(row, &format!("it cannot be read: {}", told(&source))));
+            }
+        }
+        on_progress(Progress::Objects { done: index + 1, of: named.len() });
+    }
+    Ok(faults)
+}
+
+fn fault(row: &ContentRow, what: &str) -> Fault {
+    Fault { tenant_id: row.tenant_id, sha256: row.sha256, what: what.to_owned() }
+}
+
+/// The error with its first cause.
+fn told(error: &GetError) -> String {
+    let cause = std::error::Error::source(error).map(|cause| format!(": {cause}"));
+    format!("{error}{}", cause.unwrap_or_default())
+}
+
+async fn open_object(parts: &Parts, key: &ObjectKey) -> Result<ByteStream, GetError> {
+    let mut opened = parts.blobs.get(key, None).await;
+    for _ in 1..READ_ATTEMPTS {
+        if matches!(opened, Ok(_) | Err(GetError::NotFound { .. })) {
+            break;
+        }
+        opened = parts.blobs.get(key, None).await;
+    }
+    opened
+}
+
+/// Copies an object that could be opened, checking it against its name.
 async fn write_object<W: AsyncWrite + Unpin + Send>(
     archive: &mut ArchiveWriter<W>,
     parts: &Parts,
     row: &ContentRow,
+    bytes: ByteStream,
 ) -> Result<Option<Fault>, BackupError> {
     let key = ObjectKey::content(row.tenant_id, row.sha256);
-    let fault = |what: &str| Some(Fault { tenant_id: row.tenant_id, sha256: row.sha256, what: what.to_owned() });
-    let bytes = match parts.blobs.get(&key, None).await {
-        Ok(bytes) => bytes,
-        Err(GetError::NotFound { .. }) => return Ok(fault("it is not in the object store")),
-        Err(source) => return Err(BackupError::Object { key, source }),
-    };
     let size_bytes = u64::try_from(row.size_bytes).unwrap_or(0);
     let mut entry = archive.begin(&manifest::object_name(row.tenant_id, row.sha256), size_bytes).await?;
     let mut broken = pour(&mut entry, bytes).await?;
     for _ in 1..READ_ATTEMPTS {
-        if broken.is_none() {
+        // What breaks off behind the last byte has nothing left to ask for.
+        if broken.is_none() || entry.is_full() {
             break;
         }
         let rest = entry.written_bytes()..size_bytes;
         broken = match parts.blobs.get(&key, Some(rest)).await {
             Ok(bytes) => pour(&mut entry, bytes).await?,
-            Err(error) => Some(error.to_string()),
+            Err(error) => Some(told(&error)),
         };
     }
     let is_whole = entry.is_full();
     let sha256 = entry.end().await?;
     Ok(match broken {
-        Some(error) => fault(&format!("its bytes cannot be read: {error}")),
-        None if is_whole && sha256 == row.sha256 => None,
-        None => fault("its bytes are not what its name says"),
+        _ if is_whole && sha256 == row.sha256 => None,
+        Some(error) => Some(fault(row, &format!("its bytes cannot be read: {error}"))),
+        None => Some(fault(row, "its bytes are not what its name says")),
     })
 }
 

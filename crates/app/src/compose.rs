@@ -80,7 +80,8 @@ pub enum ComposeError {
     /// It goes on elsewhere.
     #[error(
         "this installation was moved to {target} at {moved_at}: start the server with --database and --blobs of there; to \
-         go on here instead, end the servers there for good, then `drover admin undo-copy`"
+         go on here instead, end the servers there for good, then `drover admin undo-copy`; if that database has no \
+         tenants, the copy broke off: `drover admin undo-copy`"
     )]
     Moved {
         /// Where.
@@ -175,6 +176,16 @@ async fn require_here(db: &Db) -> Result<(), ComposeError> {
     match moved {
         None => Ok(()),
         Some(MoveRow { target, moved_at }) => Err(ComposeError::Moved { target, moved_at }),
+    }
+}
+
+impl App {
+    /// An error when the installation was moved away while this node worked; it ended for that.
+    pub fn require_not_moved(&self) -> Result<(), ComposeError> {
+        self.feed
+            .moved()
+            .cloned()
+            .map_or(Ok(()), |MoveRow { target, moved_at }| Err(ComposeError::Moved { target, moved_at }))
     }
 }
 

@@ -38,8 +38,8 @@ impl App {
         let mut rows = if filter.conditions.is_empty() {
             devices::page(&self.db, tenant, &reach, &filter, paging.rows()).await?
         } else {
-            let _turn = self.turn(tenant).await?;
-            devices::page(self.db.questions(), tenant, &reach, &filter, paging.rows()).await?
+            let turn = self.turn(tenant).await?;
+            devices::page(self.db.questions(&turn), tenant, &reach, &filter, paging.rows()).await?
         };
         let next_cursor = paging.cut(&mut rows, |row| row.id);
         let items = shown_rows(&self.db, tenant, &reach, rows).await?;
@@ -52,8 +52,8 @@ impl App {
         let DeviceCountFilter { device_type, status, group_id, filter, rsql } = query;
         let query = DeviceFilter { device_type, status, group_id, filter, rsql, ..DeviceFilter::default() };
         let Some(filter) = self.device_filter(&access, &query).await? else { return Ok(DeviceCount { count: 0 }) };
-        let _turn = self.turn(access.tenant).await?;
-        let count = devices::count(self.db.questions(), access.tenant, &access.reach, &filter).await?;
+        let turn = self.turn(access.tenant).await?;
+        let count = devices::count(self.db.questions(&turn), access.tenant, &access.reach, &filter).await?;
         Ok(DeviceCount { count: u64::try_from(count).unwrap_or(0) })
     }
 

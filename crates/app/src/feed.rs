@@ -10,9 +10,10 @@ mod tokens;
 mod work;
 
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
+use drover_store::moves::MoveRow;
 use drover_types::{ErrorKind, Timestamp};
 use tokio::sync::Notify;
 
@@ -34,6 +35,8 @@ pub(crate) struct Feed {
     own: Mutex<Own>,
     /// Whether the last look failed.
     is_failing: AtomicBool,
+    /// Where the installation went while this node worked: from then on it answers nobody, and ends.
+    moved: OnceLock<MoveRow>,
     position: tokio::sync::Mutex<Position>,
     /// A lossy poke: there is something to see.
     pub(crate) poke: Notify,
@@ -56,6 +59,7 @@ impl Default for Feed {
             looked_at: AtomicI64::new(NOT_FRESH),
             own: Mutex::default(),
             is_failing: AtomicBool::new(false),
+            moved: OnceLock::new(),
             position: tokio::sync::Mutex::default(),
             poke: Notify::new(),
             tokens: Tokens::default(),
@@ -76,6 +80,27 @@ impl Feed {
         looked_at != NOT_FRESH
             && looked_at <= now.as_micros()
             && now.since(Timestamp::from_micros(looked_at)) < FRESH_FOR
+    }
+
+    /// Where the installation went while this node worked.
+    pub(crate) fn moved(&self) -> Option<&MoveRow> {
+        self.moved.get()
+    }
+
+    /// An error when the installation is not here any more.
+    pub(crate) fn require_here(&self) -> Result<()> {
+        // Where it is, is not for devices and tenants to read.
+        let detail = "this installation goes on elsewhere, and this server ends: send the request again";
+        match self.moved() {
+            None => Ok(()),
+            Some(_) => Err(Error::new(ErrorKind::Unavailable, "moved", detail)),
+        }
+    }
+
+    fn note_move(&self, row: MoveRow) {
+        // The first one noted stays.
+        let _ = self.moved.set(row);
+        self.looked_at.store(NOT_FRESH, Ordering::Release);
     }
 
     /// To be called before a transaction that writes a change, and held until it ended: meanwhile, and until the next
@@ -114,6 +139,7 @@ impl App {
     /// Whether the copies may be believed now. They are brought up to date when nobody else is at it. An error: this
     /// node cannot hear of changes.
     pub(crate) async fn copies_hold(&self) -> Result<bool> {
+        self.feed.require_here()?;
         if self.feed.is_fresh(self.now()) {
             return Ok(true);
         }

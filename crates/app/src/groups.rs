@@ -51,8 +51,8 @@ impl App {
         let count = async {
             let Some(condition) = self.group_condition(tenant, group.id, self.now()).await? else { return Ok(None) };
             let filter = devices::Filter { conditions: vec![condition], ..devices::Filter::default() };
-            let _turn = self.turn(tenant).await?;
-            Ok(Some(devices::count(self.db.questions(), tenant, &reach, &filter).await?))
+            let turn = self.turn(tenant).await?;
+            Ok(Some(devices::count(self.db.questions(&turn), tenant, &reach, &filter).await?))
         };
         let count = if_told(count.await)?.flatten();
         Ok(Group { device_count: count.and_then(|count| u64::try_from(count).ok()), ..group })
@@ -63,8 +63,8 @@ impl App {
         let counted = || groups.iter().filter(|group| group.condition.is_none()).map(|group| group.id);
         let (Some(first), Some(last)) = (counted().min(), counted().max()) else { return Ok(()) };
         let counts = async {
-            let _turn = self.turn(tenant).await?;
-            Ok(groups::counts(self.db.questions(), tenant, reach, first, last).await?)
+            let turn = self.turn(tenant).await?;
+            Ok(groups::counts(self.db.questions(&turn), tenant, reach, first, last).await?)
         };
         let counts: HashMap<GroupId, i64> = if_told(counts.await)?.unwrap_or_default().into_iter().collect();
         for group in groups {

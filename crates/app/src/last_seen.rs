@@ -2,7 +2,7 @@
 //!
 //! It is not a promise: a node that is killed loses what it heard in the last minute. An orderly end loses nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use drover_bus::Sighting;
@@ -30,23 +30,30 @@ impl App {
     }
 
     async fn write_sightings(&self, now: Timestamp, before: Timestamp) {
+        // Given back at the end: they would be taken again at once.
+        let mut left = Vec::new();
         loop {
             let batch = self.hot.take(now, before, BATCH).await;
             if batch.is_empty() {
-                return;
+                break;
             }
-            if let Err(error) = self.write_batch(&batch, now).await {
-                let error = &error as &dyn std::error::Error;
-                tracing::warn!(error, "failed to note when devices were last heard of; trying again");
-                for sighting in batch {
-                    self.hot.seen(sighting);
+            match self.write_batch(&batch, now).await {
+                Ok(passed) => left.extend(batch.into_iter().filter(|sighting| passed.contains(&sighting.device))),
+                Err(error) => {
+                    let error = &error as &dyn std::error::Error;
+                    tracing::warn!(error, "failed to note when devices were last heard of; trying again");
+                    left.extend(batch);
+                    break;
                 }
-                return;
             }
+        }
+        for sighting in left {
+            self.hot.seen(sighting);
         }
     }
 
-    async fn write_batch(&self, batch: &[Sighting], now: Timestamp) -> Result<()> {
+    /// Returns the devices that others are changing at this moment.
+    async fn write_batch(&self, batch: &[Sighting], now: Timestamp) -> Result<HashSet<DeviceId>> {
         let mut by_tenant: BTreeMap<TenantId, Vec<(DeviceId, Timestamp)>> = BTreeMap::new();
         for sighting in batch {
             by_tenant.entry(sighting.tenant).or_default().push((sighting.device, sighting.at.min(now)));
@@ -54,10 +61,11 @@ impl App {
         self.writer
             .write(move |tx| {
                 Box::pin(async move {
+                    let mut passed = HashSet::new();
                     for (tenant, rows) in &by_tenant {
-                        devices::seen_at(tx, *tenant, rows, now).await?;
+                        passed.extend(devices::seen_at(tx, *tenant, rows, now).await?);
                     }
-                    Ok::<_, Error>(())
+                    Ok::<_, Error>(passed)
                 })
             })
             .await

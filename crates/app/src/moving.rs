@@ -40,7 +40,7 @@ pub async fn copy_objects(from: &Parts, to: &Parts, on_progress: OnProgress<'_>)
 }
 
 /// Copies everything into an empty target, and closes the source. No server may run on the source, and none can start
-/// there until this ends, nor afterwards. The target's rows are written in one transaction and compared with the
+/// there until this ends, nor afterwards; one that was overlooked, as it slept or just started, ends by itself. The target's rows are written in one transaction and compared with the
 /// source's before it commits. `target` is what people are told on the source.
 pub async fn copy_installation(
     from: &Parts,
@@ -63,6 +63,8 @@ pub async fn copy_installation(
     // Another copy, or a server, may have been faster.
     require_here(&mut source).await?;
     require_nobody(from).await?;
+    // At the beginning: a server that wakes up meanwhile waits for these rows, and is refused.
+    moves::end_duties(&mut source).await?;
     let named = content::named(&mut source).await?;
     let faults = objects::copy(from, to, &named, on_progress).await?;
     let (mut filled, tables) = filling::begin(&to.db, steps).await?;
@@ -70,7 +72,7 @@ pub async fn copy_installation(
     filling::modernise(&mut filled).await?;
     settling::moved(&mut filled, Moment { now, random }).await?;
     moves::insert(&mut source, target, now).await?;
-    source.commit().await?;
+    source.commit().await.map_err(MoveError::Unclosed)?;
     filled.commit().await.map_err(MoveError::Unconfirmed)?;
     Ok(Moved { rows, objects: named.len(), faults })
 }

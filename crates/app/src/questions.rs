@@ -7,8 +7,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use drover_db::{QUESTION_TIME, Turn};
 use drover_types::{ErrorKind, TenantId};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 
 use crate::{App, Error, Result};
 
@@ -24,17 +25,12 @@ pub(crate) struct Questions {
     by_tenant: Mutex<HashMap<TenantId, Arc<Semaphore>>>,
 }
 
-/// Held while the question is answered.
-pub(crate) struct Turn {
-    _permit: OwnedSemaphorePermit,
-}
-
 impl Questions {
     /// Waits for a turn, at most for `wait`.
     async fn turn(&self, tenant: TenantId, wait: Duration) -> Result<Turn> {
         let turns = self.of(tenant);
         match tokio::time::timeout(wait, turns.acquire_owned()).await {
-            Ok(Ok(permit)) => Ok(Turn { _permit: permit }),
+            Ok(Ok(permit)) => Ok(Turn::new(permit, QUESTION_TIME)),
             Ok(Err(_)) | Err(_) => Err(busy()),
         }
     }
@@ -48,7 +44,7 @@ impl Questions {
 }
 
 impl App {
-    /// Waits for the tenant's turn to ask about its whole fleet.
+    /// Waits for the tenant's turn to ask about its whole fleet. It lasts until the database does nothing for it any more.
     pub(crate) async fn turn(&self, tenant: TenantId) -> Result<Turn> {
         self.questions.turn(tenant, WAIT).await
     }

@@ -4,6 +4,7 @@ use drover_api::{
     ExcludedDevice, ExcludedFilter, ExclusionPreview, Page, PreviewShare, PreviewShares, RolloutCreate, RolloutPreview,
     StagePreview,
 };
+use drover_db::Turn;
 use drover_rollout::Policy;
 use drover_rules::GroupIds;
 use drover_store::condition_groups;
@@ -35,9 +36,9 @@ impl App {
         let Planned { target, needs, asked } = self.planned(&access, body).await?;
         let policy = rollout_policy::from_request(body)?;
 
-        let _turn = self.turn(access.tenant).await?;
+        let turn = self.turn(access.tenant).await?;
         let Summary { reasons, types, versions } =
-            targets::summary(self.db.questions(), &target, &reach, SHARES_MAX).await?;
+            targets::summary(self.db.questions(&turn), &target, &reach, SHARES_MAX).await?;
         let all: i64 = reasons.iter().map(|row| row.devices).sum();
         let taken = reasons.iter().find(|row| row.reason.is_none()).map_or(0, |row| row.devices);
         let of_type =
@@ -45,15 +46,15 @@ impl App {
         // Stages take devices whether the caller sees them or not.
         let eligible = match reach {
             Reach::Tenant => taken,
-            Reach::Groups(_) => targets::count(self.db.questions(), &target, &StageFilter::default()).await?,
+            Reach::Groups(_) => targets::count(self.db.questions(&turn), &target, &StageFilter::default()).await?,
         };
         Ok(RolloutPreview {
             devices: count(taken),
-            busy: count(targets::count_busy(self.db.questions(), &target).await?),
-            stages: self.stage_previews(&target, &policy, &asked, eligible).await?,
+            busy: count(targets::count_busy(self.db.questions(&turn), &target).await?),
+            stages: self.stage_previews(&turn, &target, &policy, &asked, eligible).await?,
             by_type: shares(types, all, taken),
             by_version: shares(versions, of_type, taken),
-            excluded: self.exclusions(&target, &reach, &needs, &reasons).await?,
+            excluded: self.exclusions(&turn, &target, &reach, &needs, &reasons).await?,
         })
     }
 
@@ -68,9 +69,10 @@ impl App {
         let reach = caller.authorize(Permission::DevicesRead)?.reach;
         let paging: Paging<DeviceId> = Paging::new(query.limit, query.cursor.as_deref())?;
         let Planned { target, needs, .. } = self.planned(&access, body).await?;
-        let _turn = self.turn(access.tenant).await?;
+        let turn = self.turn(access.tenant).await?;
         let mut rows =
-            targets::excluded(self.db.questions(), &target, &reach, query.reason, paging.after, paging.rows()).await?;
+            targets::excluded(self.db.questions(&turn), &target, &reach, query.reason, paging.after, paging.rows())
+                .await?;
         let next_cursor = paging.cut(&mut rows, |row| row.id);
         Ok(Page { items: self.excluded_views(&target, &needs, rows).await?, next_cursor })
     }
@@ -91,6 +93,7 @@ impl App {
     /// Goes through the stages as the driver would: each takes what the ones before left of `all`.
     async fn stage_previews(
         &self,
+        turn: &Turn,
         target: &Target,
         policy: &Policy,
         asked: &GroupIds,
@@ -106,13 +109,13 @@ impl App {
                 (None, None) => 0,
                 (None, Some(condition)) => {
                     let selection = self.stored_condition(condition, asked, now).await?;
-                    self.matching(target, &mut before, selection).await?
+                    self.matching(turn, target, &mut before, selection).await?
                 }
             };
             // Who those were matters only to a stage by condition.
             if stage.percentage.is_some() && devices > 0 && last_by_condition.is_some_and(|last| index < last) {
                 before.behind =
-                    targets::nth(self.db.questions(), target, &before, shift(target.firmware), devices).await?;
+                    targets::nth(self.db.questions(turn), target, &before, shift(target.firmware), devices).await?;
             }
             taken += devices;
             stages.push(StagePreview { name: stage.name.clone(), devices: count(devices) });
@@ -121,9 +124,15 @@ impl App {
     }
 
     /// What a stage by condition takes of what is left `before` it; afterwards that is gone, too.
-    async fn matching(&self, target: &Target, before: &mut StageFilter, selection: Selection) -> Result<i64> {
+    async fn matching(
+        &self,
+        turn: &Turn,
+        target: &Target,
+        before: &mut StageFilter,
+        selection: Selection,
+    ) -> Result<i64> {
         before.only = Some(selection.clone());
-        let devices = targets::count(self.db.questions(), target, before).await?;
+        let devices = targets::count(self.db.questions(turn), target, before).await?;
         before.only = None;
         before.not.push(selection);
         Ok(devices)
@@ -131,6 +140,7 @@ impl App {
 
     async fn exclusions(
         &self,
+        turn: &Turn,
         target: &Target,
         reach: &Reach,
         needs: &Needs,
@@ -139,7 +149,7 @@ impl App {
         let mut exclusions = Vec::new();
         for reason in Exclusion::ALL {
             let Some(row) = rows.iter().find(|row| row.reason == Some(*reason)) else { continue };
-            let sample = targets::excluded(self.db.questions(), target, reach, Some(*reason), None, SAMPLE).await?;
+            let sample = targets::excluded(self.db.questions(turn), target, reach, Some(*reason), None, SAMPLE).await?;
             exclusions.push(ExclusionPreview {
                 reason: *reason,
                 explanation: explain(*reason).to_owned(),

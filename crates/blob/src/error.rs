@@ -172,6 +172,17 @@ pub struct DeleteError {
     pub source: BoxError,
 }
 
+impl DeleteError {
+    /// Whether the back-end answered that it will not: the object is still there.
+    pub fn is_refused(&self) -> bool {
+        use object_store::Error::{PermissionDenied, Unauthenticated};
+        let disk = self.source.downcast_ref::<io::Error>().map(io::Error::kind);
+        let server = self.source.downcast_ref::<object_store::Error>();
+        matches!(disk, Some(io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem))
+            || matches!(server, Some(PermissionDenied { .. } | Unauthenticated { .. }))
+    }
+}
+
 /// Why an upload in parts could not be cleared away.
 #[derive(Debug, thiserror::Error)]
 #[error("the object store failed to clear an upload away")]

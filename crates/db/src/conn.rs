@@ -5,7 +5,7 @@ use std::ops::{Deref, DerefMut};
 use sqlx::pool::PoolConnection;
 use sqlx::{Database, Postgres, Sqlite};
 
-use crate::question::{self, Asker};
+use crate::question::{self, Asker, Held, Turn};
 use crate::{Db, Tx};
 
 /// Where a statement runs. Functions that read take `impl Into<Conn<'_>>`, so that they serve both a
@@ -14,7 +14,7 @@ pub enum Conn<'c> {
     /// On the readers' pool.
     Db(&'c Db),
     /// On one of the few connections for questions.
-    Question(&'c Db),
+    Question(&'c Db, &'c Turn),
     /// Inside a transaction.
     Tx(&'c mut Tx),
 }
@@ -45,6 +45,8 @@ pub enum ConnGuard<'c, D: Database> {
     Pooled(PoolConnection<D>),
     /// From the pool, as long as somebody waits for the answer.
     Asked(PoolConnection<D>, Asker),
+    /// From the pool, until the server has done what was asked.
+    Held(Held<D>),
     /// From a transaction.
     Borrowed(&'c mut D::Connection),
 }
@@ -54,6 +56,7 @@ impl<D: Database> Deref for ConnGuard<'_, D> {
     fn deref(&self) -> &Self::Target {
         match self {
             Self::Pooled(connection) | Self::Asked(connection, _) => connection,
+            Self::Held(held) => &held.connection,
             Self::Borrowed(connection) => connection,
         }
     }
@@ -63,6 +66,7 @@ impl<D: Database> DerefMut for ConnGuard<'_, D> {
     fn deref_mut(&mut self) -> &mut Self::Target {
         match self {
             Self::Pooled(connection) | Self::Asked(connection, _) => connection,
+            Self::Held(held) => &mut held.connection,
             Self::Borrowed(connection) => connection,
         }
     }
@@ -73,7 +77,7 @@ impl<'c> Conn<'c> {
     pub fn reborrow(&mut self) -> Conn<'_> {
         match self {
             Self::Db(db) => Conn::Db(db),
-            Self::Question(db) => Conn::Question(db),
+            Self::Question(db, turn) => Conn::Question(db, turn),
             Self::Tx(tx) => Conn::Tx(tx),
         }
     }
@@ -83,13 +87,13 @@ impl<'c> Conn<'c> {
         Ok(match self {
             Self::Db(Db::Sqlite(pools)) => OpenConn::Sqlite(ConnGuard::Pooled(pools.readers.acquire().await?)),
             Self::Db(Db::Postgres(pools)) => OpenConn::Postgres(ConnGuard::Pooled(pools.all.acquire().await?)),
-            Self::Question(Db::Sqlite(pools)) => {
+            Self::Question(Db::Sqlite(pools), turn) => {
                 let mut connection = pools.questions.acquire().await?;
-                let asker = question::limit(&mut connection, question::QUESTION_TIME).await?;
+                let asker = question::limit(&mut connection, turn).await?;
                 OpenConn::Sqlite(ConnGuard::Asked(connection, asker))
             }
-            Self::Question(Db::Postgres(pools)) => {
-                OpenConn::Postgres(ConnGuard::Pooled(pools.questions.acquire().await?))
+            Self::Question(Db::Postgres(pools), turn) => {
+                OpenConn::Postgres(ConnGuard::Held(Held::new(pools.questions.acquire().await?, turn).await?))
             }
             Self::Tx(Tx::Sqlite(tx)) => OpenConn::Sqlite(ConnGuard::Borrowed(&mut **tx)),
             Self::Tx(Tx::Postgres(tx)) => OpenConn::Postgres(ConnGuard::Borrowed(&mut **tx)),

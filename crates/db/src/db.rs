@@ -2,11 +2,14 @@
 
 use sqlx::{PgPool, SqlitePool};
 
-use crate::{BoxFuture, Conn, Dialect, Tx};
+use crate::{BoxFuture, Conn, Dialect, Turn, Tx};
 
 /// Whether this is a standby, and whether the user may write; where there are no tables yet, nothing speaks against it.
+/// A list of privileges in one call would ask whether any of them is there.
 const MAY_WRITE: &str = "SELECT pg_is_in_recovery(), \
-    COALESCE(has_table_privilege(to_regclass('tenants'), 'INSERT, UPDATE, DELETE'), TRUE)";
+    COALESCE(has_table_privilege(to_regclass('tenants'), 'INSERT') \
+        AND has_table_privilege(to_regclass('tenants'), 'UPDATE') \
+        AND has_table_privilege(to_regclass('tenants'), 'DELETE'), TRUE)";
 
 /// The pools of one `SQLite` file.
 #[derive(Debug, Clone)]
@@ -46,10 +49,10 @@ impl Db {
         }
     }
 
-    /// Where to ask about a whole fleet what people wrote: on few connections, each statement for at most
-    /// [`QUESTION_TIME`](crate::QUESTION_TIME). Longer ones fail, see [`is_out_of_time`](crate::is_out_of_time).
-    pub const fn questions(&self) -> Conn<'_> {
-        Conn::Question(self)
+    /// Where to ask about a whole fleet what people wrote: on few connections, and until the
+    /// turn's end. What takes longer fails, see [`is_out_of_time`](crate::is_out_of_time).
+    pub const fn questions<'c>(&'c self, turn: &'c Turn) -> Conn<'c> {
+        Conn::Question(self, turn)
     }
 
     /// Begins a transaction that may write. On `SQLite` it holds the file's write lock from the start, so that it never

@@ -34,9 +34,10 @@ impl Dialect {
         self.pick("", "FOR UPDATE")
     }
 
-    /// Like [`Dialect::for_update`], but passes over rows that others have locked: for taking work from a queue.
-    pub const fn for_update_skip_locked(self) -> &'static str {
-        self.pick("", "FOR UPDATE SKIP LOCKED")
+    /// Like [`Dialect::for_update`], but passes over rows that others are changing. Not over those that others only refer
+    /// to: their keys stay as they are.
+    pub const fn for_change_skip_locked(self) -> &'static str {
+        self.pick("", "FOR NO KEY UPDATE SKIP LOCKED")
     }
 
     /// Like [`Dialect::for_update`], but others may read-lock the same rows: for checks that must hold until the commit.

@@ -3,12 +3,16 @@
 //! The table is `leases (name TEXT PRIMARY KEY, token BIGINT, holder TEXT, expires_at BIGINT)`, all `NOT NULL`. A lease's
 //! token only grows, and every transaction of a holder verifies it; so a holder that was slow, or whose clock
 //! is wrong, cannot write after another has taken over. The database's clock only decides when another may take over.
+//! Where an installation was moved away (a row in `moves`), nobody takes or keeps a duty.
 
 use std::time::Duration;
 
 use sqlx::AssertSqlSafe;
 
 use crate::{Db, Tx, on_tx, read};
+
+/// Whether the installation was not moved away.
+const IS_HERE: &str = "NOT EXISTS (SELECT 1 FROM moves)";
 
 /// A duty that this process holds, or held.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,13 +63,14 @@ impl Db {
         read!(self, |c| sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(c).await)
     }
 
-    /// Takes the lease `name` for `ttl` if it is free or has run out; `None` while another holds it. `holder` is for people
-    /// to read and has to name this process; it is not a key: even the same holder waits until its older lease ran out.
+    /// Takes the lease `name` for `ttl` if it is free or has run out; `None` while another holds it, and where
+    /// the installation was moved away. `holder` is for people to read and has to name this process; it is not a key: even
+    /// the same holder waits until its older lease ran out.
     pub async fn lease_acquire(&self, name: &str, holder: &str, ttl: Duration) -> Result<Option<Lease>, sqlx::Error> {
         let (name, holder, ttl_us) = (name.to_owned(), holder.to_owned(), micros(ttl));
         let now_us = self.dialect().now_us();
         let sql = format!(
-            "INSERT INTO leases (name, token, holder, expires_at) VALUES ($1, 1, $2, {now_us} + $3) \
+            "INSERT INTO leases (name, token, holder, expires_at) SELECT $1, 1, $2, {now_us} + $3 WHERE {IS_HERE} \
              ON CONFLICT (name) DO UPDATE SET token = leases.token + 1, holder = excluded.holder, \
              expires_at = excluded.expires_at WHERE leases.expires_at <= {now_us} RETURNING token"
         );
@@ -85,7 +90,7 @@ impl Db {
     /// renewed.
     pub async fn lease_renew(&self, lease: &Lease, ttl: Duration) -> Result<bool, sqlx::Error> {
         let now_us = self.dialect().now_us();
-        let sql = format!("UPDATE leases SET expires_at = {now_us} + $3 WHERE name = $1 AND token = $2");
+        let sql = format!("UPDATE leases SET expires_at = {now_us} + $3 WHERE name = $1 AND token = $2 AND {IS_HERE}");
         self.lease_update(lease, sql, Some(micros(ttl))).await
     }
 

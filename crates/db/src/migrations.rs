@@ -55,7 +55,9 @@ mod tests {
         let released = include_str!("../migrations/released.txt");
         assert!(released.lines().count() >= 2);
         for line in released.lines() {
-            let [file, expected] = line.split_whitespace().collect::<Vec<_>>()[..] else { panic!("not a line: {line}") };
+            let [file, expected] = line.split_whitespace().collect::<Vec<_>>()[..] else {
+                panic!("not a line: {line}")
+            };
             let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations").join(file);
             let text = std::fs::read(&path).expect("a released step is there");
             let found = Sha256Digest::from_bytes(digest(&SHA256, &text).as_ref().try_into().expect("32 bytes"));

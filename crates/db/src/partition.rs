@@ -25,6 +25,11 @@ const MONTHS: &str = "SELECT to_char(month, 'YYYYMM') AS name, \
     FROM generate_series(date_trunc('month', to_timestamp(CAST($1 AS DOUBLE PRECISION) / 1000000) AT TIME ZONE 'UTC'), \
         to_timestamp(CAST($2 AS DOUBLE PRECISION) / 1000000) AT TIME ZONE 'UTC', INTERVAL '1 month') AS month LIMIT $3";
 
+/// Whether large tables have partitions by month here.
+pub const fn has_month_partitions(db: &Db) -> bool {
+    matches!(db, Db::Postgres(_))
+}
+
 /// Makes the partitions that rows from `first` to `last` need, where they are missing: `TABLE_YYYYMM`, by a `BIGINT` of
 /// microseconds. Each in a short transaction of its own, as it keeps everybody else from the table and from those that
 /// it refers to.

@@ -1,11 +1,14 @@
 //! Questions about a whole fleet: lists, counts and previews by what people wrote. Their cost is the writers', so they
 //! have few connections of their own, which nothing else waits for, and an end.
 
+use std::any::Any;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use sqlx::SqliteConnection;
+use sqlx::pool::PoolConnection;
+use sqlx::{AssertSqlSafe, Database, Postgres, SqliteConnection};
+use tokio::runtime::Handle;
 
 /// Questions that are answered at the same time.
 pub(crate) const QUESTIONS_MAX: u32 = 4;
@@ -13,7 +16,7 @@ pub(crate) const QUESTIONS_MAX: u32 = 4;
 /// How long one waits for its turn.
 pub(crate) const QUESTION_WAIT: Duration = Duration::from_secs(5);
 
-/// How long one statement of a question may take. Together with the wait it is less than a request may take, so that
+/// How long all statements of a question may take. Together with the waits it is less than a request may take, so that
 /// whoever asked hears why there is no answer.
 pub const QUESTION_TIME: Duration = Duration::from_secs(15);
 
@@ -22,6 +25,53 @@ pub(crate) const QUESTION_IDLE: Duration = Duration::from_mins(1);
 
 /// Steps of `SQLite`'s machine between two looks at the clock: some tenths of a millisecond.
 const STEPS: i32 = 10_000;
+
+/// The least that `PostgreSQL` gives a statement: what sets the time for the next question runs under it, too.
+const TIME_MIN: Duration = Duration::from_millis(100);
+
+/// The right to ask one question, in as many statements as it takes.
+#[derive(Clone)]
+pub struct Turn {
+    _place: Arc<dyn Any + Send + Sync>,
+    end: Instant,
+}
+
+impl Turn {
+    /// A question that may take `time` from now on. `place` is kept until the database does nothing for it any more, also
+    /// when whoever asked is gone before.
+    pub fn new(place: impl Any + Send + Sync, time: Duration) -> Self {
+        Self { _place: Arc::new(place), end: Instant::now() + time }
+    }
+}
+
+/// A connection that works for a question. A server goes on with a statement when whoever asked is gone: only afterwards
+/// the turn ends, too.
+pub struct Held<D: Database> {
+    pub(crate) connection: PoolConnection<D>,
+    turn: Turn,
+}
+
+impl Held<Postgres> {
+    /// Lets each statement work until the turn's end.
+    pub(crate) async fn new(mut connection: PoolConnection<Postgres>, turn: &Turn) -> Result<Self, sqlx::Error> {
+        let left = turn.end.saturating_duration_since(Instant::now()).max(TIME_MIN);
+        let sql = format!("SET statement_timeout = {}", left.as_millis());
+        sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut *connection).await?;
+        Ok(Self { connection, turn: turn.clone() })
+    }
+}
+
+impl<D: Database> Drop for Held<D> {
+    fn drop(&mut self) {
+        // Without a runtime this process ends, and its connections with it.
+        let Ok(runtime) = Handle::try_current() else { return };
+        let (back, turn) = (self.connection.return_to_pool(), self.turn.clone());
+        runtime.spawn(async move {
+            back.await;
+            drop(turn);
+        });
+    }
+}
 
 /// Ends what still runs on a connection when whoever asked is gone.
 ///
@@ -34,10 +84,10 @@ impl Drop for Asker {
     }
 }
 
-/// Lets the connection work for `time` and as long as the [`Asker`] is there.
-pub(crate) async fn limit(connection: &mut SqliteConnection, time: Duration) -> Result<Asker, sqlx::Error> {
+/// Lets the connection work until the turn's end and as long as the [`Asker`] is there.
+pub(crate) async fn limit(connection: &mut SqliteConnection, turn: &Turn) -> Result<Asker, sqlx::Error> {
     let asker = Asker(Arc::default());
-    let (end, is_gone) = (Instant::now() + time, Arc::clone(&asker.0));
+    let (end, is_gone) = (turn.end, Arc::clone(&asker.0));
     let mut handle = connection.lock_handle().await?;
     handle.set_progress_handler(STEPS, move || !is_gone.load(Ordering::Relaxed) && Instant::now() < end);
     Ok(asker)
@@ -56,18 +106,18 @@ mod tests {
     #[tokio::test]
     async fn a_question_that_takes_too_long_is_ended() {
         let mut connection = SqliteConnection::connect("sqlite::memory:").await.unwrap();
-        let asker = limit(&mut connection, Duration::ZERO).await.unwrap();
+        let asker = limit(&mut connection, &Turn::new((), Duration::ZERO)).await.unwrap();
         let error = sqlx::query(ENDLESS).execute(&mut connection).await.unwrap_err();
         assert!(is_out_of_time(&error), "{error}");
         drop(asker);
-        let _asker = limit(&mut connection, QUESTION_TIME).await.unwrap();
+        let _asker = limit(&mut connection, &Turn::new((), QUESTION_TIME)).await.unwrap();
         sqlx::query("SELECT 1").execute(&mut connection).await.expect("the next question has time of its own");
     }
 
     #[tokio::test]
     async fn a_question_ends_when_nobody_waits_for_the_answer() {
         let mut connection = SqliteConnection::connect("sqlite::memory:").await.unwrap();
-        let asker = limit(&mut connection, Duration::from_hours(1)).await.unwrap();
+        let asker = limit(&mut connection, &Turn::new((), Duration::from_hours(1))).await.unwrap();
         {
             let question = sqlx::query(ENDLESS).execute(&mut connection);
             let given_up = tokio::time::timeout(Duration::from_millis(1), question).await;

@@ -91,7 +91,7 @@ async fn copy(args: CopyArgs, json: bool) -> Result<(), RunError> {
 }
 
 async fn undo_copy(args: UndoCopyArgs, json: bool) -> Result<(), RunError> {
-    let backends = config::load(args.serve)?.backends("http://127.0.0.1");
+    let backends = config::place(args.serve)?;
     let Settled { paused_rollouts, ended_logins, .. } =
         moving::undo(&backends, SystemClock.now(), &SystemRandom).await?;
     let text = if json {

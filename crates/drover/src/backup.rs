@@ -48,7 +48,7 @@ impl LastBackup {
 
 /// Saves the installation, while its server works or not.
 pub(crate) async fn run(args: BackupArgs, json: bool) -> Result<(), RunError> {
-    let backends = config::load(args.serve)?.backends("http://127.0.0.1");
+    let backends = config::place(args.serve)?;
     let objects =
         if args.with_objects || backends.blobs.starts_with("file:") { Objects::Included } else { Objects::Named };
     let file = Draft::new(&args.to)?;

@@ -47,7 +47,7 @@ impl Node {
         Ok(Self { app, http, tls, listener, first_start })
     }
 
-    /// Serves until `stop`, then drains, ends the background tasks and closes the back-ends.
+    /// Serves until `stop`, or until the installation is moved away, then drains, ends the background tasks and closes the back-ends.
     pub(crate) async fn serve(self, stop: CancellationToken) -> Result<(), RunError> {
         let background = tasks::start(&self.app, &stop);
         let served =
@@ -55,6 +55,7 @@ impl Node {
         stop.cancel();
         background.wait().await;
         self.app.close().await;
+        self.app.require_not_moved()?;
         Ok(served?)
     }
 }

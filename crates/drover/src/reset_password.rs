@@ -21,7 +21,7 @@ pub(crate) struct ResetPasswordArgs {
 
 /// Prints a new password, once.
 pub(crate) async fn run(args: ResetPasswordArgs) -> Result<(), RunError> {
-    let backends = config::load(args.serve)?.backends("http://127.0.0.1");
+    let backends = config::place(args.serve)?;
     let settings = drover_app::Settings::default();
     let app = compose::compose(&backends, settings, Arc::new(SystemClock), Arc::new(SystemRandom)).await?;
     let reset = app.reset_password(&args.username).await;

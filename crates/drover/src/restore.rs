@@ -40,7 +40,7 @@ pub(crate) async fn run(args: RestoreArgs, json: bool) -> Result<(), RunError> {
         let value = serde_json::json!({ "whole": true, "created_at": manifest.created_at, "rows": manifest.rows() });
         return print(json, &value, &format!("{} is whole: {contents}", args.from.display()));
     }
-    let backends = config::load(args.serve)?.backends("http://127.0.0.1");
+    let backends = config::place(args.serve)?;
     let options =
         RestoreOptions { without_lost_objects: args.without_lost_objects, revoke_api_keys: args.revoke_api_keys };
     let progress = &mut show_progress(json);

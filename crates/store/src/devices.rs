@@ -1,5 +1,7 @@
 //! Devices.
 
+use std::collections::HashSet;
+
 use drover_db::{Conn, Tx, run};
 use drover_types::{DeviceId, DeviceStatus, EnrolmentTokenId, GroupId, TenantId, Timestamp};
 
@@ -243,27 +245,51 @@ pub async fn seen(
 }
 
 /// Notes signs of life of many devices, at most some thousand. A later one that is noted already stands, unless it lies
-/// behind `now`. Devices that others are changing are passed over, and their next sign of life is noted: who waits for
-/// many rows may wait for those who wait for him.
-pub async fn seen_at(tx: &mut Tx, tenant: TenantId, sightings: &[(DeviceId, Timestamp)], now: Timestamp) -> Result<()> {
-    if sightings.is_empty() {
-        return Ok(());
+/// behind `now`. Devices that others are changing are passed over and returned: who waits for many rows may wait for those
+/// who wait for him.
+pub async fn seen_at(
+    tx: &mut Tx,
+    tenant: TenantId,
+    sightings: &[(DeviceId, Timestamp)],
+    now: Timestamp,
+) -> Result<Vec<DeviceId>> {
+    let all: Vec<DeviceId> = sightings.iter().map(|(device, _)| *device).collect();
+    let lock = tx.dialect().for_change_skip_locked();
+    let free: HashSet<DeviceId> = among(tx, tenant, &all, lock).await?.into_iter().collect();
+    let passed: Vec<DeviceId> = all.into_iter().filter(|device| !free.contains(device)).collect();
+    let sightings: Vec<_> = sightings.iter().filter(|(device, _)| free.contains(device)).copied().collect();
+    if !sightings.is_empty() {
+        run!(&mut *tx, |c| {
+            // Both databases name the columns of VALUES in this way.
+            let mut query = sqlx::QueryBuilder::new("WITH v AS (");
+            query.push_values(&sightings, |mut row, (device, at)| {
+                row.push_bind(*device).push_bind(*at);
+            });
+            query.push(") UPDATE devices SET last_seen_at = v.column2 FROM v WHERE devices.tenant_id = ");
+            query.push_bind(tenant).push(" AND devices.id = v.column1 AND (devices.last_seen_at IS NULL");
+            query.push(" OR devices.last_seen_at < v.column2 OR devices.last_seen_at > ").push_bind(now).push(")");
+            // Its text depends on the number of rows: kept, such statements would push the others out.
+            query.build().persistent(false).execute(c).await.map(drop)
+        })?;
     }
-    let lock = tx.dialect().for_update_skip_locked();
+    // Those that are not there at all were deleted.
+    among(tx, tenant, &passed, "").await
+}
+
+/// Which of `devices` there are; `lock` ends the statement.
+async fn among(tx: &mut Tx, tenant: TenantId, devices: &[DeviceId], lock: &'static str) -> Result<Vec<DeviceId>> {
+    if devices.is_empty() {
+        return Ok(Vec::new());
+    }
     run!(tx, |c| {
-        // Both databases name the columns of VALUES in this way.
-        let mut query = sqlx::QueryBuilder::new("WITH v AS (");
-        query.push_values(sightings, |mut row, (device, at)| {
-            row.push_bind(*device).push_bind(*at);
-        });
-        query.push("), free AS MATERIALIZED (SELECT id FROM devices WHERE tenant_id = ").push_bind(tenant);
-        query.push(" AND id IN (SELECT column1 FROM v) ").push(lock);
-        query.push(") UPDATE devices SET last_seen_at = v.column2 FROM v WHERE devices.tenant_id = ").push_bind(tenant);
-        query.push(" AND devices.id = v.column1 AND devices.id IN (SELECT id FROM free)");
-        query.push(" AND (devices.last_seen_at IS NULL OR devices.last_seen_at < v.column2 OR devices.last_seen_at > ");
-        query.push_bind(now).push(")");
-        // Its text depends on the number of rows: kept, such statements would push the others out.
-        query.build().persistent(false).execute(c).await.map(drop)
+        let mut query = sqlx::QueryBuilder::new("SELECT id FROM devices WHERE tenant_id = ");
+        query.push_bind(tenant).push(" AND id IN (");
+        let mut list = query.separated(", ");
+        for device in devices {
+            list.push_bind(*device);
+        }
+        query.push(") ").push(lock);
+        query.build_query_scalar().persistent(false).fetch_all(c).await
     })
 }
 

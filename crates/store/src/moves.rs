@@ -9,6 +9,7 @@ statements! {
     // Of the installation.
     CURRENT = "SELECT target, moved_at FROM moves";
     INSERT = "INSERT INTO moves (target, moved_at) VALUES ($1, $2)";
+    END_DUTIES = "UPDATE leases SET token = token + 1, expires_at = 0";
     CLEAR = "DELETE FROM moves";
     // Changes nothing: waits for a copy that keeps the database still.
     HOLD = "UPDATE moves SET moved_at = moved_at";
@@ -34,7 +35,12 @@ pub async fn current_held(tx: &mut Tx) -> Result<Option<MoveRow>> {
     current(tx).await
 }
 
-/// Says where it went.
+/// Takes all duties away: a process that slept and wakes up again is refused, whatever it believes to hold.
+pub async fn end_duties(tx: &mut Tx) -> Result<()> {
+    run!(tx, |c| sqlx::query(END_DUTIES).execute(c).await.map(drop))
+}
+
+/// Says where it went. Nobody takes a duty from then on.
 pub async fn insert(tx: &mut Tx, target: &str, now: Timestamp) -> Result<()> {
     run!(tx, |c| sqlx::query(INSERT).bind(target).bind(now).execute(c).await.map(drop))
 }

@@ -13,16 +13,24 @@ use crate::{Result, artifacts, objects, statements};
 /// How long a removal may take. An object store gives a request up in a fraction of this.
 const REMOVAL_MAX: Duration = Duration::from_mins(15);
 
+/// The right to remove content, of one node at a time. It ends by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Claim {
+    until: Timestamp,
+}
+
 statements! {
     NOTE = "INSERT INTO unused_content (tenant_id, sha256, since) VALUES ($1, $2, $3) \
             ON CONFLICT (tenant_id, sha256) DO UPDATE SET since = excluded.since, going_until = NULL \
             WHERE unused_content.going_until IS NULL OR unused_content.going_until <= excluded.since";
     OLD = "SELECT sha256 FROM unused_content WHERE tenant_id = $1 AND since < $2 ORDER BY since LIMIT $3";
-    CLAIM = "UPDATE unused_content SET going_until = $4 WHERE tenant_id = $1 AND sha256 = $2 AND since < $3";
+    CLAIM = "UPDATE unused_content SET going_until = $4 WHERE tenant_id = $1 AND sha256 = $2 AND since < $3 \
+             AND (going_until IS NULL OR going_until <= $5)";
     FORGET = "DELETE FROM unused_content WHERE tenant_id = $1 AND sha256 = $2 \
               AND (going_until IS NULL OR going_until <= $3)";
     IS_GOING = "SELECT COUNT(*) FROM unused_content WHERE tenant_id = $1 AND sha256 = $2";
-    REMOVED = "DELETE FROM unused_content WHERE tenant_id = $1 AND sha256 = $2 AND going_until IS NOT NULL";
+    REMOVED = "DELETE FROM unused_content WHERE tenant_id = $1 AND sha256 = $2 AND going_until = $3";
+    GIVE_UP = "UPDATE unused_content SET going_until = NULL WHERE tenant_id = $1 AND sha256 = $2 AND going_until = $3";
 }
 
 /// Notes that content may have lost its last name, or is about to get one; false while it is being removed.
@@ -46,33 +54,37 @@ pub async fn old(
     run!(conn, |c| sqlx::query_scalar(OLD).bind(tenant).bind(before).bind(limit).fetch_all(c).await)
 }
 
-/// Whether it may be removed now: it was noted before `before` and not again since, and nothing stands for it.
+/// The right to remove it now: it was noted before `before` and not again since, nothing stands for it, and nobody else is
+/// removing it.
 pub async fn claim(
     tx: &mut Tx,
     tenant: TenantId,
     sha256: Sha256Digest,
     before: Timestamp,
     now: Timestamp,
-) -> Result<bool> {
+) -> Result<Option<Claim>> {
     let until = now.plus(REMOVAL_MAX);
     let claimed = run!(&mut *tx, |c| sqlx::query(CLAIM)
         .bind(tenant)
         .bind(sha256)
         .bind(before)
         .bind(until)
+        .bind(now)
         .execute(c)
         .await
         .map(|done| done.rows_affected()))?;
     if claimed == 0 {
-        return Ok(false);
+        return Ok(None);
     }
+    let claim = Claim { until };
     // With the note held still, nobody gives it a name until this transaction ends.
     let uses = artifacts::uses_of_content(&mut *tx, tenant, sha256).await?
         + objects::uses_of_content(&mut *tx, tenant, sha256).await?;
     if uses > 0 {
-        removed(tx, tenant, sha256).await?;
+        removed(tx, tenant, sha256, claim).await?;
+        return Ok(None);
     }
-    Ok(uses == 0)
+    Ok(Some(claim))
 }
 
 /// Forgets a note, as the content has a name now; false while it is being removed.
@@ -82,7 +94,12 @@ pub async fn forget(tx: &mut Tx, tenant: TenantId, sha256: Sha256Digest, now: Ti
     Ok(going == 0)
 }
 
-/// Forgets a claim, as the content was removed.
-pub async fn removed(tx: &mut Tx, tenant: TenantId, sha256: Sha256Digest) -> Result<()> {
-    run!(tx, |c| sqlx::query(REMOVED).bind(tenant).bind(sha256).execute(c).await.map(drop))
+/// Forgets the note, as the content was removed. Nothing is forgotten when the claim ended meanwhile.
+pub async fn removed(tx: &mut Tx, tenant: TenantId, sha256: Sha256Digest, claim: Claim) -> Result<()> {
+    run!(tx, |c| sqlx::query(REMOVED).bind(tenant).bind(sha256).bind(claim.until).execute(c).await.map(drop))
+}
+
+/// Gives the claim up, as the content stays: it may get a name at once.
+pub async fn give_up(tx: &mut Tx, tenant: TenantId, sha256: Sha256Digest, claim: Claim) -> Result<()> {
+    run!(tx, |c| sqlx::query(GIVE_UP).bind(tenant).bind(sha256).bind(claim.until).execute(c).await.map(drop))
 }

@@ -21,7 +21,7 @@ pub enum BackupError {
     #[error(transparent)]
     Copy(#[from] CopyError),
     /// An object cannot be read.
-    #[error("failed to read the object {key}")]
+    #[error("failed to read the object {key}, and others: see what `drover doctor` says of the object store")]
     Object {
         /// The object.
         key: ObjectKey,

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashSet};
 use std::time::Duration;
 
 use drover_store::changes::{self, Horizon};
-use drover_store::{counters, update_sessions};
+use drover_store::{counters, moves, update_sessions};
 use drover_types::{ChangeKind, DeviceId, RolloutId, SessionState, TenantId, Timestamp, UpdateSessionId};
 use uuid::Uuid;
 
@@ -65,6 +65,11 @@ struct News {
 impl Position {
     /// Goes on to what can be seen now. Given up half-way, the next one does all of it again.
     pub(super) async fn advance(&mut self, app: &App, now: Timestamp) -> Result<()> {
+        // A server that slept, or just started, may have been overlooked by whoever moved the installation.
+        if let Some(moved) = in_time(moves::current(&app.db)).await? {
+            app.feed.note_move(moved);
+            app.feed.require_here()?;
+        }
         // Before anything is read: what commits after this has a number from here on, or is read below all the same.
         let horizon = in_time(changes::horizon(&app.db)).await?;
         let begin = self.begin(horizon, app.feed.work.is_full(), now);

@@ -52,6 +52,12 @@ pub enum MoveError {
          has your tenants, go on there; when it is empty, open the source again with `drover admin undo-copy`, then copy it"
     )]
     Unconfirmed(#[source] sqlx::Error),
+    /// The source did not say whether it is closed; the target stayed empty.
+    #[error(
+        "the source did not confirm that it is closed, and the target stayed empty: go on with the source; when a server \
+         there says that the installation was moved, open it again with `drover admin undo-copy`, then copy it"
+    )]
+    Unclosed(#[source] sqlx::Error),
     /// The source is empty.
     #[error("the source has no tenant: name the database of your installation")]
     Empty,
@@ -65,7 +71,10 @@ pub enum MoveError {
         table: String,
     },
     /// An object cannot be read.
-    #[error("failed to read the object {key}")]
+    #[error(
+        "failed to read the object {key}, and nothing was moved: run this again; when it stays so, put the object back from a \
+         backup, or remove it from the object store, so that it counts as lost"
+    )]
     Get {
         /// The object.
         key: ObjectKey,
@@ -74,7 +83,7 @@ pub enum MoveError {
         source: GetError,
     },
     /// An object cannot be stored.
-    #[error("failed to store the object {key}: what is there stays, run this again")]
+    #[error("failed to copy the object {key}, and nothing was moved: objects that are there stay, run this again")]
     Put {
         /// The object.
         key: ObjectKey,

@@ -6,7 +6,7 @@ use drover_types::{Sha256Digest, TenantId};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::MoveError;
-use crate::backup::{Fault, OnProgress, Progress};
+use crate::backup::{Fault, OnProgress, Progress, READ_ATTEMPTS};
 use crate::compose::Parts;
 
 /// Objects on their way at once.
@@ -19,7 +19,7 @@ pub(super) async fn copy(
     named: &[ContentRow],
     on_progress: OnProgress<'_>,
 ) -> Result<Vec<Fault>, MoveError> {
-    let copies = stream::iter(named.iter().copied()).map(|row| one_object(from, to, row));
+    let copies = stream::iter(named.iter().copied()).map(|row| in_some_attempts(from, to, row));
     let mut copies = std::pin::pin!(copies.buffer_unordered(OBJECTS_AT_ONCE));
     let (mut done, mut faults) = (0, Vec::new());
     while let Some(fault) = copies.try_next().await? {
@@ -28,6 +28,16 @@ pub(super) async fn copy(
         on_progress(Progress::Objects { done, of: named.len() });
     }
     Ok(faults)
+}
+
+/// A move loses nothing: an object that cannot be read keeps everything from being moved, but not at the first failure.
+async fn in_some_attempts(from: &Parts, to: &Parts, row: ContentRow) -> Result<Option<Fault>, MoveError> {
+    for _ in 1..READ_ATTEMPTS {
+        if let Ok(done) = one_object(from, to, row).await {
+            return Ok(done);
+        }
+    }
+    one_object(from, to, row).await
 }
 
 /// Copies an object that is not there yet. The target's store checks it against its name.

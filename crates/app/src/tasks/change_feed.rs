@@ -1,4 +1,5 @@
-//! Reads what changed, so that what this node keeps in memory stays right.
+//! Reads what changed, so that what this node keeps in memory stays right. Ends the node when the installation was moved
+//! away: what it did here would be lost there.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +18,11 @@ pub(super) async fn run(app: Arc<App>, stop: CancellationToken) {
             () = stop.cancelled() => return,
             looked = app.look_at_changes() => looked,
         };
+        if let Some(moved) = app.feed.moved() {
+            tracing::error!(target = %moved.target, moved_at = %moved.moved_at, "this installation was moved; this server ends");
+            stop.cancel();
+            return;
+        }
         match looked {
             Ok(()) if failed => tracing::info!("changes can be read again"),
             Err(ref error) if !failed => {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use drover_db::{LeaseLost, on_both};
+use drover_db::{LeaseLost, on_both, on_tx};
 
 use crate::support::{ids, insert, set_up, until};
 
@@ -27,6 +27,13 @@ async fn duty(db: &drover_db::Db, lease: &drover_db::Lease, id: i64) -> Result<i
         })
     })
     .await
+}
+
+async fn run_all(db: &drover_db::Db, sql: &'static str) {
+    let done: Result<(), sqlx::Error> = db
+        .write(move |tx| Box::pin(async move { on_tx!(tx, |c| sqlx::raw_sql(sql).execute(c).await.map(drop)) }))
+        .await;
+    done.unwrap();
 }
 
 on_both! {
@@ -79,6 +86,19 @@ on_both! {
         let next = db.lease_acquire("driver", "b", LONG).await.unwrap().unwrap();
         assert!(next.token > lease.token);
         assert_eq!(ids(&db).await, [0_i64; 0]);
+    }
+
+    async fn nobody_has_a_duty_where_the_installation_was_moved_away(test: TestDb) {
+        let db = set_up(&test).await;
+        let lease = db.lease_acquire("driver", "a", LONG).await.unwrap().unwrap();
+        run_all(&db, "INSERT INTO moves (target, moved_at) VALUES ('there', 1)").await;
+        assert!(!db.lease_renew(&lease, LONG).await.unwrap());
+        assert_eq!(db.lease_acquire("other", "a", LONG).await.unwrap(), None, "one that nobody ever had");
+        run_all(&db, "UPDATE leases SET expires_at = 0").await;
+        assert_eq!(db.lease_acquire("driver", "b", LONG).await.unwrap(), None, "one that ran out");
+        run_all(&db, "DELETE FROM moves").await;
+        assert!(db.lease_acquire("driver", "b", LONG).await.unwrap().is_some());
+        assert!(db.lease_acquire("other", "b", LONG).await.unwrap().is_some());
     }
 
     async fn nobody_takes_over_during_a_verified_transaction(test: TestDb) {

@@ -15,6 +15,7 @@ const SCHEMA: &str = "
         UNIQUE (site, name));
     CREATE TABLE leases (name TEXT NOT NULL PRIMARY KEY, token BIGINT NOT NULL, holder TEXT NOT NULL,
         expires_at BIGINT NOT NULL);
+    CREATE TABLE moves (target TEXT NOT NULL PRIMARY KEY, moved_at BIGINT NOT NULL);
 ";
 
 pub(crate) const MIGRATIONS: &[Migration] = &[Migration { version: 1, name: "test", sqlite: SCHEMA, postgres: SCHEMA }];

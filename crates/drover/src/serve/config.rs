@@ -131,6 +131,12 @@ pub(crate) struct FileConfig {
     presign_api_keys_file: Option<PathBuf>,
 }
 
+impl FileConfig {
+    fn of(args: &ServeArgs) -> Result<Self, RunError> {
+        Ok(args.config.as_deref().map(read).transpose()?.unwrap_or_default())
+    }
+}
+
 /// What to run with.
 pub(crate) struct ServeConfig {
     pub(crate) data: PathBuf,
@@ -148,15 +154,38 @@ pub(crate) struct ServeConfig {
 impl ServeConfig {
     /// Where everything is, for a server that is reached under `public_url`.
     pub(crate) fn backends(&self, public_url: &str) -> Backends {
-        let own = |scheme: &str, name: &str| format!("{scheme}:{}", self.data.join(name).display());
         Backends {
-            database: self.database.clone().unwrap_or_else(|| own("sqlite", "drover.db")),
-            blobs: self.blobs.clone().unwrap_or_else(|| own("file", "blobs")),
+            database: self.database.clone().unwrap_or_else(|| own_database(&self.data)),
+            blobs: self.blobs.clone().unwrap_or_else(|| format!("file:{}", self.data.join("blobs").display())),
             data_dir: self.data.clone(),
             public_url: public_url.to_owned(),
             pool_max: self.pool_max,
             migrate: self.migrate,
         }
+    }
+}
+
+fn own_database(data: &Path) -> String {
+    format!("sqlite:{}", data.join("drover.db").display())
+}
+
+/// Where the installation is, for commands that serve nothing: its certificate may not be there yet, or be elsewhere.
+pub(crate) fn place(mut args: ServeArgs) -> Result<Backends, RunError> {
+    let mut file = FileConfig::of(&args)?;
+    // Plain, on loopback: what any installation may do.
+    (args.listen, file.listen) = (None, None);
+    (args.public_url, file.public_url) = (None, None);
+    (args.tls, args.tls_cert, args.tls_key, args.tls_pin) = (None, None, None, None);
+    (file.tls, file.tls_cert, file.tls_key, file.tls_pin) = (None, None, None, None);
+    Ok(assemble(args, file)?.backends("http://127.0.0.1"))
+}
+
+/// The database alone: with its address, no data folder is needed.
+pub(crate) fn database(args: ServeArgs) -> Result<String, RunError> {
+    let file = FileConfig::of(&args)?;
+    match args.database.or(file.database) {
+        Some(url) => Ok(url),
+        None => args.data.or(file.data).map_or_else(default_data, Ok).map(|data| own_database(&data)),
     }
 }
 
@@ -167,7 +196,7 @@ pub(crate) fn load(args: ServeArgs) -> Result<ServeConfig, RunError> {
 
 /// [`load`], with what the file sets.
 pub(crate) fn load_with_file(args: ServeArgs) -> Result<(ServeConfig, FileConfig), RunError> {
-    let file = args.config.as_deref().map(read).transpose()?.unwrap_or_default();
+    let file = FileConfig::of(&args)?;
     let config = assemble(args, file.clone())?;
     Ok((config, file))
 }
@@ -300,6 +329,25 @@ fn default_data() -> Result<PathBuf, RunError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn args(arguments: &[&str]) -> ServeArgs {
+        use clap::{Args as _, FromArgMatches as _};
+        let command = ServeArgs::augment_args(clap::Command::new("serve"));
+        let matches = command.try_get_matches_from([&["serve"], arguments].concat()).expect("valid");
+        ServeArgs::from_arg_matches(&matches).expect("valid")
+    }
+
+    #[test]
+    fn what_serves_nothing_asks_for_no_certificate() {
+        let url = "postgres://drover@db/drover";
+        let arguments = ["--data", "/nowhere", "--listen", "0.0.0.0:8443", "--database", url, "--blobs", "s3://fleet"];
+        assert!(load(args(&arguments)).is_err(), "a server needs one");
+        let Ok(backends) = place(args(&arguments)) else { panic!("a restore begins with an empty folder") };
+        assert_eq!((backends.database.as_str(), backends.data_dir), (url, PathBuf::from("/nowhere")));
+        assert!(matches!(database(args(&arguments)), Ok(found) if found == url));
+        let own = database(args(&["--data", "/nowhere", "--tls", "on"]));
+        assert!(matches!(own, Ok(found) if found == "sqlite:/nowhere/drover.db"));
+    }
 
     #[test]
     fn a_public_address_is_one_that_agents_accept() {

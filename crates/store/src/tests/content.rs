@@ -136,23 +136,33 @@ on_both! {
         let acme = acme(&test).await;
         let (tenant, content) = (acme.tenant, digest(1));
         let minutes = |minutes: i64| at(minutes * 60);
-        assert!(commit!(acme.db, |tx| unused_content::note(tx, tenant, content, minutes(1))));
-        assert!(!commit!(acme.db, |tx| unused_content::claim(tx, tenant, content, minutes(1), minutes(2))), "too soon");
-        assert!(commit!(acme.db, |tx| unused_content::claim(tx, tenant, content, minutes(2), minutes(3))));
+        let claim = async |before: i64, now: i64| {
+            commit!(acme.db, |tx| unused_content::claim(tx, tenant, content, minutes(before), minutes(now)))
+        };
+        let note = async |now: i64| commit!(acme.db, |tx| unused_content::note(tx, tenant, content, minutes(now)));
+        assert!(note(1).await);
+        assert_eq!(claim(1, 2).await, None, "too soon");
+        let first = claim(2, 3).await.unwrap();
         for minute in [3, 17] {
-            assert!(!commit!(acme.db, |tx| unused_content::note(tx, tenant, content, minutes(minute))));
+            assert!(!note(minute).await);
             assert!(!commit!(acme.db, |tx| unused_content::forget(tx, tenant, content, minutes(minute))));
+            assert_eq!(claim(2, minute).await, None, "another node is at it");
         }
-        assert!(commit!(acme.db, |tx| unused_content::note(tx, tenant, content, minutes(18))), "it was given up");
-        assert!(!commit!(acme.db, |tx| unused_content::claim(tx, tenant, content, minutes(18), minutes(19))));
+        let second = claim(2, 18).await.expect("the first was given up");
+        commit!(acme.db, |tx| unused_content::removed(tx, tenant, content, first));
+        commit!(acme.db, |tx| unused_content::give_up(tx, tenant, content, first));
+        assert!(!note(19).await, "the second goes on");
+        commit!(acme.db, |tx| unused_content::give_up(tx, tenant, content, second));
+        assert!(note(19).await, "it stays");
+        assert_eq!(claim(19, 20).await, None);
         assert!(commit!(acme.db, |tx| unused_content::forget(tx, tenant, content, minutes(20))));
 
-        assert!(commit!(acme.db, |tx| unused_content::note(tx, tenant, content, minutes(21))));
-        assert!(commit!(acme.db, |tx| unused_content::claim(tx, tenant, content, minutes(22), minutes(23))));
-        commit!(acme.db, |tx| unused_content::removed(tx, tenant, content));
-        assert!(commit!(acme.db, |tx| unused_content::note(tx, tenant, content, minutes(24))), "it may come anew");
+        assert!(note(21).await);
+        let third = claim(22, 23).await.unwrap();
+        commit!(acme.db, |tx| unused_content::removed(tx, tenant, content, third));
+        assert!(note(24).await, "it may come anew");
         assert!(commit!(acme.db, |tx| objects::insert(tx, tenant, &object("app/1", 1), None)));
-        assert!(!commit!(acme.db, |tx| unused_content::claim(tx, tenant, content, minutes(25), minutes(26))), "in use");
+        assert_eq!(claim(25, 26).await, None, "in use");
         assert_eq!(unused_content::old(acme.db, tenant, minutes(99), 9).await.unwrap(), [], "it has a name");
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use drover_db::testing::TestDb;
-use drover_db::{is_foreign_key_violation, on_both, unique_violation};
+use drover_db::{is_foreign_key_violation, on_both, run, unique_violation};
 use drover_types::{DeviceId, DeviceStatus, EnrolmentTokenId, GroupId, RolloutState};
 
 use super::exclusions::selection;
@@ -250,14 +250,21 @@ fn seeks(steps: &[String], table: &str, by: &str) -> bool {
 async fn signs_of_life_wait_for_nobody() {
     let test = TestDb::postgres().await;
     let acme = acme(&test).await;
-    let [held, free] = [acme.device(10, 0).await, acme.device(11, 0).await];
+    let [held, named, free] = [acme.device(10, 0).await, acme.device(11, 0).await, acme.device(12, 0).await];
+    let gone = DeviceId(uuid(99));
     let mut holder = migrated(&test).await.begin().await.unwrap();
     devices::lock(&mut holder, acme.tenant, held).await.unwrap();
-    commit!(acme.db, |tx| devices::seen_at(tx, acme.tenant, &[(held, at(50)), (free, at(50))], at(60)));
+    // What the database does for a row that refers to it.
+    let sql = "SELECT id FROM devices WHERE id = $1 FOR KEY SHARE";
+    let refer = async { run!(&mut holder, |c| sqlx::query(sql).bind(named).execute(c).await.map(drop)) };
+    refer.await.map_err(|error: sqlx::Error| error).unwrap();
+    let sightings = [held, named, free, gone].map(|device| (device, at(50)));
+    let passed = commit!(acme.db, |tx| devices::seen_at(tx, acme.tenant, &sightings, at(60)));
+    assert_eq!(passed, [held], "it is tried again, and one that was deleted is not");
     let mut seen = Vec::new();
-    for device in [held, free] {
+    for device in [held, named, free] {
         seen.push(devices::get(acme.db, acme.tenant, device).await.unwrap().unwrap().last_seen_at);
     }
-    assert_eq!(seen, [None, Some(at(50))]);
+    assert_eq!(seen, [None, Some(at(50)), Some(at(50))]);
     holder.rollback().await.unwrap();
 }

@@ -246,18 +246,35 @@ async fn a_damaged_backup_is_refused_wherever_the_damage_is() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_lost_object_is_named_and_the_rest_is_saved() {
-    let scene = busy(Profile::Local).await;
-    let folder = scene.server.folder().join("blobs/t");
-    let mut files: Vec<PathBuf> = Vec::new();
-    let mut folders = vec![folder];
+/// The files of all objects.
+fn object_files(server: &TestServer) -> Vec<PathBuf> {
+    let (mut files, mut folders) = (Vec::new(), vec![server.folder().join("blobs/t")]);
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
             if path.is_dir() { folders.push(path) } else { files.push(path) }
         }
     }
+    files
+}
+
+#[tokio::test]
+async fn an_object_that_cannot_be_opened_is_named_and_the_rest_is_saved() {
+    let scene = busy(Profile::Local).await;
+    let file = object_files(&scene.server).swap_remove(0);
+    std::fs::remove_file(&file).unwrap();
+    // A link to itself: nobody can open it, whoever he is.
+    std::os::unix::fs::symlink(&file, &file).unwrap();
+    let (path, manifest) = back_up(&scene.server, Objects::Included).await;
+    assert_eq!(manifest.faults.len(), 1, "{:?}", manifest.faults);
+    assert!(manifest.faults[0].what.contains("cannot be read"), "{:?}", manifest.faults);
+    Backup::open(&path).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_object_is_named_and_the_rest_is_saved() {
+    let scene = busy(Profile::Local).await;
+    let files = object_files(&scene.server);
     assert_eq!(files.len(), 3);
     std::fs::remove_file(&files[0]).unwrap();
     std::fs::write(&files[1], "damaged").unwrap();

@@ -1,14 +1,16 @@
 //! An installation that moves to other back-ends, and back.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use drover_app::compose::{Backends, ComposeError, Parts, compose};
 use drover_app::moving::{self, MoveError, Moved};
 use drover_app::{Settings, SystemRandom};
 use drover_db::testing::TestDb;
 use drover_db::{Db, MIGRATIONS, run};
-use drover_testkit::{Profile, on_both_profiles};
+use drover_testkit::{Profile, eventually, on_both_profiles};
 use drover_types::{Clock as _, SystemClock};
+use reqwest::Method;
 
 use crate::backup::{busy, empty_place, execute, made_by_an_older_program, unnumbered};
 
@@ -53,7 +55,12 @@ on_both_profiles! {
         let folder = tempfile::tempdir().unwrap();
         let (target, target_db) = other_place(profile, folder.path()).await;
         let (before, state) = epoch_and_state(db).await;
+        let hour = Duration::from_hours(1);
+        let asleep = db.lease_acquire("duty", "one that sleeps", Duration::ZERO).await.unwrap().unwrap();
         assert_eq!(copy(&source, &target).await.unwrap().objects, 3);
+        assert!(!db.lease_renew(&asleep, hour).await.unwrap(), "it woke up too late");
+        assert_eq!(db.lease_acquire("duty", "one that sleeps", hour).await.unwrap(), None);
+        assert_eq!(db.lease_acquire("new duty", "one that just started", hour).await.unwrap(), None);
 
         let refused = start(&source).await.unwrap_err();
         let text = refused.to_string();
@@ -72,9 +79,24 @@ on_both_profiles! {
         let settled = moving::undo(&source, SystemClock.now(), &SystemRandom).await.unwrap();
         assert_eq!(settled.paused_rollouts, 1);
         start(&source).await.unwrap();
+        assert!(!db.lease_renew(&asleep, hour).await.unwrap(), "what it held stays void");
+        assert!(db.lease_acquire("duty", "another", hour).await.unwrap().is_some());
         let (returned, state) = epoch_and_state(db).await;
         assert!(returned > moved && state == "paused", "{returned} {state}");
         assert_eq!(unnumbered(db).await, [("rollout.pause".to_owned(), 1), ("tenant.undo_move".to_owned(), 1)]);
+    }
+
+    async fn a_server_that_was_overlooked_ends(profile: Profile) {
+        let scene = busy(profile).await;
+        let server = &scene.server;
+        server.sql("INSERT INTO moves (target, moved_at) VALUES ('over there', 1)").await;
+        eventually("the server to end", async || {
+            let asked = server.request(Method::GET, "/healthz").send().await;
+            asked.is_err().then_some(())
+        })
+        .await;
+        let refused = start(server.backends()).await.unwrap_err();
+        assert!(matches!(refused, ComposeError::Moved { .. }), "{refused}");
     }
 
     async fn an_older_schema_moves_along_and_is_brought_up_to_date(profile: Profile) {
