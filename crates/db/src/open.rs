@@ -209,12 +209,8 @@ async fn sqlite_readers(file: &Path, options: &OpenOptions) -> Result<SqlitePool
         .await
 }
 
-/// Up to this much of the file is read where the system has it in memory anyway, not copied page by page: what asks
-/// about each device of a fleet takes half the time. Writes go through the log as ever; nothing shortens the file.
-const READER_MMAP_BYTES: &str = "1073741824";
-
 fn sqlite_reader(file: &Path, options: &OpenOptions) -> SqliteConnectOptions {
-    sqlite_options(file, options).pragma("query_only", "ON").pragma("mmap_size", READER_MMAP_BYTES)
+    sqlite_options(file, options).pragma("query_only", "ON")
 }
 
 /// Opened when they are asked for, and closed soon after.

@@ -97,7 +97,7 @@ macro_rules! shares {
 
 /// Below all ids. "Behind this one" lets SQLite walk devices in the order of their ids, in which the rows of other tables
 /// lie, too; in that of buckets each would be somewhere else.
-const FIRST: DeviceId = DeviceId(uuid::Uuid::nil());
+pub const FIRST: DeviceId = DeviceId(uuid::Uuid::nil());
 
 statements! {
     COUNT = eligible!("SELECT COUNT(*)", "AND d.id > $8 AND NOT EXISTS (SELECT 1 FROM update_sessions s \
@@ -110,6 +110,11 @@ statements! {
     LOOK = "SELECT d.id AS device_id, d.bucket FROM devices d WHERE d.tenant_id = $1 AND d.device_type = $2 \
             AND d.bucket >= $3 AND d.bucket < $4 AND (d.bucket > $5 OR (d.bucket = $5 AND d.id > $6)) \
             ORDER BY d.bucket, d.id LIMIT 1 OFFSET $7";
+    // The same in the order of the ids, in which the rows of other tables lie, too.
+    PICK_BY_ID = eligible!("SELECT d.id", "AND NOT EXISTS (SELECT 1 FROM update_sessions s \
+                 WHERE s.tenant_id = $1 AND s.rollout_id = $7 AND s.device_id = d.id) \
+         AND d.id > $8 AND d.id <= $9 ORDER BY d.id LIMIT $10");
+    LOOK_BY_ID = "SELECT d.id FROM devices d WHERE d.tenant_id = $1 AND d.id > $2 ORDER BY d.id LIMIT 1 OFFSET $3";
     // The device in the order of the ring that $7 turns, behind $8 others.
     NTH = eligible!("SELECT d.id AS device_id, d.bucket",
         "ORDER BY ((d.bucket - $7 + 65536) % 65536), d.id LIMIT 1 OFFSET $8");
@@ -355,6 +360,37 @@ pub async fn pick(
             .bind(range.after)
             .bind(last.bucket)
             .bind(last.device_id)
+            .bind(limit);
+        bind_added!(query, added).fetch_all(c).await
+    })
+}
+
+/// [`look`] in the order of the ids, at devices of any type, behind `after`.
+pub async fn look_by_id(
+    conn: impl Into<Conn<'_>>,
+    tenant: TenantId,
+    after: DeviceId,
+    devices: i64,
+) -> Result<Option<DeviceId>> {
+    run!(conn, |c| sqlx::query_scalar(LOOK_BY_ID).bind(tenant).bind(after).bind(devices - 1).fetch_optional(c).await)
+}
+
+/// [`pick`] in the order of the ids, behind `after` and up to `last`, or to the end.
+pub async fn pick_by_id(
+    conn: impl Into<Conn<'_>>,
+    target: &Target,
+    stage: &StageFilter,
+    (after, last): (DeviceId, Option<DeviceId>),
+    limit: i64,
+) -> Result<Vec<DeviceId>> {
+    let mut added = Added::behind(10);
+    let sql = target.eligible(PICK_BY_ID, stage, &mut added);
+    let last = last.unwrap_or(DeviceId(uuid::Uuid::max()));
+    run!(conn, |c| {
+        let query = bind_target!(sqlx::query_scalar(sqlx::AssertSqlSafe(sql)), target)
+            .bind(target.rollout())
+            .bind(after)
+            .bind(last)
             .bind(limit);
         bind_added!(query, added).fetch_all(c).await
     })

@@ -34,6 +34,10 @@ const LEASE_NAME: &str = "rollout-driver";
 /// How often the driver looks when nobody pokes it.
 const INTERVAL: Duration = Duration::from_millis(500);
 
+/// How long the driver leaves reports to themselves after a round without work left: a thousand of them in a second are
+/// a few rounds, not a thousand.
+const PAUSE: Duration = Duration::from_millis(100);
+
 /// How soon a tick that failed is tried again.
 const RETRY: Duration = Duration::from_millis(500);
 
@@ -46,50 +50,65 @@ const ROLLOUTS_MAX: i64 = 100;
 const TURN: Duration = Duration::from_secs(1);
 
 pub(super) async fn run(app: Arc<App>, stop: CancellationToken) {
-    let mut lease = None;
+    let mut held = None;
     while !stop.is_cancelled() {
-        if let Err(error) = round(&app, &mut lease, &stop).await {
+        let is_more = round(&app, &mut held, &stop).await.unwrap_or_else(|error| {
             tracing::warn!(error = &error as &dyn std::error::Error, "failed to drive rollouts; trying again");
+            false
+        });
+        if is_more {
+            continue;
         }
         tokio::select! {
             () = stop.cancelled() => {}
-            () = app.poke.notified() => {}
+            () = async { tokio::join!(app.poke.notified(), tokio::time::sleep(PAUSE)); } => {}
             () = tokio::time::sleep(INTERVAL) => {}
         }
     }
-    if let Some(lease) = lease
+    if let Some(Held { lease, .. }) = held
         && let Err(error) = app.db.lease_release(&lease).await
     {
         tracing::debug!(%error, "the driver's lease was not given back; it runs out by itself");
     }
 }
 
-async fn round(app: &App, lease: &mut Option<Lease>, stop: &CancellationToken) -> Result<()> {
-    let Some(held) = hold_lease(app, lease).await? else { return Ok(()) };
+/// The driver's lease, and when it was last renewed between two rounds.
+struct Held {
+    lease: Lease,
+    renewed: Instant,
+}
+
+/// Says whether there is more to do at once.
+async fn round(app: &App, held: &mut Option<Held>, stop: &CancellationToken) -> Result<bool> {
+    let Some(lease) = hold_lease(app, held).await? else { return Ok(false) };
     tokio::select! {
-        done = drive_due(app, &held, stop) => done,
-        () = lose(app, &held) => {
-            *lease = None;
-            Ok(())
+        done = drive_due(app, &lease, stop) => done,
+        () = lose(app, &lease) => {
+            *held = None;
+            Ok(false)
         }
     }
 }
 
-/// Looks at everything that is due.
-async fn drive_due(app: &App, lease: &Lease, stop: &CancellationToken) -> Result<()> {
+/// Looks at everything that is due; says whether there is more to do at once.
+async fn drive_due(app: &App, lease: &Lease, stop: &CancellationToken) -> Result<bool> {
+    let mut is_more = false;
     for due in rollouts::due(&app.db, app.now(), ROLLOUTS_MAX).await? {
         if stop.is_cancelled() {
-            return Ok(());
+            return Ok(false);
         }
         let begin = Instant::now();
-        // One rollout that cannot be driven must not stop the others.
-        if let Err(error) = tick(app, lease, due).await {
-            let error = &error as &dyn std::error::Error;
-            tracing::warn!(error, rollout = %due.id, "failed to drive this rollout; trying again");
+        match tick(app, lease, due).await {
+            Ok(has_more) => is_more |= has_more,
+            // One rollout that cannot be driven must not stop the others.
+            Err(error) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(error, rollout = %due.id, "failed to drive this rollout; trying again");
+            }
         }
         app.metrics.rollout_ticked(begin.elapsed());
     }
-    Ok(())
+    Ok(is_more)
 }
 
 /// Keeps the lease while there is work, however long that takes; returns when it is lost.
@@ -108,16 +127,20 @@ async fn lose(app: &App, lease: &Lease) {
     }
 }
 
-async fn hold_lease(app: &App, lease: &mut Option<Lease>) -> Result<Option<Lease>> {
-    if let Some(held) = lease
-        && app.db.lease_renew(held, LEASE_TTL).await?
-    {
-        return Ok(Some(held.clone()));
+async fn hold_lease(app: &App, held: &mut Option<Held>) -> Result<Option<Lease>> {
+    if let Some(Held { lease, renewed }) = held {
+        // Every transaction verifies it: whoever lost it meanwhile changes nothing.
+        let is_fresh = renewed.elapsed() < LEASE_TTL / 4;
+        if is_fresh || app.db.lease_renew(lease, LEASE_TTL).await? {
+            *renewed = if is_fresh { *renewed } else { Instant::now() };
+            return Ok(Some(lease.clone()));
+        }
     }
     let holder = format!("process {}", std::process::id());
-    *lease = app.db.lease_acquire(LEASE_NAME, &holder, LEASE_TTL).await?;
+    let lease = app.db.lease_acquire(LEASE_NAME, &holder, LEASE_TTL).await?;
     super::note_lease(lease.as_ref());
-    Ok(lease.clone())
+    *held = lease.clone().map(|lease| Held { lease, renewed: Instant::now() });
+    Ok(lease)
 }
 
 /// What the planner and the driver know of a rollout. Read in several statements: whoever takes a step that cannot be
@@ -158,11 +181,11 @@ async fn load(app: &App, tenant: TenantId, id: RolloutId) -> Result<Option<View>
     Ok(Some(View { tenant, row, policy, stages, counters, due, snapshot, now }))
 }
 
-async fn tick(app: &App, lease: &Lease, due: DueRow) -> Result<()> {
+async fn tick(app: &App, lease: &Lease, due: DueRow) -> Result<bool> {
     let DueRow { tenant_id: tenant, id, next_tick_at } = due;
     let claim = app.now().plus(CLAIM);
     if !set_next_tick(app, lease, tenant, id, next_tick_at, claim).await? {
-        return Ok(());
+        return Ok(false);
     }
     let driven = drive(app, lease, tenant, id, claim).await;
     if driven.is_err() {
@@ -172,18 +195,18 @@ async fn tick(app: &App, lease: &Lease, due: DueRow) -> Result<()> {
     driven
 }
 
-async fn drive(app: &App, lease: &Lease, tenant: TenantId, id: RolloutId, claim: Timestamp) -> Result<()> {
+async fn drive(app: &App, lease: &Lease, tenant: TenantId, id: RolloutId, claim: Timestamp) -> Result<bool> {
     let begin = Instant::now();
     while begin.elapsed() < TURN {
-        let Some(view) = load(app, tenant, id).await? else { return Ok(()) };
+        let Some(view) = load(app, tenant, id).await? else { return Ok(false) };
         if !step(app, lease, &view).await? {
-            return rest(app, lease, &view, claim).await;
+            rest(app, lease, &view, claim).await?;
+            return Ok(false);
         }
     }
     // There is more to do; the others first.
     set_next_tick(app, lease, tenant, id, claim, app.now()).await?;
-    app.poke.notify_one();
-    Ok(())
+    Ok(true)
 }
 
 /// Makes the next appointment, unless there was news since the claim. The rollout is held still meanwhile: an offer

@@ -4,14 +4,14 @@ use std::time::{Duration, Instant};
 
 use drover_db::{Lease, Tx};
 use drover_store::stages::{self, Cursor, StageRow, StateChange};
-use drover_store::targets::{self, Range, StageFilter};
+use drover_store::targets::{self, FIRST, Range, StageFilter, Target};
 use drover_store::update_sessions::{self, Chosen, INSERT_ROWS_MAX, PendingStage};
 use drover_store::{changes, condition_groups, counters, rollouts};
 use drover_types::{
     DeviceId, FirmwareId, RolloutId, RolloutKind, SessionState, StageState, TenantId, Timestamp, UpdateSessionId,
 };
 
-use super::ring::Spot;
+use super::ring::{BY_ID, Spot};
 use super::rollout_driver::{View, hold};
 use crate::rollouts::tally;
 use crate::targets::share;
@@ -63,7 +63,8 @@ pub(super) async fn fill(app: &App, lease: &Lease, view: &View, stage: &StageRow
     let limit = usize::try_from(most).unwrap_or(BATCH).min(BATCH);
     let picked = match view.row.parent_id {
         Some(parent) => pick_back(app, view, stage, parent, limit).await?,
-        None => pick_forward(app, view, stage, limit).await?,
+        None if goes_by_id(view, stage) => pick_by_id(app, view, stage, limit).await?,
+        None => pick_around(app, view, stage, limit).await?,
     };
     let id = || UpdateSessionId::generate(view.now, app.entropy());
     let chosen =
@@ -117,12 +118,48 @@ impl Picked {
     }
 }
 
-/// Looks at devices in the order of the ring until `limit` are found, or it took long.
-async fn pick_forward(app: &App, view: &View, stage: &StageRow, limit: usize) -> Result<Picked> {
+/// Whether the order does not matter, as all that match are taken: that of the ids costs least. A choice that has begun
+/// stays in its order.
+fn goes_by_id(view: &View, stage: &StageRow) -> bool {
+    let policy = usize::try_from(stage.position).ok().and_then(|position| view.policy.stages.get(position));
+    let takes_all = policy.is_some_and(|stage| stage.percentage.is_none_or(|share| share == 100));
+    stage.cursor_bucket.map_or(takes_all, |bucket| bucket == BY_ID)
+}
+
+/// Whom a stage looks for.
+async fn sought(app: &App, view: &View, stage: &StageRow) -> Result<(Target, StageFilter)> {
     // All batches ask about the moment at which the stage opened, as the count did.
     let asked_at = stage.opened_at.unwrap_or(view.now);
     let target = app.rollout_target(view.tenant, &view.row, asked_at).await?.target;
     let filter = stage_filter(app, view, usize::try_from(stage.position).unwrap_or(usize::MAX), asked_at).await?;
+    Ok((target, filter))
+}
+
+/// Looks at devices in the order of their ids until `limit` are found, or it took long.
+async fn pick_by_id(app: &App, view: &View, stage: &StageRow, limit: usize) -> Result<Picked> {
+    let (target, filter) = sought(app, view, stage).await?;
+    let begin = Instant::now();
+    let mut devices = Vec::new();
+    let mut after = stage.cursor_device.unwrap_or(FIRST);
+    loop {
+        let last = targets::look_by_id(&app.db, view.tenant, after, LOOK).await?;
+        let missing = limit - devices.len();
+        let rows_max = i64::try_from(missing).unwrap_or(i64::MAX);
+        let rows = targets::pick_by_id(&app.db, &target, &filter, (after, last), rows_max).await?;
+        let last = if rows.len() == missing { rows.last().copied() } else { last };
+        devices.extend(rows.into_iter().map(|device| (device, target.firmware)));
+        let Some(last) = last else { return Ok(Picked { devices, next: None }) };
+        after = last;
+        if devices.len() == limit || begin.elapsed() > LOOK_TIME {
+            let next = Cursor { remaining: 0, bucket: Some(BY_ID), device: Some(after) };
+            return Ok(Picked { devices, next: Some(next) });
+        }
+    }
+}
+
+/// Looks at devices in the order of the ring until `limit` are found, or it took long.
+async fn pick_around(app: &App, view: &View, stage: &StageRow, limit: usize) -> Result<Picked> {
+    let (target, filter) = sought(app, view, stage).await?;
     let begin = Instant::now();
     let mut devices = Vec::new();
     let mut spot = Spot::of(view.row.shift, stage.cursor_bucket, stage.cursor_device);

@@ -37,6 +37,8 @@ const PLANS: &[(&[Statement], &str, &str)] = &[
         "LOOK",
         "COVERING INDEX devices_by_bucket (tenant_id=? AND device_type=? AND bucket>? AND bucket<?)",
     ),
+    (targets::STATEMENTS, "LOOK_BY_ID", "COVERING INDEX sqlite_autoindex_devices_1 (tenant_id=? AND id>?)"),
+    (targets::STATEMENTS, "PICK_BY_ID", "devices_1 (tenant_id=? AND id>? AND id<?)"),
     (targets::STATEMENTS, "WHY_NOT", "devices_1 (tenant_id=? AND id=?)"),
     (targets::STATEMENTS, "COUNT_BACK", OF_ROLLOUT),
     (targets::STATEMENTS, "COUNT_LEFT", OF_ROLLOUT),
