@@ -271,9 +271,8 @@ impl Attempt {
             return Ok(Verdict::Refused);
         }
         let (rollout, stage) = (candidate.rollout_id, candidate.stage);
-        counters::add(tx, tenant, rollout, stage, SessionState::Pending, None, -1).await?;
-        counters::add(tx, tenant, rollout, stage, SessionState::Offered, None, 1).await?;
         let offered = (SessionState::Pending, SessionState::Offered);
+        counters::shift(tx, (tenant, rollout), stage, (offered.0, None), (offered.1, None), 1).await?;
         transitions::after_change(tx, self.subject(), offered, now).await?;
         // A device that falls silent from here on is noticed in time.
         rollouts::wake(tx, tenant, rollout, offer.next_action_at).await?;

@@ -31,8 +31,8 @@ pub(crate) async fn apply(tx: &mut Tx, subject: Subject, change: &Move, now: Tim
         return Ok(false);
     }
     let class = change.failure.as_ref().map(|(class, _, _)| *class);
-    counters::add(tx, tenant, rollout, stage, change.from, subject.class_before, -1).await?;
-    counters::add(tx, tenant, rollout, stage, change.to, class, 1).await?;
+    let (before, after) = ((change.from, subject.class_before), (change.to, class));
+    counters::shift(tx, (tenant, rollout), stage, before, after, 1).await?;
     after_change(tx, subject, (change.from, change.to), now).await?;
     Ok(true)
 }
@@ -58,8 +58,7 @@ pub(crate) async fn end_many(
             *by_stage.entry(session.stage).or_default() += 1;
         }
         for (stage, count) in by_stage {
-            counters::add(tx, tenant, rollout, stage, from, None, -count).await?;
-            counters::add(tx, tenant, rollout, stage, to, class, count).await?;
+            counters::shift(tx, (tenant, rollout), stage, (from, None), (to, class), count).await?;
         }
         if let Some(status) = status_after((from, to)) {
             let devices: Vec<_> = ended.iter().map(|session| session.device_id).collect();

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use drover_db::{Lease, Tx};
+use drover_rollout::StagePolicy;
 use drover_store::stages::{self, Cursor, StageRow, StateChange};
 use drover_store::targets::{self, FIRST, Range, StageFilter, Target};
 use drover_store::update_sessions::{self, Chosen, INSERT_ROWS_MAX, PendingStage};
@@ -26,17 +27,16 @@ const LOOK: i64 = 5_000;
 /// How long a batch is looked for; then the cursor is written, whatever was found.
 const LOOK_TIME: Duration = Duration::from_secs(1);
 
-/// How many devices the stage takes when it opens: all that match its condition, or what is left of its share of all
-/// that may be taken and were taken before.
+/// How many devices the stage takes when it opens: what is left of its share of all that may be taken and were taken
+/// before. One that takes all that match ends when all were looked at, and nobody counts them before.
 pub(super) async fn devices_to_choose(app: &App, view: &View, stage: usize) -> Result<i64> {
     if let (RolloutKind::Rollback, Some(parent)) = (view.row.kind, view.row.parent_id) {
         return Ok(targets::count_back(&app.db, view.tenant, parent).await?);
     }
     let Some(policy) = view.policy.stages.get(stage) else { return Ok(0) };
+    let Some(percentage) = policy.percentage.filter(|_| !takes_all(policy)) else { return Ok(i64::MAX) };
     let target = app.rollout_target(view.tenant, &view.row, view.now).await?.target;
-    let filter = stage_filter(app, view, stage, view.now).await?;
-    let eligible = targets::count(&app.db, &target, &filter).await?;
-    let Some(percentage) = policy.percentage else { return Ok(eligible) };
+    let eligible = targets::count(&app.db, &target, &StageFilter::default()).await?;
     let taken = i64::try_from(tally(&view.counters, None).total()).unwrap_or(i64::MAX);
     Ok(share(percentage, eligible.saturating_add(taken)).saturating_sub(taken).max(0))
 }
@@ -122,8 +122,12 @@ impl Picked {
 /// stays in its order.
 fn goes_by_id(view: &View, stage: &StageRow) -> bool {
     let policy = usize::try_from(stage.position).ok().and_then(|position| view.policy.stages.get(position));
-    let takes_all = policy.is_some_and(|stage| stage.percentage.is_none_or(|share| share == 100));
-    stage.cursor_bucket.map_or(takes_all, |bucket| bucket == BY_ID)
+    stage.cursor_bucket.map_or(policy.is_some_and(takes_all), |bucket| bucket == BY_ID)
+}
+
+/// By its condition, or as the last one.
+fn takes_all(stage: &StagePolicy) -> bool {
+    stage.percentage.is_none_or(|share| share == 100)
 }
 
 /// Whom a stage looks for.
