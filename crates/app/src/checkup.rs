@@ -123,7 +123,7 @@ pub async fn database(
             overdue: Vec::new(),
             devices: DeviceCounts::default(),
         };
-        if pending_steps < drover_db::MIGRATIONS.len() {
+        if drover_db::MIGRATIONS.len() - pending_steps >= moves::SINCE_STEP {
             facts.moved = moves::current(&db).await?.map(|row| (row.target, row.moved_at));
         }
         if pending_steps == 0 {

@@ -54,6 +54,10 @@ pub async fn copy_installation(
     if steps.is_empty() || tenants::any_name(&from.db).await?.is_none() {
         return Err(MoveError::Empty);
     }
+    // It says itself where it went, which the schema of older programs cannot.
+    if steps.len() < MIGRATIONS.len() {
+        return Err(MoveError::OlderSchema);
+    }
     require_here(&from.db).await?;
     require_nobody(from).await?;
     filling::require_empty(&to.db, steps).await?;
@@ -87,10 +91,9 @@ pub async fn undo(at: &Backends, now: Timestamp, random: &dyn Random) -> Result<
 }
 
 async fn undo_in(parts: &Parts, moment: Moment<'_>) -> Result<Settled, MoveError> {
-    if parts.steps().await?.is_empty() || moves::current(&parts.db).await?.is_none() {
+    if parts.steps().await?.len() < MIGRATIONS.len() || moves::current(&parts.db).await?.is_none() {
         return Err(MoveError::NotMoved);
     }
-    parts.prepare(MIGRATIONS).await?;
     let mut tx = parts.db.begin().await?;
     let MoveRow { moved_at, .. } = moves::current_held(&mut tx).await?.ok_or(MoveError::NotMoved)?;
     // Where it was is not for tenants to read.

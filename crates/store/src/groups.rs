@@ -24,9 +24,10 @@ statements! {
     PAGE = select!("WHERE g.tenant_id = $1 AND (CAST($2 AS UUID) IS NULL OR g.id < $2) /*reach group g.id*/ \
                     ORDER BY g.id DESC LIMIT $3");
     // Each group is asked for by itself: over a join, SQLite would go through all memberships of the tenant.
-    COUNTS = "SELECT g.id, (SELECT COUNT(DISTINCT m.device_id) FROM group_members m WHERE m.tenant_id = g.tenant_id \
-              AND m.group_id IN (SELECT t.descendant_id FROM group_tree t \
-                                 WHERE t.tenant_id = g.tenant_id AND t.ancestor_id = g.id)) \
+    // CROSS JOIN lets SQLite begin at the tree; it would read all members of the tenant for each group.
+    COUNTS = "SELECT g.id, (SELECT COUNT(DISTINCT m.device_id) FROM group_tree t CROSS JOIN group_members m \
+              WHERE t.tenant_id = g.tenant_id AND t.ancestor_id = g.id \
+              AND m.tenant_id = g.tenant_id AND m.group_id = t.descendant_id) \
               FROM device_groups g WHERE g.tenant_id = $1 AND g.id >= $2 AND g.id <= $3 AND g.condition IS NULL \
               /*reach group g.id*/";
     LOCK = "SELECT id FROM device_groups WHERE tenant_id = $1 AND id = $2";

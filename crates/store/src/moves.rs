@@ -15,6 +15,9 @@ statements! {
     HOLD = "UPDATE moves SET moved_at = moved_at";
 }
 
+/// As many steps of the schema have the table.
+pub const SINCE_STEP: usize = 8;
+
 /// A move.
 #[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
 pub struct MoveRow {

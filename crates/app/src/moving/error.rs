@@ -61,6 +61,11 @@ pub enum MoveError {
     /// The source is empty.
     #[error("the source has no tenant: name the database of your installation")]
     Empty,
+    /// An older program made the source.
+    #[error(
+        "an older drover made the source: back it up, bring it up to date with `drover migrate --database …`, then copy it"
+    )]
+    OlderSchema,
     /// Rows cannot be copied.
     #[error(transparent)]
     Copy(#[from] CopyError),

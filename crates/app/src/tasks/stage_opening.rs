@@ -34,9 +34,11 @@ pub(super) async fn devices_to_choose(app: &App, view: &View, stage: usize) -> R
         return Ok(targets::count_back(&app.db, view.tenant, parent).await?);
     }
     let Some(policy) = view.policy.stages.get(stage) else { return Ok(0) };
-    let Some(percentage) = policy.percentage.filter(|_| !takes_all(policy)) else { return Ok(i64::MAX) };
+    // What cannot be asked is found before the stage opens.
     let target = app.rollout_target(view.tenant, &view.row, view.now).await?.target;
-    let eligible = targets::count(&app.db, &target, &StageFilter::default()).await?;
+    let filter = stage_filter(app, view, stage, view.now).await?;
+    let Some(percentage) = policy.percentage.filter(|_| !takes_all(policy)) else { return Ok(i64::MAX) };
+    let eligible = targets::count(&app.db, &target, &filter).await?;
     let taken = i64::try_from(tally(&view.counters, None).total()).unwrap_or(i64::MAX);
     Ok(share(percentage, eligible.saturating_add(taken)).saturating_sub(taken).max(0))
 }

@@ -99,11 +99,16 @@ on_both_profiles! {
         assert!(matches!(refused, ComposeError::Moved { .. }), "{refused}");
     }
 
-    async fn an_older_schema_moves_along_and_is_brought_up_to_date(profile: Profile) {
+    async fn an_older_schema_is_brought_up_to_date_before_it_moves(profile: Profile) {
         let folder = tempfile::tempdir().unwrap();
         let (source, _db) = empty_place(profile, &folder.path().join("old")).await;
         made_by_an_older_program(&source, &MIGRATIONS[..1]).await;
         let (target, db) = other_place(profile, &folder.path().join("new")).await;
+        let refused = copy(&source, &target).await.unwrap_err();
+        assert!(matches!(refused, MoveError::OlderSchema) && refused.to_string().contains("drover migrate"), "{refused}");
+        let old = Parts::connect(&source).await.unwrap();
+        old.prepare(MIGRATIONS).await.unwrap();
+        old.close().await;
         copy(&source, &target).await.unwrap();
         assert!(drover_db::pending(db.db(), MIGRATIONS).await.unwrap().is_empty());
         assert_eq!(unnumbered(db.db()).await, [("tenant.move".to_owned(), 1)]);
