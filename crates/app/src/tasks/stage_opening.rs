@@ -24,6 +24,9 @@ const BATCH: usize = 5_000;
 /// Devices that one question looks at, whether they match or not: what conditions cost has an end.
 const LOOK: i64 = 5_000;
 
+/// How long batches follow each other before others have their turn.
+const FILL_TIME: Duration = Duration::from_secs(1);
+
 /// How long a batch is looked for; then the cursor is written, whatever was found.
 const LOOK_TIME: Duration = Duration::from_secs(1);
 
@@ -50,15 +53,36 @@ async fn stage_filter(app: &App, view: &View, stage: usize, now: Timestamp) -> R
     Ok(StageFilter { only: Some(app.stored_condition(condition, &asked, now).await?), ..StageFilter::default() })
 }
 
-/// Chooses the next batch of devices, or makes the stage running when no more are to be chosen.
+/// Chooses batches of devices for a while, or makes the stage running when no more are to be chosen.
 ///
-/// They are looked up beside the transaction that takes them, so that no writer waits for what conditions cost. Nobody
-/// else can take them meanwhile: that transaction moves the cursor from where the look began.
+/// They are looked up beside the transaction that takes them, so that no writer waits for what conditions cost: the next
+/// ones while those before are written. Nobody else can take them meanwhile: that transaction moves the cursor from where
+/// the look began.
 pub(super) async fn fill(app: &App, lease: &Lease, view: &View, stage: &StageRow) -> Result<()> {
-    let remaining = stage.remaining.unwrap_or(0);
-    if remaining == 0 {
+    if stage.remaining.unwrap_or(0) == 0 {
         return release(app, lease, view, stage).await;
     }
+    let begin = Instant::now();
+    let mut batch = Box::pin(next_batch(app, lease, view, stage)).await?;
+    loop {
+        let Cursor { remaining, bucket, device } = batch.after;
+        let behind =
+            StageRow { remaining: Some(remaining), cursor_bucket: bucket, cursor_device: device, ..stage.clone() };
+        let is_last = remaining == 0 || begin.elapsed() > FILL_TIME;
+        let written = app.writer.write(move |tx| Box::pin(async move { batch.run(tx).await }));
+        if is_last {
+            return written.await.map(drop);
+        }
+        let (written, next) = tokio::join!(written, Box::pin(next_batch(app, lease, view, &behind)));
+        if !written? {
+            return Ok(());
+        }
+        batch = next?;
+    }
+}
+
+async fn next_batch(app: &App, lease: &Lease, view: &View, stage: &StageRow) -> Result<Batch> {
+    let remaining = stage.remaining.unwrap_or(0);
     // A way back takes all that there are, and there may be more of them by now.
     let is_back = view.row.parent_id.is_some();
     let most = if is_back { i64::MAX } else { remaining };
@@ -68,10 +92,13 @@ pub(super) async fn fill(app: &App, lease: &Lease, view: &View, stage: &StageRow
         None if goes_by_id(view, stage) => pick_by_id(app, view, stage, limit).await?,
         None => pick_around(app, view, stage, limit).await?,
     };
-    let id = || UpdateSessionId::generate(view.now, app.entropy());
-    let chosen =
-        picked.devices.iter().map(|(device, firmware)| Chosen { id: id(), device: *device, firmware: *firmware });
-    let batch = Batch {
+    let now = app.now();
+    // In their order, as each index has them: the end of what a moment brings is random.
+    let mut ids: Vec<_> = picked.devices.iter().map(|_| UpdateSessionId::generate(now, app.entropy())).collect();
+    ids.sort_unstable();
+    let chosen = ids.into_iter().zip(&picked.devices);
+    let chosen = chosen.map(|(id, (device, firmware))| Chosen { id, device: *device, firmware: *firmware });
+    Ok(Batch {
         lease: lease.clone(),
         tenant: view.tenant,
         epoch: view.row.epoch,
@@ -79,9 +106,8 @@ pub(super) async fn fill(app: &App, lease: &Lease, view: &View, stage: &StageRow
         chosen: chosen.collect(),
         before: Cursor { remaining, bucket: stage.cursor_bucket, device: stage.cursor_device },
         after: picked.cursor(remaining, i64::from(is_back)),
-        now: view.now,
-    };
-    app.writer.write(move |tx| Box::pin(async move { batch.run(tx).await })).await
+        now,
+    })
 }
 
 /// From here on its devices are told; a step of its own, as every node has to hear of it.
@@ -206,11 +232,12 @@ struct Batch {
 }
 
 impl Batch {
-    async fn run(&self, tx: &mut Tx) -> Result<()> {
+    /// Says whether the rollout still is the one that they were chosen for.
+    async fn run(&self, tx: &mut Tx) -> Result<bool> {
         hold(tx, &self.lease).await?;
         let (tenant, PendingStage { rollout, stage, .. }) = (self.tenant, &self.pending);
         if rollouts::lock(tx, tenant, *rollout).await? != Some(self.epoch) {
-            return Ok(());
+            return Ok(false);
         }
         // First of all: whoever was faster took these devices.
         if !stages::advance(tx, tenant, *rollout, *stage, self.before, self.after).await? {
@@ -224,7 +251,7 @@ impl Batch {
         if count > 0 {
             counters::add(tx, tenant, *rollout, *stage, SessionState::Pending, None, count).await?;
         }
-        Ok(())
+        Ok(true)
     }
 }
 

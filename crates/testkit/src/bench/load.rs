@@ -33,9 +33,14 @@ impl Load {
     }
 }
 
-/// Puts load on the server until `stop`.
-pub(super) async fn run(address: SocketAddr, fleet: Fleet, connections: u32, stop: CancellationToken) -> Load {
-    let next = Arc::new(AtomicU32::new(0));
+/// Puts load on the server until `stop`, one device after the other from the first on; `next` counts those that asked.
+pub(super) async fn run(
+    address: SocketAddr,
+    fleet: Fleet,
+    connections: u32,
+    next: Arc<AtomicU32>,
+    stop: CancellationToken,
+) -> Load {
     let begun = Instant::now();
     let mut tasks = JoinSet::new();
     for _ in 0..connections {
