@@ -18,8 +18,9 @@ use drover_types::{ErrorKind, Timestamp};
 use tokio::sync::Notify;
 
 use crate::{App, Error, Result};
+pub(crate) use look::BEGIN_ANEW_AFTER;
 use look::Position;
-pub(crate) use tokens::{KnownToken, SHARDS, Tokens};
+pub(crate) use tokens::{KnownToken, Tokens};
 pub(crate) use work::{Look, Work};
 
 /// How long after a look the copies are believed: a revoked token opens nothing on any node after this.

@@ -8,6 +8,7 @@ mod last_seen;
 mod ring;
 mod rollout_driver;
 mod stage_opening;
+mod token_reader;
 mod upload_driver;
 
 use std::sync::Arc;
@@ -28,6 +29,7 @@ pub async fn clean_up(app: &App) {
 pub fn start(app: &Arc<App>, stop: &CancellationToken) -> TaskTracker {
     let tasks = TaskTracker::new();
     tasks.spawn(change_feed::run(Arc::clone(app), stop.clone()).instrument(span("change_feed")));
+    tasks.spawn(token_reader::run(Arc::clone(app), stop.clone()).instrument(span("token_reader")));
     tasks.spawn(last_seen::run(Arc::clone(app), stop.clone()).instrument(span("last_seen")));
     tasks.spawn(rollout_driver::run(Arc::clone(app), stop.clone()).instrument(span("rollout_driver")));
     tasks.spawn(audit_sequencer::run(Arc::clone(app), stop.clone()).instrument(span("audit_sequencer")));

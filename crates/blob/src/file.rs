@@ -28,7 +28,7 @@ use space::Reserve;
 use temporary::TemporaryFolder;
 
 /// Bytes per read of an object.
-const READ_BYTES: usize = 128 * 1024;
+const READ_BYTES: usize = 64 * 1024;
 
 /// A folder of objects.
 pub(crate) struct FileStore {

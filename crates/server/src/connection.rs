@@ -8,14 +8,17 @@
 //! - a connection without a request is closed after the header time-out at first, and later when it is idle,
 //! - an answer must move: a client that takes none of it for the transfer time-out is gone, and so is one that takes
 //!   less than 64 KiB in ten minutes,
+//! - answers that are not taken, of all connections, do not become too much (`untaken.rs`),
 //! - somebody leaves when the place is needed (`crowd.rs`).
 //!
 //! While a handler works nothing else is limited here: requests and uploads have limits of their own.
 
 mod activity;
+mod answer;
 mod crowd;
 mod eviction;
 mod io;
+mod untaken;
 mod wire;
 
 use std::net::SocketAddr;
@@ -81,6 +84,8 @@ enum Why {
     Overdue(Overdue),
     /// Somebody else needs the place.
     Needed,
+    /// It asks for more than it takes.
+    Burden,
     /// The server ends.
     Shutdown,
 }
@@ -139,8 +144,12 @@ impl Connections {
             let mut request = request.map(Body::new);
             request.extensions_mut().insert(Peer(peer.ip()));
             request.extensions_mut().insert(Proof(Arc::clone(activity)));
-            let answer = self.router.clone().oneshot(request);
-            async move { answer.await.map(|response| response.map(|body| working.answered(body))) }
+            let (answer, crowd) = (self.router.clone().oneshot(request), Arc::clone(&seat.crowd));
+            async move {
+                let response = answer.await.map(|response| response.map(|body| working.answered(body)));
+                crowd.stay_lean();
+                response
+            }
         });
         let io = TokioIo::new(WatchedIo::new(stream, Arc::clone(activity)));
         let mut connection = pin!(self.builder.serve_connection(io, service));
@@ -149,12 +158,13 @@ impl Connections {
             ended = connection.as_mut() => return log_end(ended),
             overdue = activity.overdue() => Why::Overdue(overdue),
             () = seat.is_needed() => Why::Needed,
+            () = seat.is_cut_off() => Why::Burden,
             () = shutdown.cancelled() => Why::Shutdown,
         };
         tracing::debug!(%peer, ?why, "closing a connection");
         // Nothing is owed to whoever never asked for anything; and a place that is needed is needed now.
         let leaves_at_once = match why {
-            Why::Overdue(Overdue::Stalled) => true,
+            Why::Overdue(Overdue::Stalled) | Why::Burden => true,
             Why::Needed => !activity.is_known(),
             Why::Overdue(Overdue::Idle) | Why::Shutdown => !activity.is_served(),
         };
@@ -173,6 +183,7 @@ impl Connections {
         tokio::select! {
             ended = connection.as_mut() => log_end(ended),
             overdue = activity.overdue() => tracing::debug!(%peer, ?overdue, "closing a connection that does not move"),
+            () = seat.is_cut_off() => tracing::debug!(%peer, "closing a connection that asks for more than it takes"),
             () = tokio::time::sleep_until(working_since + UNDISTURBED), if why == Why::Needed => {
                 tracing::debug!(%peer, "closing a connection at work");
             }

@@ -8,12 +8,11 @@ use drover_store::{counters, moves, update_sessions};
 use drover_types::{ChangeKind, DeviceId, RolloutId, SessionState, TenantId, Timestamp, UpdateSessionId};
 use uuid::Uuid;
 
-use super::SHARDS;
 use crate::{App, Result};
 
 /// A node that has not looked for this long begins anew. Housekeeping keeps changes for an hour, so none was missed.
-/// And the net below all nodes: whatever was missed, everything is read again in this time.
-const BEGIN_ANEW_AFTER: Duration = Duration::from_mins(30);
+/// And the net below all nodes: whatever was missed, everything is read again in this time (tokens: `tasks/token_reader.rs`).
+pub(crate) const BEGIN_ANEW_AFTER: Duration = Duration::from_mins(30);
 
 /// How long one statement may take: a connection whose server is gone without a word would be silent for minutes.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -38,8 +37,6 @@ pub(super) struct Position {
     stands_since: Option<Timestamp>,
     /// What has been seen above.
     seen: HashSet<(i64, Uuid)>,
-    /// The last turn of [`renewal_turn`] in which tokens were forgotten.
-    renewed: i64,
 }
 
 /// What a look does.
@@ -78,7 +75,6 @@ impl Position {
             self.seen.clear();
             app.feed.tokens.clear();
             app.feed.work.clear();
-            self.renewed = renewal_turn(now);
         } else {
             let news = self.read(app).await?;
             if !news.devices.is_empty() {
@@ -90,7 +86,6 @@ impl Position {
             }
             self.seen = news.seen;
             self.seen.retain(|(seq, _)| *seq >= horizon.number);
-            self.renew_tokens(app, now);
         }
         if begin != Begin::Further {
             for open in in_time(counters::open(&app.db)).await? {
@@ -117,16 +112,6 @@ impl Position {
         }
         // There may be room for everything by now.
         if is_full { Begin::Anew } else { Begin::Again }
-    }
-
-    /// Forgets all tokens in the course of half an hour: not at once, as each costs a look into SQL.
-    fn renew_tokens(&mut self, app: &App, now: Timestamp) {
-        let turn = renewal_turn(now);
-        let parts = i64::try_from(SHARDS).unwrap_or(i64::MAX);
-        for part in (self.renewed.max(turn - parts) + 1)..=turn {
-            app.feed.tokens.clear_shard(usize::try_from(part.rem_euclid(parts)).unwrap_or(0));
-        }
-        self.renewed = turn;
     }
 
     /// Warns when a transaction that does not end makes every look read the same changes again.
@@ -181,13 +166,6 @@ async fn load(app: &App, tenant: TenantId, rollout: RolloutId) -> Result<()> {
     Ok(())
 }
 
-/// Which part of the tokens is forgotten next.
-fn renewal_turn(now: Timestamp) -> i64 {
-    let parts = u128::try_from(SHARDS).unwrap_or(1);
-    let turn_us = i64::try_from(BEGIN_ANEW_AFTER.as_micros() / parts).unwrap_or(i64::MAX);
-    now.as_micros().div_euclid(turn_us)
-}
-
 /// Gives a statement up that takes too long.
 async fn in_time<T>(statement: impl Future<Output = drover_store::Result<T>>) -> drover_store::Result<T> {
     within(STATEMENT_TIMEOUT, statement).await
@@ -229,8 +207,6 @@ mod tests {
         assert_eq!(position.begin(horizon, false, at(130)), Begin::Further);
         assert_eq!(position.begin(horizon, false, at(131)), Begin::Again, "what is known stays meanwhile");
         assert_eq!(position.begin(horizon, true, at(131)), Begin::Anew);
-        let parts = i64::try_from(SHARDS).unwrap();
-        assert_eq!(renewal_turn(at(130)) - renewal_turn(at(100)), parts, "and every token");
     }
 
     #[tokio::test]

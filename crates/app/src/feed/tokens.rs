@@ -1,21 +1,23 @@
-//! Tokens of devices that were used here.
+//! Tokens of devices.
 //!
-//! Only a token that proved right is kept, so strangers cannot fill it; only of a device whose first contact is in
-//! SQL, so that nobody registers it once more behind a copy. An entry takes some 130 bytes.
+//! Only a token that proved right or that was read from SQL is kept, so strangers cannot fill it; only of a device whose
+//! first contact is in SQL, so that nobody registers it once more behind a copy. An entry takes some 130 bytes.
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use drover_store::device_tokens::UsedTokenRow;
 use drover_types::{DeviceId, Sha256Digest, TenantId};
 use indexmap::IndexMap;
+use tokio::sync::Notify;
 use uuid::Uuid;
 
-/// Tokens that are kept. Beyond it, a new one takes the place of any other.
+/// Tokens that are kept. Beyond it, one that proved right takes the place of any other.
 const TOKENS_MAX: usize = 1 << 20;
 
 /// Parts that are locked on their own.
-pub(crate) const SHARDS: usize = 64;
+const SHARDS: usize = 64;
 
 /// What a token proves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,11 +33,16 @@ pub(crate) struct Tokens {
     max_per_shard: usize,
     /// Rises before tokens are forgotten.
     turn: AtomicU64,
+    /// Rises before all tokens are read.
+    round: AtomicU32,
+    /// Everything was forgotten.
+    pub(crate) cleared: Notify,
 }
 
 #[derive(Default)]
 struct Shard {
-    known: IndexMap<Uuid, KnownToken>,
+    /// With the round in which it was read last.
+    known: IndexMap<Uuid, (KnownToken, u32)>,
     /// Where the next one is taken out.
     victim: usize,
 }
@@ -49,7 +56,13 @@ impl Default for Tokens {
 impl Tokens {
     fn with_max(max: usize) -> Self {
         let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
-        Self { shards, max_per_shard: max.div_ceil(SHARDS), turn: AtomicU64::new(0) }
+        Self {
+            shards,
+            max_per_shard: max.div_ceil(SHARDS),
+            turn: AtomicU64::default(),
+            round: AtomicU32::default(),
+            cleared: Notify::new(),
+        }
     }
 
     fn shard(&self, id: Uuid) -> MutexGuard<'_, Shard> {
@@ -63,7 +76,7 @@ impl Tokens {
     }
 
     pub(crate) fn get(&self, tenant: TenantId, id: Uuid) -> Option<KnownToken> {
-        self.shard(id).known.get(&id).copied().filter(|token| token.tenant == tenant)
+        self.shard(id).known.get(&id).map(|(token, _)| *token).filter(|token| token.tenant == tenant)
     }
 
     /// Keeps a token that was read at `turn`. Not when tokens were forgotten since: it may be one of them.
@@ -79,21 +92,45 @@ impl Tokens {
             let victim = shard.victim;
             shard.known.swap_remove_index(victim);
         }
-        shard.known.insert(id, token);
+        shard.known.insert(id, (token, self.round.load(Ordering::Relaxed)));
+    }
+
+    /// Begins to read all tokens: those that are not among them are forgotten by [`Tokens::end_round`].
+    pub(crate) fn begin_round(&self) {
+        self.round.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Keeps tokens that were read at `turn`, as far as there is room. False: some were forgotten since, and these may
+    /// be among them. They have to be read again.
+    pub(crate) fn insert_page(&self, turn: u64, page: &[UsedTokenRow]) -> bool {
+        let round = self.round.load(Ordering::Relaxed);
+        for row in page {
+            let token = KnownToken { tenant: row.tenant_id, device: row.device_id, secret_sha256: row.secret_sha256 };
+            let mut shard = self.shard(row.id);
+            if self.turn() != turn {
+                return false;
+            }
+            if shard.known.len() < self.max_per_shard || shard.known.contains_key(&row.id) {
+                shard.known.insert(row.id, (token, round));
+            }
+        }
+        true
+    }
+
+    /// All were read.
+    pub(crate) fn end_round(&self) {
+        let round = self.round.load(Ordering::Relaxed);
+        for shard in &self.shards {
+            lock(shard).known.retain(|_, (_, read)| *read == round);
+        }
     }
 
     /// Forgets all tokens of these devices.
     pub(crate) fn forget(&self, devices: &HashSet<DeviceId>) {
         self.turn.fetch_add(1, Ordering::SeqCst);
         for shard in &self.shards {
-            lock(shard).known.retain(|_, token| !devices.contains(&token.device));
+            lock(shard).known.retain(|_, (token, _)| !devices.contains(&token.device));
         }
-    }
-
-    /// Forgets one part of all tokens.
-    pub(crate) fn clear_shard(&self, shard: usize) {
-        self.turn.fetch_add(1, Ordering::SeqCst);
-        lock(&self.shards[shard % SHARDS]).known.clear();
     }
 
     /// Forgets everything.
@@ -102,6 +139,7 @@ impl Tokens {
         for shard in &self.shards {
             lock(shard).known.clear();
         }
+        self.cleared.notify_one();
     }
 
     /// How many are kept.
@@ -160,11 +198,41 @@ mod tests {
         assert_eq!(tokens.len(), 0);
     }
 
+    fn row(n: u128) -> UsedTokenRow {
+        let KnownToken { tenant, device, secret_sha256 } = token(n);
+        UsedTokenRow { tenant_id: tenant, id: id(n), device_id: device, secret_sha256 }
+    }
+
+    #[test]
+    fn what_is_not_read_again_is_forgotten() {
+        let tokens = Tokens::default();
+        tokens.begin_round();
+        assert!(tokens.insert_page(tokens.turn(), &[row(1), row(2)]));
+        tokens.end_round();
+        assert_eq!(tokens.len(), 2);
+        tokens.begin_round();
+        assert!(tokens.insert_page(tokens.turn(), &[row(2)]));
+        tokens.insert(tokens.turn(), id(3), token(3));
+        tokens.end_round();
+        let known = [1, 2, 3].map(|n| tokens.get(token(n).tenant, id(n)).is_some());
+        assert_eq!(known, [false, true, true], "the third proved right meanwhile");
+    }
+
+    #[test]
+    fn a_page_that_was_read_before_others_were_forgotten_is_not_kept() {
+        let tokens = Tokens::default();
+        let turn = tokens.turn();
+        tokens.forget(&HashSet::from([token(1).device]));
+        assert!(!tokens.insert_page(turn, &[row(1)]));
+        assert_eq!(tokens.len(), 0);
+    }
+
     #[test]
     fn there_are_never_more_than_the_limit() {
         let tokens = Tokens::with_max(SHARDS * 4);
         for n in 0..10_000 {
             tokens.insert(tokens.turn(), id(n), token(n));
+            assert!(tokens.insert_page(tokens.turn(), &[row(10_000 + n)]));
         }
         assert_eq!(tokens.len(), SHARDS * 4);
         assert!(tokens.get(token(1).tenant, id(9_999)).is_some(), "the newest has a place");

@@ -1,16 +1,14 @@
 //! What a connection is doing, and since when.
 
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::body::{Body, Bytes};
 use axum::http::Version;
-use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use tokio::time::Instant;
 
+use super::answer::Working;
 use super::eviction::Doing;
+use super::untaken::{Total, Untaken};
 use crate::config::HttpConfig;
 use crate::pace::Pace;
 
@@ -76,6 +74,8 @@ struct State {
     written_at: Instant,
     /// How fast the client takes its answers.
     sent: Pace,
+    /// What it has not taken of them.
+    untaken: Untaken,
 }
 
 impl State {
@@ -105,7 +105,7 @@ impl State {
 }
 
 impl Activity {
-    pub(super) fn new(patience: Patience) -> Self {
+    pub(super) fn new(patience: Patience, total: Arc<Total>) -> Self {
         let now = Instant::now();
         let state = State {
             handling: 0,
@@ -118,6 +118,7 @@ impl Activity {
             head_since: None,
             written_at: now,
             sent: Pace::begin(now),
+            untaken: Untaken::nothing(total),
         };
         Self { patience, state: Mutex::new(state) }
     }
@@ -201,7 +202,45 @@ impl Activity {
             state.busy_since = Instant::now();
         }
         (state.handling, state.version, state.head_since) = (state.handling + 1, Some(version), None);
-        Working { activity: Some(Arc::clone(self)) }
+        Working::new(Arc::clone(self))
+    }
+
+    /// The handler went away without an answer.
+    pub(super) fn given_up(&self) {
+        let mut state = self.state();
+        (state.handling, state.idle_since) = (state.handling - 1, Instant::now());
+    }
+
+    /// The handler has answered with so many bytes.
+    pub(super) fn answered(&self, bytes: usize) {
+        let mut state = self.state();
+        let now = Instant::now();
+        if state.sending == 0 {
+            state.sent = Pace::begin(now);
+        }
+        (state.handling, state.sending, state.written_at) = (state.handling - 1, state.sending + 1, now);
+        state.untaken.add(bytes);
+    }
+
+    /// All of the answer was handed out.
+    pub(super) fn sent(&self) {
+        let mut state = self.state();
+        (state.sending, state.idle_since) = (state.sending - 1, Instant::now());
+    }
+
+    /// Nothing is kept of an answer of so many bytes any more.
+    pub(super) fn taken(&self, bytes: usize) {
+        self.state().untaken.remove(bytes);
+    }
+
+    /// What is kept for this client beyond what everybody may leave untaken.
+    pub(super) fn excess_bytes(&self) -> usize {
+        self.state().untaken.excess_bytes()
+    }
+
+    /// The connection is being closed: what is kept for it counts no more.
+    pub(super) fn is_cut_off(&self) {
+        self.state().untaken.write_off();
     }
 }
 
@@ -212,73 +251,11 @@ pub(crate) struct Proof(pub(super) Arc<Activity>);
 impl Proof {
     /// A request came with a valid credential.
     pub(crate) fn given(&self) {
-        self.0.state().is_known = true;
-    }
-}
-
-/// A request that a handler is working on.
-pub(super) struct Working {
-    /// None when it was answered.
-    activity: Option<Arc<Activity>>,
-}
-
-impl Working {
-    /// The handler has answered.
-    pub(super) fn answered(mut self, body: Body) -> Answer {
-        let activity = self.activity.take();
-        if let Some(activity) = &activity {
-            let mut state = activity.state();
-            let now = Instant::now();
-            if state.sending == 0 {
-                state.sent = Pace::begin(now);
-            }
-            (state.handling, state.sending, state.written_at) = (state.handling - 1, state.sending + 1, now);
+        let mut state = self.0.state();
+        if !state.is_known {
+            state.is_known = true;
+            state.untaken.is_of_a_known_client();
         }
-        Answer { body, activity }
-    }
-}
-
-impl Drop for Working {
-    fn drop(&mut self) {
-        if let Some(activity) = &self.activity {
-            let mut state = activity.state();
-            (state.handling, state.idle_since) = (state.handling - 1, Instant::now());
-        }
-    }
-}
-
-/// The body of an answer; it is being sent as long as this lives.
-pub(super) struct Answer {
-    body: Body,
-    activity: Option<Arc<Activity>>,
-}
-
-impl Drop for Answer {
-    fn drop(&mut self) {
-        if let Some(activity) = &self.activity {
-            let mut state = activity.state();
-            (state.sending, state.idle_since) = (state.sending - 1, Instant::now());
-        }
-    }
-}
-
-impl HttpBody for Answer {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }
 

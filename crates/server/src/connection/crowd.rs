@@ -10,10 +10,12 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::GOODBYE;
 use super::activity::{Activity, Patience};
-use super::eviction::{self, who_leaves};
+use super::eviction::{self, Burden, who_is_cut_off, who_leaves};
+use super::untaken::{EXCESS_LOW_BYTES, EXCESS_MAX_BYTES, Total};
 use crate::config::HttpConfig;
 use crate::limits::account_of;
 
@@ -34,6 +36,7 @@ pub(crate) struct Crowd {
     per_address_max: Option<usize>,
     patience: Patience,
     room: Mutex<Room>,
+    untaken: Arc<Total>,
 }
 
 #[derive(Default)]
@@ -49,15 +52,17 @@ struct Seated {
     activity: Arc<Activity>,
     leave: Arc<Notify>,
     asked_at: Option<Instant>,
+    cut_off: CancellationToken,
 }
 
 /// A connection's place; free again when it is dropped.
 pub(crate) struct Seat {
-    crowd: Arc<Crowd>,
+    pub(super) crowd: Arc<Crowd>,
     number: u64,
     address: IpAddr,
     pub(super) activity: Arc<Activity>,
     leave: Arc<Notify>,
+    cut_off: CancellationToken,
     _slot: OwnedSemaphorePermit,
 }
 
@@ -71,6 +76,7 @@ impl Crowd {
             per_address_max: capped.then_some(config.max_connections_per_address),
             patience: Patience::new(config),
             room: Mutex::default(),
+            untaken: Arc::default(),
         }
     }
 
@@ -89,15 +95,22 @@ impl Crowd {
             Ok(slot) => slot,
             Err(_) => self.wait_for_slot().await,
         };
-        let (activity, leave) = (Arc::new(Activity::new(self.patience)), Arc::new(Notify::new()));
-        let seated = Seated { address, activity: Arc::clone(&activity), leave: Arc::clone(&leave), asked_at: None };
+        let activity = Arc::new(Activity::new(self.patience, Arc::clone(&self.untaken)));
+        let (leave, cut_off) = (Arc::new(Notify::new()), CancellationToken::new());
+        let seated = Seated {
+            address,
+            activity: Arc::clone(&activity),
+            leave: Arc::clone(&leave),
+            asked_at: None,
+            cut_off: cut_off.clone(),
+        };
         let mut room = self.room();
         let number = room.next_number;
         room.next_number += 1;
         room.seated.insert(number, seated);
         *room.by_address.entry(address).or_default() += 1;
         drop(room);
-        Some(Seat { crowd: Arc::clone(self), number, address, activity, leave, _slot: slot })
+        Some(Seat { crowd: Arc::clone(self), number, address, activity, leave, cut_off, _slot: slot })
     }
 
     fn is_crowded(&self, address: IpAddr) -> bool {
@@ -141,9 +154,34 @@ impl Crowd {
             }
         }
     }
+
+    /// Cuts off those who let the server keep their answers, when these are too much together.
+    pub(super) fn stay_lean(&self) {
+        if self.untaken.bytes() <= EXCESS_MAX_BYTES {
+            return;
+        }
+        let room = self.room();
+        // Somebody else may have done it meanwhile.
+        let too_much_bytes = self.untaken.bytes().saturating_sub(EXCESS_LOW_BYTES);
+        if too_much_bytes < EXCESS_MAX_BYTES - EXCESS_LOW_BYTES {
+            return;
+        }
+        let burdens: Vec<_> = room.seated.iter().filter_map(|(number, seated)| seated.burden(*number)).collect();
+        let cut_off = who_is_cut_off(&burdens, too_much_bytes);
+        tracing::warn!(connections = cut_off.len(), "cutting off clients that ask for more than they take");
+        for seated in cut_off.iter().filter_map(|number| room.seated.get(number)) {
+            seated.activity.is_cut_off();
+            seated.cut_off.cancel();
+        }
+    }
 }
 
 impl Seated {
+    fn burden(&self, number: u64) -> Option<Burden> {
+        let bytes = self.activity.excess_bytes();
+        (bytes > 0).then_some(Burden { number, address: self.address, bytes })
+    }
+
     fn facts(&self, number: u64) -> eviction::Seated {
         let (is_known, doing) = (self.activity.is_known(), self.activity.doing());
         eviction::Seated { number, address: self.address, is_known, doing }
@@ -154,6 +192,11 @@ impl Seat {
     /// Ends when the place is needed by somebody else.
     pub(super) async fn is_needed(&self) {
         self.leave.notified().await;
+    }
+
+    /// Ends when the client is not borne any longer.
+    pub(super) async fn is_cut_off(&self) {
+        self.cut_off.cancelled().await;
     }
 }
 

@@ -6,6 +6,7 @@
 //! nothing is cheaper than to look busy.
 
 use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -75,6 +76,37 @@ fn first<K: Ord>(mut keyed: Vec<(K, u64)>, wanted: usize) -> Vec<u64> {
         keyed.truncate(wanted);
     }
     keyed.into_iter().map(|(_, number)| number).collect()
+}
+
+/// What the server keeps for a connection beyond what everybody may leave untaken.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Burden {
+    pub(super) number: u64,
+    pub(super) address: IpAddr,
+    pub(super) bytes: usize,
+}
+
+/// The numbers of those without whom there are at least so many bytes less: always the largest of the address with most.
+pub(super) fn who_is_cut_off(burdens: &[Burden], too_much_bytes: usize) -> Vec<u64> {
+    let mut by_address: HashMap<IpAddr, Vec<&Burden>> = HashMap::new();
+    for burden in burdens {
+        by_address.entry(burden.address).or_default().push(burden);
+    }
+    let mut addresses = BinaryHeap::with_capacity(by_address.len());
+    for (address, burdens) in &mut by_address {
+        burdens.sort_unstable_by_key(|burden| (burden.bytes, Reverse(burden.number)));
+        addresses.push((burdens.iter().map(|burden| burden.bytes).sum::<usize>(), *address));
+    }
+    let (mut cut_off, mut left_bytes) = (Vec::new(), too_much_bytes);
+    while left_bytes > 0
+        && let Some((bytes, address)) = addresses.pop()
+    {
+        let Some(largest) = by_address.get_mut(&address).and_then(Vec::pop) else { continue };
+        cut_off.push(largest.number);
+        left_bytes = left_bytes.saturating_sub(largest.bytes);
+        addresses.push((bytes - largest.bytes, address));
+    }
+    cut_off
 }
 
 #[cfg(test)]
@@ -164,5 +196,19 @@ mod tests {
         assert_eq!(house.leaving(10), Vec::<u64>::new());
         let stranger = house.add(2, false, Doing::Working, 0);
         assert_eq!(house.leaving(10), [stranger]);
+    }
+
+    #[test]
+    fn the_largest_of_the_address_with_most_are_cut_off() {
+        let burdens: Vec<Burden> = [(1, 50), (2, 20), (2, 40), (2, 40), (3, 30)]
+            .into_iter()
+            .zip(0..)
+            .map(|((last, bytes), number)| Burden { number, address: IpAddr::from([10, 0, 0, last]), bytes })
+            .collect();
+        assert_eq!(who_is_cut_off(&burdens, 1), [2], "the first of the two, as its address has 100");
+        assert_eq!(who_is_cut_off(&burdens, 41), [2, 3]);
+        assert_eq!(who_is_cut_off(&burdens, 81), [2, 3, 0], "then the other address has most");
+        assert_eq!(who_is_cut_off(&burdens, 1_000), [2, 3, 0, 4, 1]);
+        assert_eq!(who_is_cut_off(&burdens, 0), Vec::<u64>::new());
     }
 }

@@ -101,7 +101,7 @@ mod tests {
     /// hyper has let go of an answer from memory when its last bytes wait for a slow client.
     #[tokio::test]
     async fn whoever_still_reads_is_not_at_rest() {
-        let activity = Arc::new(Activity::new(Patience::new(&HttpConfig::default())));
+        let activity = Arc::new(Activity::new(Patience::new(&HttpConfig::default()), Arc::default()));
         let (mut client, server) = tokio::io::duplex(16);
         let mut io = WatchedIo::new(server, Arc::clone(&activity));
         drop(activity.begin(Version::HTTP_11).answered(Body::empty()));

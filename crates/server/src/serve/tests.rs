@@ -222,6 +222,46 @@ async fn a_client_that_does_not_read_is_let_go() {
     tokio::time::timeout(PATIENCE, gone.notified()).await.expect("the answer is given up");
 }
 
+/// Asks for `/huge` on each of so many streams, and opens no window for the answers.
+async fn take_nothing(server: &Running, address: &str, streams: u8) -> TcpStream {
+    const NO_WINDOW: &[u8] = &[0, 0, 6, 4, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0];
+    let mut stream = server.connect_from(address).await;
+    let mut request = [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", NO_WINDOW].concat();
+    for number in 0..streams {
+        request.extend([0, 0, 12, 1, 5, 0, 0, 0, 2 * number + 1, 0x82, 0x86, 0x41, 1, b'x', 0x04, 5]);
+        request.extend(b"/huge");
+    }
+    stream.write_all(&request).await.expect("sent");
+    stream
+}
+
+#[tokio::test]
+async fn whoever_asks_for_more_than_it_takes_is_cut_off() {
+    use tokio::io::AsyncReadExt as _;
+    static HUGE: [u8; 1024 * 1024] = [b'x'; 1024 * 1024];
+    let huge = get(|| async { Body::from(Bytes::from_static(&HUGE)) });
+    let server = Running::start(fine().route("/huge", huge), HttpConfig::default()).await;
+    let mut modest = take_nothing(&server, "127.0.0.2", 2).await;
+    let mut many = Vec::new();
+    for _ in 0..5 {
+        many.push(take_nothing(&server, "127.0.0.3", 32).await);
+    }
+    let ends = many.iter_mut().map(|stream| Box::pin(read_to_end(stream)));
+    futures::future::select_all(ends).await;
+    assert!(server.exchange(FINE).await.ends_with("fine"));
+    // Its connection and its first stream get windows now.
+    for stream in [0, 1] {
+        modest.write_all(&[0, 0, 4, 8, 0, 0, 0, 0, stream, 0, 16, 0, 0]).await.expect("sent");
+    }
+    let mut taken_bytes = 0;
+    while taken_bytes < HUGE.len() {
+        let mut piece = [0; 16_384];
+        let read = tokio::time::timeout(PATIENCE, modest.read(&mut piece)).await.expect("an answer").expect("read");
+        assert_ne!(read, 0, "closed after {taken_bytes} bytes");
+        taken_bytes += read;
+    }
+}
+
 /// Takes uploads and counts their bytes; refuses those that announce too much, without looking at them.
 fn uploads(received: Arc<AtomicUsize>, idle_timeout: Duration) -> Router {
     use futures::StreamExt as _;

@@ -1,8 +1,9 @@
 //! Users, their logins, and keys and tokens of every kind.
 
 use drover_db::{Writer, on_both, unique_violation};
-use drover_types::{ApiKeyId, EnrolmentTokenId, KeyAlgorithm, LoginId, ReleaseKeyId, UserId};
+use drover_types::{ApiKeyId, EnrolmentTokenId, KeyAlgorithm, LoginId, ReleaseKeyId, TenantId, UserId};
 use tokio::task::JoinSet;
+use uuid::Uuid;
 
 use super::fixture::{Scope, acme, at, commit, digest, refused, uuid};
 use crate::api_keys::ApiKeyRow;
@@ -10,7 +11,7 @@ use crate::enrolment_tokens::EnrolmentTokenRow;
 use crate::logins::NewLogin;
 use crate::release_keys::ReleaseKeyRow;
 use crate::users::UserRow;
-use crate::{api_keys, device_tokens, enrolment_tokens, logins, release_keys, tenants, users};
+use crate::{api_keys, device_tokens, devices, enrolment_tokens, logins, release_keys, tenants, users};
 
 pub(super) fn user(n: u16, name: &str) -> UserRow {
     UserRow {
@@ -163,6 +164,26 @@ on_both! {
             let found = device_tokens::get(acme.db, acme.tenant, uuid(n)).await.unwrap().unwrap();
             assert_eq!(found.revoked_at, revoked_at, "token {n}");
         }
+    }
+
+    async fn device_tokens_in_use(test: TestDb) {
+        let acme = acme(&test).await;
+        for n in 10..16 {
+            let device = acme.device(n, 0).await;
+            commit!(acme.db, |tx| device_tokens::insert(tx, acme.tenant, uuid(n + 10), device, digest(4), at(20)));
+            if n != 12 {
+                commit!(acme.db, |tx| devices::seen(tx, acme.tenant, device, None, at(50)));
+            }
+            if n == 13 {
+                commit!(acme.db, |tx| device_tokens::revoke_all(tx, acme.tenant, device, at(60)));
+            }
+        }
+        let page = device_tokens::in_use(acme.db, (TenantId(Uuid::nil()), Uuid::nil()), 3).await.unwrap();
+        assert_eq!(page.iter().map(|row| row.id).collect::<Vec<_>>(), [20, 21, 24].map(uuid));
+        assert!(page.iter().all(|row| (row.tenant_id, row.secret_sha256) == (acme.tenant, digest(4))));
+        let page = device_tokens::in_use(acme.db, (acme.tenant, uuid(24)), 3).await.unwrap();
+        assert_eq!(page.iter().map(|row| row.id).collect::<Vec<_>>(), [25].map(uuid));
+        assert_eq!(device_tokens::in_use(acme.db, (acme.tenant, uuid(25)), 3).await.unwrap(), []);
     }
 
     async fn enrolment_tokens_end(test: TestDb) {

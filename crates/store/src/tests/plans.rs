@@ -6,7 +6,7 @@ use drover_db::testing::TestDb;
 use super::fixture::{acme, plan_of};
 use crate::conditions::MORE;
 use crate::statements::Statement;
-use crate::{targets, update_sessions};
+use crate::{device_tokens, targets, update_sessions};
 
 const OF_ROLLOUT: &str = "update_sessions_by_rollout (tenant_id=? AND rollout_id=? AND state=?";
 
@@ -42,6 +42,7 @@ const PLANS: &[(&[Statement], &str, &str)] = &[
     (targets::STATEMENTS, "WHY_NOT", "devices_1 (tenant_id=? AND id=?)"),
     (targets::STATEMENTS, "COUNT_BACK", OF_ROLLOUT),
     (targets::STATEMENTS, "COUNT_LEFT", OF_ROLLOUT),
+    (device_tokens::STATEMENTS, "IN_USE", "device_tokens_1 ((tenant_id,id)>(?,?))"),
     (targets::STATEMENTS, "PICK_BACK", "(tenant_id=? AND device_id>?)"),
 ];
 

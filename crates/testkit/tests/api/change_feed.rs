@@ -93,6 +93,24 @@ on_both_profiles! {
         }
     }
 
+    async fn after_a_restart_no_token_is_looked_up(profile: Profile) {
+        let mut server = TestServer::start(profile).await;
+        let devices = [server.device("A", None).await, server.device("B", None).await];
+        for device in &devices {
+            assert_eq!(check(&server, &server.url(), &device.token).await, NOTHING);
+        }
+        server.kill_and_restart().await;
+        eventually("the tokens to be read", async || {
+            let figures = answer(server.raw().get(format!("{}/metrics", server.url()))).await;
+            figures.text().lines().any(|line| line == "drover_known_tokens 2").then_some(())
+        })
+        .await;
+        server.sql("ALTER TABLE device_tokens RENAME TO hidden_tokens").await;
+        for device in &devices {
+            assert_eq!(check(&server, &server.url(), &device.token).await, NOTHING);
+        }
+    }
+
     async fn a_restart_finds_the_work_again(profile: Profile) {
         let mut scene = Scene::new(profile, 2).await;
         let rollout = scene.roll_out(&[100], |plan| plan.max_in_flight = Some(1)).await;

@@ -1,3 +1,5 @@
+use axum::body::Body;
+
 use super::*;
 
 const PATIENCE: Patience =
@@ -9,14 +11,14 @@ fn after(activity: &Activity, seconds: u64) -> Option<Overdue> {
 
 #[tokio::test]
 async fn the_first_request_must_come_soon() {
-    let activity = Arc::new(Activity::new(PATIENCE));
+    let activity = Arc::new(Activity::new(PATIENCE, Arc::default()));
     assert_eq!(after(&activity, 9), None);
     assert_eq!(after(&activity, 10), Some(Overdue::Idle));
 }
 
 #[tokio::test]
 async fn a_kept_connection_waits_longer_but_not_for_half_a_head() {
-    let activity = Arc::new(Activity::new(PATIENCE));
+    let activity = Arc::new(Activity::new(PATIENCE, Arc::default()));
     activity.read();
     drop(activity.begin(Version::HTTP_11).answered(Body::empty()));
     assert_eq!(after(&activity, 74), None);
@@ -27,7 +29,7 @@ async fn a_kept_connection_waits_longer_but_not_for_half_a_head() {
 
 #[tokio::test]
 async fn a_handler_may_work_and_an_answer_must_move() {
-    let activity = Arc::new(Activity::new(PATIENCE));
+    let activity = Arc::new(Activity::new(PATIENCE, Arc::default()));
     let working = activity.begin(Version::HTTP_11);
     assert_eq!(after(&activity, 3_600), None);
     let answer = working.answered(Body::empty());
@@ -41,7 +43,7 @@ async fn a_handler_may_work_and_an_answer_must_move() {
 
 #[tokio::test]
 async fn a_request_that_is_given_up_leaves_nothing_behind() {
-    let activity = Arc::new(Activity::new(PATIENCE));
+    let activity = Arc::new(Activity::new(PATIENCE, Arc::default()));
     drop(activity.begin(Version::HTTP_11));
     let state = activity.state();
     assert_eq!((state.handling, state.sending), (0, 0));
@@ -50,7 +52,7 @@ async fn a_request_that_is_given_up_leaves_nothing_behind() {
 /// Acknowledged settings, opened windows and pings come when the answer is long there.
 #[tokio::test]
 async fn bytes_that_are_no_request_do_not_hurry_http_2() {
-    let activity = Arc::new(Activity::new(PATIENCE));
+    let activity = Arc::new(Activity::new(PATIENCE, Arc::default()));
     activity.read();
     assert_eq!(after(&activity, 10), Some(Overdue::Idle), "before the first request they are of its head");
     drop(activity.begin(Version::HTTP_2).answered(Body::empty()));
@@ -61,7 +63,7 @@ async fn bytes_that_are_no_request_do_not_hurry_http_2() {
 
 #[tokio::test]
 async fn an_answer_is_under_way_until_it_is_read() {
-    let activity = Arc::new(Activity::new(PATIENCE));
+    let activity = Arc::new(Activity::new(PATIENCE, Arc::default()));
     drop(activity.begin(Version::HTTP_11).answered(Body::empty()));
     activity.waits_for_reader(true);
     assert!(matches!(activity.doing(), Doing::Working(_)));

@@ -1,0 +1,117 @@
+//! From the head of a request to the last byte of its answer.
+
+use std::io::IoSlice;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use axum::body::Body;
+use hyper::body::{Body as HttpBody, Buf, Bytes, Frame, SizeHint};
+
+use super::activity::Activity;
+use super::untaken::kept_bytes;
+
+/// A request that a handler is working on.
+pub(super) struct Working {
+    /// None when it was answered.
+    activity: Option<Arc<Activity>>,
+}
+
+impl Working {
+    pub(super) fn new(activity: Arc<Activity>) -> Self {
+        Self { activity: Some(activity) }
+    }
+
+    /// The handler has answered.
+    pub(super) fn answered(mut self, body: Body) -> Answer {
+        let kept = self.activity.take().map(|activity| {
+            let bytes = kept_bytes(&body);
+            activity.answered(bytes);
+            Arc::new(Kept { activity, bytes })
+        });
+        Answer { body, kept }
+    }
+}
+
+impl Drop for Working {
+    fn drop(&mut self) {
+        if let Some(activity) = &self.activity {
+            activity.given_up();
+        }
+    }
+}
+
+/// The body of an answer; it is being sent as long as this lives.
+pub(super) struct Answer {
+    body: Body,
+    kept: Option<Arc<Kept>>,
+}
+
+/// An answer that the client has not taken: as long as this lives, some of its bytes are in memory.
+struct Kept {
+    activity: Arc<Activity>,
+    bytes: usize,
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        self.activity.taken(self.bytes);
+    }
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        if let Some(kept) = &self.kept {
+            kept.activity.sent();
+        }
+    }
+}
+
+impl HttpBody for Answer {
+    type Data = Piece;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        polled.map_ok(|frame| frame.map_data(|bytes| Piece { bytes, _kept: self.kept.clone() }))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// Bytes on their way: HTTP/2 keeps them, long after the body was asked for its last, until the client opens a window.
+pub(super) struct Piece {
+    bytes: Bytes,
+    _kept: Option<Arc<Kept>>,
+}
+
+impl Buf for Piece {
+    fn remaining(&self) -> usize {
+        self.bytes.remaining()
+    }
+
+    fn chunk(&self) -> &[u8] {
+        self.bytes.chunk()
+    }
+
+    fn chunks_vectored<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
+        self.bytes.chunks_vectored(slices)
+    }
+
+    fn advance(&mut self, count: usize) {
+        self.bytes.advance(count);
+    }
+
+    fn copy_to_bytes(&mut self, length: usize) -> Bytes {
+        self.bytes.copy_to_bytes(length)
+    }
+}

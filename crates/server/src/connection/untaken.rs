@@ -1,0 +1,132 @@
+//! Answers that nobody takes: how much memory they may cost.
+//!
+//! A connection has an allowance; what goes beyond it counts, of all connections together. When that is too much, those
+//! that cause it are cut off (`crowd.rs`). So memory is bounded by the places times the allowance, and by the excess.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use axum::body::Body;
+use hyper::body::Body as _;
+
+/// What all connections may leave untaken beyond their allowances.
+pub(super) const EXCESS_MAX_BYTES: usize = 128 * 1024 * 1024;
+
+/// So much is left when those who cause it were cut off: looking for them every time would cost too much.
+pub(super) const EXCESS_LOW_BYTES: usize = EXCESS_MAX_BYTES / 4 * 3;
+
+/// Whoever proved a credential may take one download at its own pace, a stranger some small answers.
+const KNOWN_ALLOWANCE_BYTES: usize = STREAM_BYTES + 16 * 1024;
+const STRANGER_ALLOWANCE_BYTES: usize = 16 * 1024;
+
+/// What an answer costs besides its body.
+const ANSWER_BYTES: usize = 2 * 1024;
+
+/// What is kept of an answer that is made while it is taken: a piece that was read and one that waits.
+const STREAM_BYTES: usize = 128 * 1024;
+
+/// What is kept of an answer until it is taken.
+pub(super) fn kept_bytes(body: &Body) -> usize {
+    let exact = body.size_hint().exact().map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
+    exact.unwrap_or(STREAM_BYTES).saturating_add(ANSWER_BYTES)
+}
+
+/// The excess of all connections of a listener.
+#[derive(Debug, Default)]
+pub(super) struct Total(AtomicUsize);
+
+impl Total {
+    pub(super) fn bytes(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// What one client has not taken.
+pub(super) struct Untaken {
+    bytes: usize,
+    allowance_bytes: usize,
+    /// Of this connection, as it is in the total.
+    excess_bytes: usize,
+    total: Arc<Total>,
+}
+
+impl Untaken {
+    pub(super) fn nothing(total: Arc<Total>) -> Self {
+        Self { bytes: 0, allowance_bytes: STRANGER_ALLOWANCE_BYTES, excess_bytes: 0, total }
+    }
+
+    pub(super) fn add(&mut self, bytes: usize) {
+        self.bytes = self.bytes.saturating_add(bytes);
+        self.count();
+    }
+
+    pub(super) fn remove(&mut self, bytes: usize) {
+        self.bytes = self.bytes.saturating_sub(bytes);
+        self.count();
+    }
+
+    pub(super) fn is_of_a_known_client(&mut self) {
+        self.allowance_bytes = self.allowance_bytes.max(KNOWN_ALLOWANCE_BYTES);
+        self.count();
+    }
+
+    /// From now on it has none, whatever there is.
+    pub(super) fn write_off(&mut self) {
+        self.allowance_bytes = usize::MAX;
+        self.count();
+    }
+
+    pub(super) const fn excess_bytes(&self) -> usize {
+        self.excess_bytes
+    }
+
+    fn count(&mut self) {
+        let excess_bytes = self.bytes.saturating_sub(self.allowance_bytes);
+        if excess_bytes > self.excess_bytes {
+            self.total.0.fetch_add(excess_bytes - self.excess_bytes, Ordering::Relaxed);
+        } else {
+            self.total.0.fetch_sub(self.excess_bytes - excess_bytes, Ordering::Relaxed);
+        }
+        self.excess_bytes = excess_bytes;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_goes_beyond_the_allowance_counts() {
+        let total = Arc::new(Total::default());
+        let (mut one, mut other) = (Untaken::nothing(Arc::clone(&total)), Untaken::nothing(Arc::clone(&total)));
+        one.add(STRANGER_ALLOWANCE_BYTES);
+        assert_eq!(total.bytes(), 0);
+        one.add(5);
+        other.add(STRANGER_ALLOWANCE_BYTES + 7);
+        assert_eq!((total.bytes(), one.excess_bytes()), (12, 5));
+        other.is_of_a_known_client();
+        assert_eq!(total.bytes(), 5, "it may take a download");
+        one.remove(9);
+        assert_eq!((total.bytes(), one.excess_bytes()), (0, 0));
+    }
+
+    #[test]
+    fn whoever_is_cut_off_counts_no_more() {
+        let total = Arc::new(Total::default());
+        let mut untaken = Untaken::nothing(Arc::clone(&total));
+        untaken.add(1_000_000);
+        untaken.write_off();
+        untaken.is_of_a_known_client();
+        untaken.add(1_000_000);
+        assert_eq!((total.bytes(), untaken.excess_bytes()), (0, 0));
+        untaken.remove(2_000_000);
+        assert_eq!(total.bytes(), 0);
+    }
+
+    #[test]
+    fn an_answer_that_is_made_while_it_is_taken_counts_as_its_pieces() {
+        assert_eq!(kept_bytes(&Body::from("12345")), 5 + ANSWER_BYTES);
+        let stream = futures::stream::empty::<Result<axum::body::Bytes, std::io::Error>>();
+        assert_eq!(kept_bytes(&Body::from_stream(stream)), STREAM_BYTES + ANSWER_BYTES);
+    }
+}
