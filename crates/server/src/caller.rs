@@ -121,6 +121,11 @@ impl Stranger {
         Self { address: forwarded.unwrap_or(peer), request_id, proof, limits: Arc::clone(&server.limits) }
     }
 
+    /// What its requests are counted by.
+    pub(crate) const fn address(&self) -> IpAddr {
+        self.address
+    }
+
     /// Where the request came from, for the audit log.
     pub(crate) fn origin(&self) -> Origin {
         let address = (!self.address.is_unspecified()).then(|| self.address.to_canonical());

@@ -48,7 +48,7 @@ use eviction::{Doing, UNDISTURBED};
 use io::WatchedIo;
 
 /// Answers in flight per HTTP/2 connection.
-const STREAMS_MAX: u32 = 32;
+const STREAMS_MAX: u32 = 16;
 
 /// What an HTTP/2 client may send before anybody has looked at it: on a stream, on a connection.
 const STREAM_WINDOW_BYTES: u32 = 128 * 1024;
@@ -146,7 +146,7 @@ impl Connections {
             request.extensions_mut().insert(Proof(Arc::clone(activity)));
             let (answer, crowd) = (self.router.clone().oneshot(request), Arc::clone(&seat.crowd));
             async move {
-                let response = answer.await.map(|response| response.map(|body| working.answered(body)));
+                let response = answer.await.map(|response| working.answered(response));
                 crowd.stay_lean();
                 response
             }

@@ -14,6 +14,7 @@ mod extract;
 mod health;
 mod http;
 mod limits;
+mod log_limit;
 mod metrics;
 mod openapi;
 mod pace;

@@ -1,6 +1,7 @@
 //! How often: by identity where there is one, by address where there is none.
 
 mod ears;
+mod in_flight;
 
 use std::hash::{BuildHasher as _, Hash, RandomState};
 use std::net::{IpAddr, Ipv6Addr};
@@ -20,6 +21,8 @@ use tokio_util::sync::CancellationToken;
 use crate::config::HttpConfig;
 use crate::problem::{Failure, Result};
 use ears::{Ear, Ears};
+pub(crate) use in_flight::admit;
+use in_flight::{Flight, InFlight};
 
 /// Addresses that are told apart at once. Beyond it they share accounts until some are forgotten, chance says which:
 /// so many accounts that a flood from everywhere leaves most of them with something for others.
@@ -39,6 +42,7 @@ pub(crate) struct Limits {
     strangers: Option<Limiter<IpAddr>>,
     chance: RandomState,
     ears: Arc<Ears>,
+    in_flight: Arc<InFlight>,
     /// How long a stranger may take to say who it is: as long as for the head of its request.
     pub(crate) introduction_timeout: Duration,
     /// See [`HttpConfig::trust_forwarded_for`].
@@ -53,6 +57,7 @@ impl Limits {
             strangers: limiter(config.stranger_per_minute),
             chance: RandomState::new(),
             ears: Arc::new(Ears::new(INTRODUCTIONS_MAX)),
+            in_flight: Arc::default(),
             introduction_timeout: config.header_read_timeout(),
             trust_forwarded_for: config.trust_forwarded_for,
         }
@@ -92,6 +97,11 @@ impl Limits {
     /// Leave to read what a stranger from there says, until somebody else is to be heard.
     pub(crate) fn listen(&self, address: IpAddr) -> Ear {
         self.ears.listen(address)
+    }
+
+    /// A place for a request from there; none when there are too many.
+    fn begin(&self, address: IpAddr) -> Option<Flight> {
+        self.in_flight.begin(address)
     }
 
     /// Forgets those who have not called for a while, until the server shuts down.

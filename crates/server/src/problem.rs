@@ -12,6 +12,7 @@ use drover_app::Error;
 use drover_types::ErrorKind;
 
 use crate::limits::Standing;
+use crate::log_limit;
 use crate::request_id::RequestId;
 
 /// The media type of every error.
@@ -93,11 +94,11 @@ impl Failure {
     }
 
     fn log(&self) {
-        let (code, causes) = (self.error.code, causes(&self.error));
-        if self.status.is_server_error() {
-            tracing::error!(code, status = self.status.as_u16(), "request failed: {causes}");
-        } else {
-            tracing::debug!(code, status = self.status.as_u16(), "request refused: {causes}");
+        let status = self.status.as_u16();
+        if !self.status.is_server_error() {
+            tracing::debug!(code = self.error.code, status, "request refused: {}", causes(&self.error));
+        } else if log_limit::has_room() {
+            tracing::error!(code = self.error.code, status, "request failed: {}", causes(&self.error));
         }
     }
 }

@@ -11,6 +11,7 @@ use drover_app::HttpMetrics;
 use tracing::Instrument as _;
 use tracing::field::Empty;
 
+use crate::log_limit;
 use crate::trace_context::TraceId;
 
 /// Where the id travels.
@@ -80,7 +81,7 @@ pub(crate) async fn assign(State(metrics): State<Arc<HttpMetrics>>, mut request:
         let (status, duration_ms) = (status.as_u16(), duration.as_secs_f64() * 1_000.0);
         if status < 400 && FREQUENT.contains(&route) {
             tracing::debug!(status, duration_ms, "answered");
-        } else {
+        } else if status < 400 || log_limit::has_room() {
             tracing::info!(status, duration_ms, "answered");
         }
         if let Ok(value) = HeaderValue::from_str(&id.0) {

@@ -15,7 +15,7 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::config::{ConfigError, HttpConfig};
 use crate::problem::{self, Failure};
 use crate::state::Server;
-use crate::{cors, device, health, http, openapi, request_id, transfer};
+use crate::{cors, device, health, http, limits, openapi, request_id, transfer};
 
 /// The largest body of JSON.
 const JSON_MAX_BYTES: usize = 1024 * 1024;
@@ -53,6 +53,7 @@ pub(crate) fn build(server: Server, config: &HttpConfig) -> Result<Router, Confi
         .merge(probes)
         .merge(openapi::route())
         .fallback(nothing_here)
+        .layer(from_fn_with_state(server.clone(), limits::admit))
         .with_state(server);
     wrap(routes, config, metrics)
 }

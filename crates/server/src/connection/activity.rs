@@ -233,6 +233,11 @@ impl Activity {
         self.state().untaken.remove(bytes);
     }
 
+    /// Whether this client has to take something before it gets more.
+    pub(super) fn must_take(&self) -> bool {
+        self.state().untaken.must_take()
+    }
+
     /// What is kept for this client beyond what everybody may leave untaken.
     pub(super) fn excess_bytes(&self) -> usize {
         self.state().untaken.excess_bytes()

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use axum::body::Body;
+use axum::http::{HeaderValue, Response, StatusCode, header};
 use hyper::body::{Body as HttpBody, Buf, Bytes, Frame, SizeHint};
 
 use super::activity::Activity;
@@ -22,15 +23,30 @@ impl Working {
         Self { activity: Some(activity) }
     }
 
-    /// The handler has answered.
-    pub(super) fn answered(mut self, body: Body) -> Answer {
-        let kept = self.activity.take().map(|activity| {
-            let bytes = kept_bytes(&body);
-            activity.answered(bytes);
-            Arc::new(Kept { activity, bytes })
-        });
-        Answer { body, kept }
+    /// The handler has answered. Who has to take other answers first gets this one without its body.
+    pub(super) fn answered(mut self, response: Response<Body>) -> Response<Answer> {
+        let must_take = self.activity.as_ref().is_some_and(|activity| activity.must_take());
+        if must_take { self.answer(too_much()) } else { self.answer(response) }
     }
+
+    fn answer(&mut self, response: Response<Body>) -> Response<Answer> {
+        response.map(|body| {
+            let kept = self.activity.take().map(|activity| {
+                let bytes = kept_bytes(&body);
+                activity.answered(bytes);
+                Arc::new(Kept { activity, bytes })
+            });
+            Answer { body, kept }
+        })
+    }
+}
+
+/// Instead of an answer that would be one too many.
+fn too_much() -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    response
 }
 
 impl Drop for Working {

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::GOODBYE;
 use super::activity::{Activity, Patience};
 use super::eviction::{self, Burden, who_is_cut_off, who_leaves};
-use super::untaken::{EXCESS_LOW_BYTES, EXCESS_MAX_BYTES, Total};
+use super::untaken::{EXCESS_LOW_BYTES, Total};
 use crate::config::HttpConfig;
 use crate::limits::account_of;
 
@@ -24,6 +24,9 @@ const ROOM_SHARE: usize = 64;
 
 /// How long to wait before more are asked to leave.
 const ASK_AGAIN_AFTER: Duration = Duration::from_millis(100);
+
+/// How long to wait before more are cut off: who comes back at once and asks again keeps the server busy.
+const CUT_OFF_EVERY: Duration = Duration::from_secs(1);
 
 /// How often the log says that an address has too many connections.
 const WARN_EVERY: Duration = Duration::from_mins(1);
@@ -36,7 +39,7 @@ pub(crate) struct Crowd {
     per_address_max: Option<usize>,
     patience: Patience,
     room: Mutex<Room>,
-    untaken: Arc<Total>,
+    pub(super) untaken: Arc<Total>,
 }
 
 #[derive(Default)]
@@ -45,6 +48,7 @@ struct Room {
     seated: HashMap<u64, Seated>,
     by_address: HashMap<IpAddr, usize>,
     warned_at: Option<Instant>,
+    cut_off_at: Option<Instant>,
 }
 
 struct Seated {
@@ -157,15 +161,16 @@ impl Crowd {
 
     /// Cuts off those who let the server keep their answers, when these are too much together.
     pub(super) fn stay_lean(&self) {
-        if self.untaken.bytes() <= EXCESS_MAX_BYTES {
+        if !self.untaken.is_too_much() {
             return;
         }
-        let room = self.room();
-        // Somebody else may have done it meanwhile.
+        let mut room = self.room();
         let too_much_bytes = self.untaken.bytes().saturating_sub(EXCESS_LOW_BYTES);
-        if too_much_bytes < EXCESS_MAX_BYTES - EXCESS_LOW_BYTES {
+        // Somebody else may have done it meanwhile.
+        if !self.untaken.is_too_much() || room.cut_off_at.is_some_and(|at| at.elapsed() < CUT_OFF_EVERY) {
             return;
         }
+        room.cut_off_at = Some(Instant::now());
         let burdens: Vec<_> = room.seated.iter().filter_map(|(number, seated)| seated.burden(*number)).collect();
         let cut_off = who_is_cut_off(&burdens, too_much_bytes);
         tracing::warn!(connections = cut_off.len(), "cutting off clients that ask for more than they take");

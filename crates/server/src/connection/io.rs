@@ -89,7 +89,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for WatchedIo<S> {
 #[cfg(test)]
 mod tests {
     use axum::body::Body;
-    use axum::http::Version;
+    use axum::http::{Response, Version};
     use futures::FutureExt as _;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -104,7 +104,7 @@ mod tests {
         let activity = Arc::new(Activity::new(Patience::new(&HttpConfig::default()), Arc::default()));
         let (mut client, server) = tokio::io::duplex(16);
         let mut io = WatchedIo::new(server, Arc::clone(&activity));
-        drop(activity.begin(Version::HTTP_11).answered(Body::empty()));
+        drop(activity.begin(Version::HTTP_11).answered(Response::new(Body::empty())));
         assert!(matches!(activity.doing(), Doing::Resting(_)));
         let mut written = std::pin::pin!(io.write_all(b"HTTP/1.1 200 OK, and more than 16 bytes"));
         assert!(written.as_mut().now_or_never().is_none());

@@ -1,7 +1,8 @@
 //! Answers that nobody takes: how much memory they may cost.
 //!
-//! A connection has an allowance; what goes beyond it counts, of all connections together. When that is too much, those
-//! that cause it are cut off (`crowd.rs`). So memory is bounded by the places times the allowance, and by the excess.
+//! A connection has an allowance; what goes beyond it counts, of all connections together. When that is too much, whoever
+//! has not taken enough gets no further answers, and those with most are cut off (`crowd.rs`). So memory is bounded by
+//! the places times the allowance and one answer, and by the excess.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,7 +11,7 @@ use axum::body::Body;
 use hyper::body::Body as _;
 
 /// What all connections may leave untaken beyond their allowances.
-pub(super) const EXCESS_MAX_BYTES: usize = 128 * 1024 * 1024;
+const EXCESS_MAX_BYTES: usize = 128 * 1024 * 1024;
 
 /// So much is left when those who cause it were cut off: looking for them every time would cost too much.
 pub(super) const EXCESS_LOW_BYTES: usize = EXCESS_MAX_BYTES / 4 * 3;
@@ -38,6 +39,10 @@ pub(super) struct Total(AtomicUsize);
 impl Total {
     pub(super) fn bytes(&self) -> usize {
         self.0.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn is_too_much(&self) -> bool {
+        self.bytes() > EXCESS_MAX_BYTES
     }
 }
 
@@ -74,6 +79,11 @@ impl Untaken {
     pub(super) fn write_off(&mut self) {
         self.allowance_bytes = usize::MAX;
         self.count();
+    }
+
+    /// Whether its answers are among those that are too much.
+    pub(super) fn must_take(&self) -> bool {
+        self.excess_bytes > 0 && self.total.is_too_much()
     }
 
     pub(super) const fn excess_bytes(&self) -> usize {

@@ -16,6 +16,7 @@ use utoipa_axum::routes;
 use crate::caller::{Introduction, Stranger};
 use crate::cookie;
 use crate::extract::{Json, Path, Query};
+use crate::log_limit;
 use crate::problem::Result;
 use crate::responses::{ReadProblems, WriteProblems};
 use crate::state::Server;
@@ -46,7 +47,11 @@ async fn log_in(app: &App, stranger: &Stranger, body: LoginRequest) -> Result<Lo
     let origin = stranger.origin();
     let address = origin.address.map(tracing::field::display);
     let reply = app.login(body, origin).await;
-    let reply = reply.inspect_err(|error| tracing::warn!(address, code = error.code, "a log-in was refused"))?;
+    let reply = reply.inspect_err(|error| {
+        if log_limit::has_room() {
+            tracing::warn!(address, code = error.code, "a log-in was refused");
+        }
+    })?;
     stranger.note_known();
     Ok(reply)
 }

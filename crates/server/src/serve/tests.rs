@@ -243,8 +243,8 @@ async fn whoever_asks_for_more_than_it_takes_is_cut_off() {
     let server = Running::start(fine().route("/huge", huge), HttpConfig::default()).await;
     let mut modest = take_nothing(&server, "127.0.0.2", 2).await;
     let mut many = Vec::new();
-    for _ in 0..5 {
-        many.push(take_nothing(&server, "127.0.0.3", 32).await);
+    for _ in 0..10 {
+        many.push(take_nothing(&server, "127.0.0.3", 16).await);
     }
     let ends = many.iter_mut().map(|stream| Box::pin(read_to_end(stream)));
     futures::future::select_all(ends).await;

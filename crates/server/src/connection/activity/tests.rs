@@ -1,4 +1,5 @@
 use axum::body::Body;
+use axum::http::Response;
 
 use super::*;
 
@@ -20,7 +21,7 @@ async fn the_first_request_must_come_soon() {
 async fn a_kept_connection_waits_longer_but_not_for_half_a_head() {
     let activity = Arc::new(Activity::new(PATIENCE, Arc::default()));
     activity.read();
-    drop(activity.begin(Version::HTTP_11).answered(Body::empty()));
+    drop(activity.begin(Version::HTTP_11).answered(Response::new(Body::empty())));
     assert_eq!(after(&activity, 74), None);
     assert_eq!(after(&activity, 75), Some(Overdue::Idle));
     activity.read();
@@ -32,7 +33,7 @@ async fn a_handler_may_work_and_an_answer_must_move() {
     let activity = Arc::new(Activity::new(PATIENCE, Arc::default()));
     let working = activity.begin(Version::HTTP_11);
     assert_eq!(after(&activity, 3_600), None);
-    let answer = working.answered(Body::empty());
+    let answer = working.answered(Response::new(Body::empty()));
     assert_eq!(after(&activity, 59), None);
     assert_eq!(after(&activity, 60), Some(Overdue::Stalled));
     activity.read();
@@ -55,7 +56,7 @@ async fn bytes_that_are_no_request_do_not_hurry_http_2() {
     let activity = Arc::new(Activity::new(PATIENCE, Arc::default()));
     activity.read();
     assert_eq!(after(&activity, 10), Some(Overdue::Idle), "before the first request they are of its head");
-    drop(activity.begin(Version::HTTP_2).answered(Body::empty()));
+    drop(activity.begin(Version::HTTP_2).answered(Response::new(Body::empty())));
     activity.read();
     assert_eq!(after(&activity, 74), None);
     assert_eq!(after(&activity, 75), Some(Overdue::Idle));
@@ -64,7 +65,7 @@ async fn bytes_that_are_no_request_do_not_hurry_http_2() {
 #[tokio::test]
 async fn an_answer_is_under_way_until_it_is_read() {
     let activity = Arc::new(Activity::new(PATIENCE, Arc::default()));
-    drop(activity.begin(Version::HTTP_11).answered(Body::empty()));
+    drop(activity.begin(Version::HTTP_11).answered(Response::new(Body::empty())));
     activity.waits_for_reader(true);
     assert!(matches!(activity.doing(), Doing::Working(_)));
     assert_eq!(after(&activity, 59), None);

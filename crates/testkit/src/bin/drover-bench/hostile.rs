@@ -28,7 +28,7 @@ const ASK_EVERY: Duration = Duration::from_millis(20);
 const DRIP_EVERY: Duration = Duration::from_secs(1);
 
 /// Streams that an HTTP/2 client opens: as many as the server allows.
-const STREAMS: u32 = 32;
+const STREAMS: u32 = 16;
 
 /// What each of them sends of a login: all together fill the window of a connection, and none is refused for its size.
 const LOGIN_BYTES: usize = 8_000;
