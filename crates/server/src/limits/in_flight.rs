@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use axum::extract::{Request, State};
 use axum::middleware::Next;
@@ -24,6 +25,9 @@ const REQUESTS_MAX: usize = 4_096;
 /// From so many on, an address has only its part.
 const MANY: usize = 1_024;
 const PART: usize = 128;
+
+/// Who is told at once comes back at once. Waiting costs the server next to nothing.
+const REFUSED_AFTER: Duration = Duration::from_secs(2);
 
 #[derive(Default)]
 pub(crate) struct InFlight {
@@ -79,6 +83,8 @@ impl Drop for Flight {
 pub(crate) async fn admit(State(server): State<Server>, request: Request, next: Next) -> Response {
     let (parts, body) = request.into_parts();
     let Some(_flight) = server.limits.begin(Stranger::of(&parts, &server).address()) else {
+        drop((parts, body));
+        tokio::time::sleep(REFUSED_AFTER).await;
         let detail = "too many requests at this moment; try again in a second";
         return Failure::from(Error::new(ErrorKind::Unavailable, "busy", detail)).into_response();
     };

@@ -1,6 +1,6 @@
 //! `drover serve` as a process that is watched from outside.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use drover_api::LoginRequest;
@@ -43,34 +43,20 @@ impl Drop for Server {
 impl Server {
     /// Starts `program` in an empty place with these arguments, as [`UNLIMITED`].
     pub async fn start(program: &Path, place: &Place, more: &[&str]) -> Self {
-        let (out, err) = (place.folder().join("serve.out"), place.folder().join("serve.err"));
-        let process = Command::new(program)
-            .args(["serve", "--listen", "127.0.0.1:0"])
-            .arg("--data")
-            .arg(place.folder().join("data"))
-            .args(place.arguments())
-            .args(more)
-            .env("RUST_LOG", "warn")
-            .stdin(Stdio::null())
-            .stdout(std::fs::File::create(&out).expect("a file for the output"))
-            .stderr(std::fs::File::create(err).expect("a file for the log"))
-            .spawn()
-            .expect("the server starts");
-        let field = |label: &'static str| {
-            let out = out.clone();
-            async move {
-                eventually(label, async || {
-                    let text = std::fs::read_to_string(&out).ok()?;
-                    let found = text.lines().find_map(|line| line.split_once(label))?.1.trim().to_owned();
-                    text.ends_with('\n').then_some(found)
-                })
-                .await
-            }
-        };
-        let (url, password) = (field("serves ").await, field("password  ").await);
+        let (process, out) = spawn(program, place, more);
+        let (url, password) = (printed(&out, "serves ").await, printed(&out, "password  ").await);
         let text = std::fs::read_to_string(&out).unwrap_or_default();
         let pin = text.lines().find_map(|line| line.trim().strip_prefix("pin ")).map(|pin| pin.trim().to_owned());
         Self { process, url, password, pin }
+    }
+
+    /// Kills it and starts it once more.
+    pub async fn restart(&mut self, program: &Path, place: &Place, more: &[&str]) {
+        self.process.kill().expect("it can be killed");
+        self.process.wait().expect("it ends");
+        let (process, out) = spawn(program, place, more);
+        self.process = process;
+        self.url = printed(&out, "serves ").await;
     }
 
     /// A client of the first user.
@@ -130,4 +116,32 @@ impl Server {
         let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         line.and_then(|value| value.parse().ok()).unwrap_or(0.0)
     }
+}
+
+/// Starts the program; what it prints goes to the file that is returned.
+fn spawn(program: &Path, place: &Place, more: &[&str]) -> (Child, PathBuf) {
+    let (out, err) = (place.folder().join("serve.out"), place.folder().join("serve.err"));
+    let process = Command::new(program)
+        .args(["serve", "--listen", "127.0.0.1:0"])
+        .arg("--data")
+        .arg(place.folder().join("data"))
+        .args(place.arguments())
+        .args(more)
+        .env("RUST_LOG", "warn")
+        .stdin(Stdio::null())
+        .stdout(std::fs::File::create(&out).expect("a file for the output"))
+        .stderr(std::fs::File::create(err).expect("a file for the log"))
+        .spawn()
+        .expect("the server starts");
+    (process, out)
+}
+
+/// What the server prints behind a label, as soon as it does.
+async fn printed(out: &Path, label: &'static str) -> String {
+    eventually(label, async || {
+        let text = std::fs::read_to_string(out).ok()?;
+        let found = text.lines().find_map(|line| line.split_once(label))?.1.trim().to_owned();
+        text.ends_with('\n').then_some(found)
+    })
+    .await
 }

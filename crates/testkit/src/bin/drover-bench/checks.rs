@@ -29,9 +29,9 @@ pub(crate) async fn run(options: &Options) {
     let Options { program, devices, seconds, connections, database } = options;
     println!("\n{devices} registered devices, {connections} connections, load from a process of its own\n");
     println!(
-        "| database | scenario | checks/s | per server CPU-second | p50 | p99 | server CPU | RSS | offers | failed |"
+        "| database | scenario | time | checks/s | per server CPU-second | p50 | p99 | server CPU | RSS | offers | failed |"
     );
-    println!("|---|---|---|---|---|---|---|---|---|---|");
+    println!("|---|---|---|---|---|---|---|---|---|---|---|");
     for database in database {
         let options = ChecksOptions {
             drover: program.clone(),
@@ -42,8 +42,9 @@ pub(crate) async fn run(options: &Options) {
         };
         bench_checks(&options, |row| {
             println!(
-                "| {database} | {} | {:.0} | {:.0} | {:.2} ms | {:.2} ms | {:.2} s | {} MiB | {} | {} |",
+                "| {database} | {} | {:.1} s | {:.0} | {:.0} | {:.2} ms | {:.2} ms | {:.2} s | {} MiB | {} | {} |",
                 row.scenario,
+                row.wall.as_secs_f64(),
                 row.checks_per_s(),
                 row.checks_per_cpu_s(),
                 row.p50_ms,
