@@ -56,6 +56,11 @@ pub struct Settings {
     pub presign_keys: PresignKeys,
     /// How long after its end a rollout keeps its sessions at hand; then they are archived.
     pub archive_after: Duration,
+    /// Devices per transaction of a stage that opens.
+    pub stage_batch: usize,
+    /// Devices that one question of a stage that opens looks at, whether they match or not: what conditions cost has an
+    /// end.
+    pub stage_look: i64,
     /// The key that this server proves, for enrolment tokens to carry; none when a public authority vouches for it.
     pub server_pin: Option<ServerPin>,
     /// Keys that it will prove some day: pinned devices are told of them beforehand.
@@ -71,6 +76,8 @@ impl Default for Settings {
             upload_max_bytes: 64 << 30,
             presign_keys: PresignKeys::default(),
             archive_after: Duration::from_hours(90 * 24),
+            stage_batch: 5_000,
+            stage_look: 5_000,
             server_pin: None,
             next_server_pins: Vec::new(),
         }

@@ -18,8 +18,8 @@ use drover_types::{ErrorKind, Timestamp};
 use tokio::sync::Notify;
 
 use crate::{App, Error, Result};
-pub(crate) use look::BEGIN_ANEW_AFTER;
 use look::Position;
+pub(crate) use look::{BEGIN_ANEW_AFTER, in_time};
 pub(crate) use tokens::{KnownToken, Tokens};
 pub(crate) use work::{Look, Work};
 

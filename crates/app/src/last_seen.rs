@@ -1,6 +1,7 @@
 //! When devices were last heard of: kept in live state, written in batches.
 //!
-//! It is not a promise: a node that is killed loses what it heard in the last minute. An orderly end loses nothing.
+//! It is not a promise: a node that is killed loses what it heard in the last minute, and an orderly end what cannot be
+//! written at that moment.
 
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;

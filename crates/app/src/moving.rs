@@ -91,7 +91,7 @@ pub async fn undo(at: &Backends, now: Timestamp, random: &dyn Random) -> Result<
 }
 
 async fn undo_in(parts: &Parts, moment: Moment<'_>) -> Result<Settled, MoveError> {
-    if parts.steps().await?.len() < MIGRATIONS.len() || moves::current(&parts.db).await?.is_none() {
+    if parts.steps().await?.len() < moves::SINCE_STEP || moves::current(&parts.db).await?.is_none() {
         return Err(MoveError::NotMoved);
     }
     let mut tx = parts.db.begin().await?;

@@ -75,9 +75,10 @@ impl App {
     /// Makes a pending session an offered one, if its rollout still allows it at this moment.
     async fn try_offer(&self, tenant: TenantId, device: DeviceId, candidate: &CandidateRow) -> Result<bool> {
         // A look without a lock first: a fleet that waits for a free place must not queue up for the writer.
-        let Some(Gate { rollout, .. }) = gate(Conn::from(&self.db), tenant, candidate).await? else {
+        let Some(rollout) = rollouts::get(&self.db, tenant, candidate.rollout_id).await? else { return Ok(false) };
+        if gate(Conn::from(&self.db), tenant, &rollout, candidate.stage).await?.is_none() {
             return Ok(false);
-        };
+        }
         let now = self.now();
         let target = match rollout.kind {
             RolloutKind::Rollback => None,
@@ -106,10 +107,13 @@ impl App {
     }
 
     /// Whether a device that was told and has not begun is told again: the target has to hold for it still. If it does
-    /// not, the session ends. A way back stands: it is for those that run what is taken back, and this one may have
+    /// not, the session ends, as do those of a rollout that was called off. A way back stands: it is for those that run what is taken back, and this one may have
     /// installed what it was told and be about to say so.
     async fn still_stands(&self, tenant: TenantId, device: DeviceId, candidate: &CandidateRow) -> Result<bool> {
         let Some(rollout) = rollouts::get(&self.db, tenant, candidate.rollout_id).await? else { return Ok(false) };
+        if matches!(rollout.state, RolloutState::Cancelled | RolloutState::RollingBack) {
+            return Ok(false);
+        }
         if rollout.kind == RolloutKind::Rollback {
             return Ok(true);
         }
@@ -195,23 +199,17 @@ fn to_look_at<T>(mut candidates: Vec<T>, drawn: usize) -> Vec<T> {
     candidates
 }
 
-/// What a rollout decides with, if it makes offers now.
-struct Gate {
-    rollout: RolloutRow,
-    policy: Policy,
-}
-
-/// Asks the planner whether the candidate's rollout makes an offer at its stage now.
-async fn gate(mut conn: Conn<'_>, tenant: TenantId, candidate: &CandidateRow) -> Result<Option<Gate>> {
-    let id = candidate.rollout_id;
-    let Some(rollout) = rollouts::get(conn.reborrow(), tenant, id).await? else { return Ok(None) };
-    let stages = stages::of_rollout(conn.reborrow(), tenant, id).await?;
-    let own = stages.iter().find(|stage| stage.position == candidate.stage);
-    let is_open = own.is_some_and(|own| !matches!(own.state, StageState::Waiting | StageState::Opening));
-    if rollout.state != RolloutState::Active || !is_open {
+/// Asks the planner whether a rollout makes an offer at this stage now; its policy, if so.
+async fn gate(mut conn: Conn<'_>, tenant: TenantId, rollout: &RolloutRow, stage: i64) -> Result<Option<Policy>> {
+    if rollout.state != RolloutState::Active {
         return Ok(None);
     }
-    let counters = counters::of_rollout(conn, tenant, id).await?;
+    let stages = stages::of_rollout(conn.reborrow(), tenant, rollout.id).await?;
+    let own = stages.iter().find(|own| own.position == stage);
+    if own.is_none_or(|own| matches!(own.state, StageState::Waiting | StageState::Opening)) {
+        return Ok(None);
+    }
+    let counters = counters::of_rollout(conn, tenant, rollout.id).await?;
     let policy = rollout_policy::parse(&rollout.policy)?;
     let snapshot = Snapshot {
         state: rollout.state,
@@ -221,7 +219,7 @@ async fn gate(mut conn: Conn<'_>, tenant: TenantId, candidate: &CandidateRow) ->
         child: None,
         children_needed: false,
     };
-    Ok((offer_slots(&policy, &snapshot) > 0).then_some(Gate { rollout, policy }))
+    Ok((offer_slots(&policy, &snapshot) > 0).then_some(policy))
 }
 
 /// One try to make an offer.
@@ -249,22 +247,26 @@ impl Attempt {
         let Self { tenant, device, candidate, target, now } = self;
         let (tenant, device, now) = (*tenant, *device, *now);
         // Held still until the offer is made: a pause waits for it, later offers see the pause.
-        let epoch = rollouts::lock(tx, tenant, candidate.rollout_id).await?;
+        let Some(rollout) = rollouts::locked(tx, tenant, candidate.rollout_id).await? else {
+            return Ok(Verdict::Refused);
+        };
         if let Some(target) = target
-            && !target.stands(tx, tenant, candidate.rollout_id, epoch).await?
+            && !target.stands(tx, tenant, rollout.id, Some(rollout.epoch)).await?
         {
             return Ok(Verdict::Refused);
         }
-        let Some(gate) = gate(Conn::from(&mut *tx), tenant, candidate).await? else { return Ok(Verdict::Refused) };
+        let Some(policy) = gate(Conn::from(&mut *tx), tenant, &rollout, candidate.stage).await? else {
+            return Ok(Verdict::Refused);
+        };
         let running = device_components::get(&mut *tx, tenant, device, &candidate.component).await?;
         let running_firmware = running.as_ref().and_then(|running| running.firmware_id);
-        if let Some((code, message)) = self.why_not(tx, &gate.rollout, running_firmware).await? {
+        if let Some((code, message)) = self.why_not(tx, &rollout, running_firmware).await? {
             return self.skip(tx, code, message).await;
         }
         let offer = update_sessions::Offer {
             from_version: running.and_then(|running| running.version),
             from_firmware: running_firmware,
-            next_action_at: now.plus(Duration::from_millis(gate.policy.session_timeout_ms)),
+            next_action_at: now.plus(Duration::from_millis(policy.session_timeout_ms)),
         };
         let offered = update_sessions::offer(tx, tenant, candidate.id, &offer, now).await;
         if !offered.map_err(component_busy)? {

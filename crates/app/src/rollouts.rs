@@ -32,7 +32,12 @@ use crate::{
 /// In the place of a condition that its reader has no right to. It is no condition: sent back, it is refused.
 const HIDDEN: &str = "(not shown: it asks for a group that you have no right to see)";
 
+/// Somebody else, the driver mostly, changed its state between the look and the change.
+const ROLLOUT_CHANGED: &str = "rollout_changed";
+const STEER_TRIES: usize = 3;
+
 /// What a person does to a rollout.
+#[derive(Clone)]
 struct Steering {
     /// What the audit log calls it.
     verb: &'static str,
@@ -236,8 +241,25 @@ impl App {
         self.steer(caller, id, steering, &from).await
     }
 
-    /// Moves a rollout from where it stands, if it stands in one of `from`.
+    /// Moves a rollout from where it stands, if it stands in one of `from`. Whoever stops one is not sent away because it
+    /// began in this moment.
     async fn steer(
+        &self,
+        caller: &Caller,
+        id: RolloutId,
+        steering: Steering,
+        from: &[RolloutState],
+    ) -> Result<Rollout> {
+        for _ in 1..STEER_TRIES {
+            match self.steer_once(caller, id, steering.clone(), from).await {
+                Err(error) if error.code == ROLLOUT_CHANGED => {}
+                done => return done,
+            }
+        }
+        self.steer_once(caller, id, steering, from).await
+    }
+
+    async fn steer_once(
         &self,
         caller: &Caller,
         id: RolloutId,
@@ -279,7 +301,7 @@ impl App {
                     }
                     if !transitions::set_rollout_state(tx, tenant, &row, &change, now).await? {
                         let detail = "the rollout changed at this moment; look at it and try again";
-                        return Err(Error::conflict("wrong_state", detail));
+                        return Err(Error::conflict(ROLLOUT_CHANGED, detail));
                     }
                     let after = shown(&mut *tx, tenant, id).await?;
                     let entry = Entry::changed("rollout", verb, id, &before, &after)?;

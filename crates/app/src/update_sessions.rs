@@ -142,18 +142,16 @@ impl Report {
 
     async fn take(&self, tx: &mut Tx, component: Option<&ComponentName>) -> Result<Outcome> {
         let unknown = || Error::not_found("update session", self.session);
-        let found = update_sessions::get(&mut *tx, self.tenant, self.session).await?.ok_or_else(unknown)?;
-        if found.device_id != self.device {
-            return Err(unknown());
-        }
-        if component.is_some_and(|component| *component != found.component) {
-            return Err(Error::field("component", format!("this session updates {}", found.component)));
-        }
         // The rollout first, as everywhere: it holds its sessions still, and two transactions that take its counters
         // in another order than its row would wait for each other.
-        rollouts::lock(tx, self.tenant, found.rollout_id).await?;
+        let rollout = rollouts::locked_of_session(tx, self.tenant, self.session).await?.ok_or_else(unknown)?;
         let row = update_sessions::get(&mut *tx, self.tenant, self.session).await?.ok_or_else(unknown)?;
-        let rollout = rollouts::get(&mut *tx, self.tenant, row.rollout_id).await?.ok_or_else(unknown)?;
+        if row.device_id != self.device {
+            return Err(unknown());
+        }
+        if component.is_some_and(|component| *component != row.component) {
+            return Err(Error::field("component", format!("this session updates {}", row.component)));
+        }
         let called_off = matches!(rollout.state, RolloutState::Cancelled | RolloutState::RollingBack);
         // Asked before the switch: a rollout that was stopped takes back what has not begun.
         let state = if called_off && row.state.may_become(SessionState::Cancelled) && !self.state.is_final() {

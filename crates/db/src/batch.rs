@@ -135,16 +135,19 @@ async fn write_and_answer(db: &Db, mut items: Vec<Box<dyn Item>>, limit: Duratio
 /// One transaction, one savepoint per item. An error here is the batch's; an item's own stays with the item.
 async fn write(db: &Db, items: &mut [Box<dyn Item>]) -> Result<(), sqlx::Error> {
     let mut tx = db.begin().await?;
-    for item in items {
-        tx.savepoint(ITEM_SAVEPOINT).await?;
+    tx.savepoint(ITEM_SAVEPOINT).await?;
+    let last = items.len().saturating_sub(1);
+    for (number, item) in items.iter_mut().enumerate() {
         let is_kept = item.run(&mut tx).await;
         if is_kept {
-            let Err(error) = tx.release(ITEM_SAVEPOINT).await else { continue };
+            let released =
+                if number == last { tx.release(ITEM_SAVEPOINT).await } else { tx.next_savepoint(ITEM_SAVEPOINT).await };
+            let Err(error) = released else { continue };
             // The work said yes although one of its statements had failed.
             item.fail(error);
         }
+        // It stays set, for the next one.
         tx.rollback_to(ITEM_SAVEPOINT).await?;
-        tx.release(ITEM_SAVEPOINT).await?;
     }
     tx.commit().await
 }

@@ -34,6 +34,11 @@ impl Dialect {
         self.pick("", "FOR UPDATE")
     }
 
+    /// Like [`Dialect::for_update`], of the table `r` alone.
+    pub const fn for_update_of_r(self) -> &'static str {
+        self.pick("", "FOR UPDATE OF r")
+    }
+
     /// Like [`Dialect::for_update`], but passes over rows that others are changing. Not over those that others only refer
     /// to: their keys stay as they are.
     pub const fn for_change_skip_locked(self) -> &'static str {

@@ -48,6 +48,11 @@ impl Tx {
         self.run(format!("SAVEPOINT drover_{index}")).await
     }
 
+    /// Releases savepoint `index` and sets it again, in one message.
+    pub async fn next_savepoint(&mut self, index: u32) -> Result<(), sqlx::Error> {
+        self.run(format!("RELEASE SAVEPOINT drover_{index}; SAVEPOINT drover_{index}")).await
+    }
+
     /// Forgets savepoint `index` and keeps the changes since. Fails when a statement failed after it was set and nothing
     /// was rolled back.
     pub async fn release(&mut self, index: u32) -> Result<(), sqlx::Error> {

@@ -114,16 +114,9 @@ impl FromRequestParts<Server> for Stranger {
 
 impl Stranger {
     pub(crate) fn of(parts: &Parts, server: &Server) -> Self {
-        let peer = parts.extensions.get::<Peer>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0);
-        let forwarded = server.limits.trust_forwarded_for.then(|| forwarded_for(&parts.headers)).flatten();
         let (request_id, proof) =
             (parts.extensions.get::<RequestId>().cloned(), parts.extensions.get::<Proof>().cloned());
-        Self { address: forwarded.unwrap_or(peer), request_id, proof, limits: Arc::clone(&server.limits) }
-    }
-
-    /// What its requests are counted by.
-    pub(crate) const fn address(&self) -> IpAddr {
-        self.address
+        Self { address: address_of(parts, server), request_id, proof, limits: Arc::clone(&server.limits) }
     }
 
     /// Where the request came from, for the audit log.
@@ -183,6 +176,13 @@ fn token(headers: &HeaderMap) -> Option<&str> {
         return bearer(headers);
     }
     headers.get(API_KEY)?.to_str().ok().map(str::trim).filter(|token| !token.is_empty())
+}
+
+/// Where the request came from.
+pub(crate) fn address_of(parts: &Parts, server: &Server) -> IpAddr {
+    let peer = parts.extensions.get::<Peer>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0);
+    let forwarded = server.limits.trust_forwarded_for.then(|| forwarded_for(&parts.headers)).flatten();
+    forwarded.unwrap_or(peer)
 }
 
 /// The address that the nearest proxy saw: the last one, as those before it are the client's own words.

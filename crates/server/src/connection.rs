@@ -43,6 +43,7 @@ use crate::caller::Peer;
 use crate::tls::Tls;
 use activity::Overdue;
 pub(crate) use activity::Proof;
+use answer::too_much;
 pub(crate) use crowd::{Crowd, Seat};
 use eviction::{Doing, UNDISTURBED};
 use io::WatchedIo;
@@ -144,11 +145,11 @@ impl Connections {
             let mut request = request.map(Body::new);
             request.extensions_mut().insert(Peer(peer.ip()));
             request.extensions_mut().insert(Proof(Arc::clone(activity)));
-            let (answer, crowd) = (self.router.clone().oneshot(request), Arc::clone(&seat.crowd));
+            // Before there is an answer: what was done must be told.
+            let answer = (!activity.must_take()).then(|| self.router.clone().oneshot(request));
             async move {
-                let response = answer.await.map(|response| working.answered(response));
-                crowd.stay_lean();
-                response
+                let Some(answer) = answer else { return Ok(working.answered(too_much())) };
+                answer.await.map(|response| working.answered(response))
             }
         });
         let io = TokioIo::new(WatchedIo::new(stream, Arc::clone(activity)));

@@ -57,7 +57,7 @@ impl Limits {
             strangers: limiter(config.stranger_per_minute),
             chance: RandomState::new(),
             ears: Arc::new(Ears::new(INTRODUCTIONS_MAX)),
-            in_flight: Arc::default(),
+            in_flight: Arc::new(InFlight::new(config.max_connections_per_address > 0)),
             introduction_timeout: config.header_read_timeout(),
             trust_forwarded_for: config.trust_forwarded_for,
         }
@@ -100,7 +100,7 @@ impl Limits {
     }
 
     /// A place for a request from there; none when there are too many.
-    fn begin(&self, address: IpAddr) -> Option<Flight> {
+    pub(crate) fn begin(&self, address: IpAddr) -> Option<Flight> {
         self.in_flight.begin(address)
     }
 

@@ -1,25 +1,24 @@
-//! Lines about requests that were refused or failed: so many in a second, the others are counted. Whoever floods a server
-//! must not fill its log, nor keep it busy with writing.
+//! Lines about requests that were refused or failed: of each kind so many in a second, the others are counted. Whoever
+//! floods a server must not fill its log, nor keep it busy with writing.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-const LINES_MAX: u32 = 200;
+const LINES_MAX: u32 = 100;
 const PERIOD: Duration = Duration::from_secs(1);
 
-/// Whether there is room for one more line about a refusal.
-pub(crate) fn has_room() -> bool {
-    static LIMIT: LogLimit = LogLimit::new();
-    let (has_room, passed_over) = LIMIT.count(Instant::now());
-    if passed_over > 0 {
-        tracing::warn!(lines = passed_over, "more requests were refused or failed than the log has room for");
-    }
-    has_room
-}
+/// Requests that failed.
+pub(crate) static FAILED: LogLimit = LogLimit::new("requests failed");
+/// Log-ins that were refused.
+pub(crate) static LOG_INS: LogLimit = LogLimit::new("log-ins were refused");
+/// How requests were answered that were refused or failed.
+pub(crate) static ANSWERED: LogLimit = LogLimit::new("requests were answered with an error");
 
-struct LogLimit {
+/// The lines of one kind.
+pub(crate) struct LogLimit {
+    what: &'static str,
     period: Mutex<Option<Period>>,
 }
 
@@ -30,8 +29,18 @@ struct Period {
 }
 
 impl LogLimit {
-    const fn new() -> Self {
-        Self { period: Mutex::new(None) }
+    const fn new(what: &'static str) -> Self {
+        Self { what, period: Mutex::new(None) }
+    }
+
+    /// Whether there is room for one more line.
+    pub(crate) fn has_room(&self) -> bool {
+        let (has_room, passed_over) = self.count(Instant::now());
+        if passed_over > 0 {
+            // Not in the span of a request that has nothing to do with it.
+            tracing::warn!(parent: None, lines = passed_over, "more {} than the log has room for", self.what);
+        }
+        has_room
     }
 
     /// Whether there is room, and how many lines there were too many in a period that is over.
@@ -55,7 +64,7 @@ mod tests {
 
     #[test]
     fn a_flood_is_a_line_that_tells_how_much_it_was() {
-        let (limit, start) = (LogLimit::new(), Instant::now());
+        let (limit, start) = (LogLimit::new("requests failed"), Instant::now());
         let lines = (0..LINES_MAX + 50).filter(|_| limit.count(start) == (true, 0)).count();
         assert_eq!(lines, LINES_MAX as usize);
         assert_eq!(limit.count(start + PERIOD), (true, 50));

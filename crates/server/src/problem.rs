@@ -97,7 +97,7 @@ impl Failure {
         let status = self.status.as_u16();
         if !self.status.is_server_error() {
             tracing::debug!(code = self.error.code, status, "request refused: {}", causes(&self.error));
-        } else if log_limit::has_room() {
+        } else if log_limit::FAILED.has_room() {
             tracing::error!(code = self.error.code, status, "request failed: {}", causes(&self.error));
         }
     }

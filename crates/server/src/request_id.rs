@@ -81,7 +81,7 @@ pub(crate) async fn assign(State(metrics): State<Arc<HttpMetrics>>, mut request:
         let (status, duration_ms) = (status.as_u16(), duration.as_secs_f64() * 1_000.0);
         if status < 400 && FREQUENT.contains(&route) {
             tracing::debug!(status, duration_ms, "answered");
-        } else if status < 400 || log_limit::has_room() {
+        } else if status < 400 || (tracing::enabled!(tracing::Level::INFO) && log_limit::ANSWERED.has_room()) {
             tracing::info!(status, duration_ms, "answered");
         }
         if let Ok(value) = HeaderValue::from_str(&id.0) {

@@ -12,6 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::config::{ConfigError, HttpConfig, check_plain};
 use crate::connection::{Connections, Crowd};
@@ -96,6 +97,7 @@ pub(crate) async fn accept_all(
     }
     let how = Arc::new(Connections::new(router, tls));
     let crowd = Arc::new(Crowd::new(config));
+    let _lean = AbortOnDropHandle::new(tokio::spawn(Arc::clone(&crowd).stay_lean()));
     let (mut open, mut warned_at) = (JoinSet::new(), None);
     loop {
         let (stream, peer) = tokio::select! {

@@ -2,6 +2,7 @@
 
 mod blobs;
 mod callers;
+mod in_flight;
 mod introductions;
 mod service;
 

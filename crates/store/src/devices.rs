@@ -1,6 +1,6 @@
 //! Devices.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use drover_db::{Conn, Tx, run};
 use drover_types::{DeviceId, DeviceStatus, EnrolmentTokenId, GroupId, TenantId, Timestamp};
@@ -255,41 +255,62 @@ pub async fn seen_at(
 ) -> Result<Vec<DeviceId>> {
     let all: Vec<DeviceId> = sightings.iter().map(|(device, _)| *device).collect();
     let lock = tx.dialect().for_change_skip_locked();
-    let free: HashSet<DeviceId> = among(tx, tenant, &all, lock).await?.into_iter().collect();
-    let passed: Vec<DeviceId> = all.into_iter().filter(|device| !free.contains(device)).collect();
-    let sightings: Vec<_> = sightings.iter().filter(|(device, _)| free.contains(device)).copied().collect();
-    if !sightings.is_empty() {
-        run!(&mut *tx, |c| {
-            // Both databases name the columns of VALUES in this way.
-            let mut query = sqlx::QueryBuilder::new("WITH v AS (");
-            query.push_values(&sightings, |mut row, (device, at)| {
-                row.push_bind(*device).push_bind(*at);
-            });
-            query.push(") UPDATE devices SET last_seen_at = v.column2 FROM v WHERE devices.tenant_id = ");
-            query.push_bind(tenant).push(" AND devices.id = v.column1 AND (devices.last_seen_at IS NULL");
-            query.push(" OR devices.last_seen_at < v.column2 OR devices.last_seen_at > ").push_bind(now).push(")");
-            // Its text depends on the number of rows: kept, such statements would push the others out.
-            query.build().persistent(false).execute(c).await.map(drop)
-        })?;
+    let free: HashMap<DeviceId, Option<Timestamp>> =
+        among(tx, tenant, &all, lock).await?.into_iter().map(|row| (row.id, row.last_seen_at)).collect();
+    let passed: Vec<DeviceId> = all.into_iter().filter(|device| !free.contains_key(device)).collect();
+    let is_news = |(device, at): &&(DeviceId, Timestamp)| {
+        free.get(device).is_some_and(|known| known.is_none_or(|known| known < *at || known > now))
+    };
+    let news: Vec<_> = sightings.iter().filter(is_news).copied().collect();
+    for some in news.chunks(SIGHTINGS_PER_STATEMENT) {
+        set_seen(tx, tenant, some).await?;
     }
     // Those that are not there at all were deleted.
-    among(tx, tenant, &passed, "").await
+    Ok(among(tx, tenant, &passed, "").await?.into_iter().map(|row| row.id).collect())
+}
+
+/// Few enough that looking through all of them for each costs nothing.
+const SIGHTINGS_PER_STATEMENT: usize = 100;
+
+/// The ids stand there twice: joined with a list of values, SQLite read all devices.
+async fn set_seen(tx: &mut Tx, tenant: TenantId, sightings: &[(DeviceId, Timestamp)]) -> Result<()> {
+    run!(tx, |c| {
+        let mut query = sqlx::QueryBuilder::new("UPDATE devices SET last_seen_at = CASE id");
+        for (device, at) in sightings {
+            query.push(" WHEN ").push_bind(*device).push(" THEN ").push_bind(*at);
+        }
+        query.push(" END WHERE tenant_id = ").push_bind(tenant).push(" AND id IN (");
+        let mut list = query.separated(", ");
+        for (device, _) in sightings {
+            list.push_bind(*device);
+        }
+        query.push(")");
+        // Its text depends on the number of rows: kept, such statements would push the others out.
+        query.build().persistent(false).execute(c).await.map(drop)
+    })
+}
+
+/// A device, and when it was last heard of.
+#[derive(sqlx::FromRow)]
+struct SeenRow {
+    id: DeviceId,
+    last_seen_at: Option<Timestamp>,
 }
 
 /// Which of `devices` there are; `lock` ends the statement.
-async fn among(tx: &mut Tx, tenant: TenantId, devices: &[DeviceId], lock: &'static str) -> Result<Vec<DeviceId>> {
+async fn among(tx: &mut Tx, tenant: TenantId, devices: &[DeviceId], lock: &'static str) -> Result<Vec<SeenRow>> {
     if devices.is_empty() {
         return Ok(Vec::new());
     }
     run!(tx, |c| {
-        let mut query = sqlx::QueryBuilder::new("SELECT id FROM devices WHERE tenant_id = ");
+        let mut query = sqlx::QueryBuilder::new("SELECT id, last_seen_at FROM devices WHERE tenant_id = ");
         query.push_bind(tenant).push(" AND id IN (");
         let mut list = query.separated(", ");
         for device in devices {
             list.push_bind(*device);
         }
         query.push(") ").push(lock);
-        query.build_query_scalar().persistent(false).fetch_all(c).await
+        query.build_query_as().persistent(false).fetch_all(c).await
     })
 }
 

@@ -3,7 +3,7 @@
 use drover_db::{Conn, Tx, run};
 use drover_types::{
     ComponentName, FirmwareId, GroupId, RolloutId, RolloutKind, RolloutState, Sha256Digest, TenantId, Timestamp,
-    Version,
+    UpdateSessionId, Version,
 };
 
 use crate::groups::NamedRow;
@@ -27,6 +27,8 @@ statements! {
               parent_id, policy, target_condition, shift, next_tick_at, created_at, started_at) \
               VALUES ($1, $2, $3, $4, $5, 0, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)";
     GET = select!("WHERE r.tenant_id = $1 AND r.id = $2");
+    OF_SESSION = select!("JOIN update_sessions s ON s.tenant_id = r.tenant_id AND s.rollout_id = r.id \
+                          WHERE s.tenant_id = $1 AND s.id = $2");
     CHILD = select!("WHERE r.tenant_id = $1 AND r.parent_id = $2");
     PAGE = select!("WHERE r.tenant_id = $1 AND (CAST($2 AS UUID) IS NULL OR r.id < $2) \
                     AND (CAST($3 AS TEXT) IS NULL OR r.state = $3) \
@@ -281,6 +283,18 @@ pub async fn set_next_tick(
 pub async fn lock(tx: &mut Tx, tenant: TenantId, id: RolloutId) -> Result<Option<i64>> {
     let sql = format!("{LOCK} {}", tx.dialect().for_update());
     run!(tx, |c| sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).bind(tenant).bind(id).fetch_optional(c).await)
+}
+
+/// A rollout, held still until the transaction ends.
+pub async fn locked(tx: &mut Tx, tenant: TenantId, id: RolloutId) -> Result<Option<RolloutRow>> {
+    let sql = format!("{GET} {}", tx.dialect().for_update_of_r());
+    run!(tx, |c| sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(tenant).bind(id).fetch_optional(c).await)
+}
+
+/// The rollout of a session, held still until the transaction ends, and its sessions with it.
+pub async fn locked_of_session(tx: &mut Tx, tenant: TenantId, session: UpdateSessionId) -> Result<Option<RolloutRow>> {
+    let sql = format!("{OF_SESSION} {}", tx.dialect().for_update_of_r());
+    run!(tx, |c| sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(tenant).bind(session).fetch_optional(c).await)
 }
 
 /// Makes the driver look no later than `at`.

@@ -167,7 +167,7 @@ async fn load(app: &App, tenant: TenantId, rollout: RolloutId) -> Result<()> {
 }
 
 /// Gives a statement up that takes too long.
-async fn in_time<T>(statement: impl Future<Output = drover_store::Result<T>>) -> drover_store::Result<T> {
+pub(crate) async fn in_time<T>(statement: impl Future<Output = drover_store::Result<T>>) -> drover_store::Result<T> {
     within(STATEMENT_TIMEOUT, statement).await
 }
 

@@ -8,9 +8,6 @@ use drover_types::{DEVICE_BUCKETS, DeviceId};
 /// A bucket before all buckets: the choice goes on at bucket 0.
 const WRAPPED: i64 = -1;
 
-/// In the place of a bucket: the choice does not go around the ring, but in the order of the ids.
-pub(super) const BY_ID: i64 = -2;
-
 /// A place in the ring: everybody up to it was looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Spot {

@@ -395,7 +395,8 @@ impl Plan {
             Decision::CallOffWaiting => {
                 let max = i64::try_from(MAX_DUE_SESSIONS).unwrap_or(i64::MAX);
                 let mut waiting = Vec::new();
-                for state in [SessionState::Pending, SessionState::Offered] {
+                // Those first that are told of it whenever they ask.
+                for state in [SessionState::Offered, SessionState::Pending] {
                     let missing = max - i64::try_from(waiting.len()).unwrap_or(i64::MAX);
                     waiting.extend(update_sessions::in_state(&mut *tx, tenant, rollout, state, missing).await?);
                 }

@@ -12,17 +12,11 @@ use drover_types::{
     DeviceId, FirmwareId, RolloutId, RolloutKind, SessionState, StageState, TenantId, Timestamp, UpdateSessionId,
 };
 
-use super::ring::{BY_ID, Spot};
+use super::ring::Spot;
 use super::rollout_driver::{View, hold};
 use crate::rollouts::tally;
 use crate::targets::share;
 use crate::{App, Error, Result};
-
-/// Devices per transaction.
-const BATCH: usize = 5_000;
-
-/// Devices that one question looks at, whether they match or not: what conditions cost has an end.
-const LOOK: i64 = 5_000;
 
 /// How long batches follow each other before others have their turn.
 const FILL_TIME: Duration = Duration::from_secs(1);
@@ -86,7 +80,7 @@ async fn next_batch(app: &App, lease: &Lease, view: &View, stage: &StageRow) -> 
     // A way back takes all that there are, and there may be more of them by now.
     let is_back = view.row.parent_id.is_some();
     let most = if is_back { i64::MAX } else { remaining };
-    let limit = usize::try_from(most).unwrap_or(BATCH).min(BATCH);
+    let limit = usize::try_from(most).unwrap_or(usize::MAX).min(app.settings.stage_batch);
     let picked = match view.row.parent_id {
         Some(parent) => pick_back(app, view, stage, parent, limit).await?,
         None if goes_by_id(view, stage) => pick_by_id(app, view, stage, limit).await?,
@@ -150,7 +144,11 @@ impl Picked {
 /// stays in its order.
 fn goes_by_id(view: &View, stage: &StageRow) -> bool {
     let policy = usize::try_from(stage.position).ok().and_then(|position| view.policy.stages.get(position));
-    stage.cursor_bucket.map_or(policy.is_some_and(takes_all), |bucket| bucket == BY_ID)
+    match (stage.cursor_bucket, stage.cursor_device) {
+        (None, None) => policy.is_some_and(takes_all),
+        (None, Some(_)) => true,
+        (Some(_), _) => false,
+    }
 }
 
 /// By its condition, or as the last one.
@@ -174,7 +172,7 @@ async fn pick_by_id(app: &App, view: &View, stage: &StageRow, limit: usize) -> R
     let mut devices = Vec::new();
     let mut after = stage.cursor_device.unwrap_or(FIRST);
     loop {
-        let last = targets::look_by_id(&app.db, view.tenant, after, LOOK).await?;
+        let last = targets::look_by_id(&app.db, view.tenant, after, app.settings.stage_look).await?;
         let missing = limit - devices.len();
         let rows_max = i64::try_from(missing).unwrap_or(i64::MAX);
         let rows = targets::pick_by_id(&app.db, &target, &filter, (after, last), rows_max).await?;
@@ -183,7 +181,8 @@ async fn pick_by_id(app: &App, view: &View, stage: &StageRow, limit: usize) -> R
         let Some(last) = last else { return Ok(Picked { devices, next: None }) };
         after = last;
         if devices.len() == limit || begin.elapsed() > LOOK_TIME {
-            let next = Cursor { remaining: 0, bucket: Some(BY_ID), device: Some(after) };
+            // A release that knows the ring alone begins anew with this cursor, and passes over those that were taken.
+            let next = Cursor { remaining: 0, bucket: None, device: Some(after) };
             return Ok(Picked { devices, next: Some(next) });
         }
     }
@@ -197,7 +196,7 @@ async fn pick_around(app: &App, view: &View, stage: &StageRow, limit: usize) -> 
     let mut spot = Spot::of(view.row.shift, stage.cursor_bucket, stage.cursor_device);
     loop {
         let rest = spot.rest();
-        let range = Range { last: targets::look(&app.db, &target, rest, LOOK).await?, ..rest };
+        let range = Range { last: targets::look(&app.db, &target, rest, app.settings.stage_look).await?, ..rest };
         let missing = limit - devices.len();
         let rows = targets::pick(&app.db, &target, &filter, range, i64::try_from(missing).unwrap_or(i64::MAX)).await?;
         let last = if rows.len() == missing { rows.last().copied() } else { range.last };

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::feed::BEGIN_ANEW_AFTER;
+use crate::feed::{BEGIN_ANEW_AFTER, in_time};
 use crate::{App, Result};
 
 /// Rows per statement.
@@ -39,7 +39,8 @@ pub(super) async fn run(app: Arc<App>, stop: CancellationToken) {
             () = stop.cancelled() => return,
             // All over again.
             () = tokens.cleared.notified() => tokens.cleared.notify_one(),
-            () = read_all(&app) => tokens.end_round(),
+            // Whatever was not read is forgotten, also when it cannot be: then it is looked up.
+            _ = tokio::time::timeout(BEGIN_ANEW_AFTER / 2, read_all(&app)) => tokens.end_round(),
         }
     }
 }
@@ -68,12 +69,14 @@ async fn read_all(app: &App) {
 async fn read_page(app: &App, after: (TenantId, Uuid)) -> Result<Option<(TenantId, Uuid)>> {
     let mut last = None;
     for _ in 0..TRIES {
-        let turn = app.feed.tokens.turn();
-        let page = device_tokens::in_use(&app.db, after, PAGE_ROWS).await?;
+        let (turn, began) = (app.feed.tokens.turn(), Instant::now());
+        let page = in_time(device_tokens::in_use(&app.db, after, PAGE_ROWS)).await?;
         last = page.last().map(|row| (row.tenant_id, row.id));
         if app.feed.tokens.insert_page(turn, &page) {
-            break;
+            return Ok(last);
         }
+        tokio::time::sleep(began.elapsed()).await;
     }
+    tracing::debug!("too many devices change: a page of their tokens was passed over");
     Ok(last)
 }

@@ -115,6 +115,41 @@ on_both! {
         assert_eq!(ids(&db).await, [2]);
     }
 
+    /// On PostgreSQL the savepoint cannot be released then; the items before and behind are kept on both.
+    async fn an_item_that_hides_its_failure_spoils_no_other(test: TestDb) {
+        let db = set_up(&test).await;
+        let writer = Writer::start(db.clone());
+        let (go_on, held) = hold(&writer, 0).await;
+        let before = tokio::spawn({
+            let writer = writer.clone();
+            async move { writer.write_batched(add(1)).await }
+        });
+        until("the first waits", async || writer.queue_depth() == 1).await;
+        let hiding = tokio::spawn({
+            let writer = writer.clone();
+            async move {
+                writer
+                    .write_batched(|tx| Box::pin(async move {
+                        assert!(insert(tx, 1).await.is_err(), "it is there already");
+                        Ok::<_, sqlx::Error>(())
+                    }))
+                    .await
+            }
+        });
+        until("the second waits", async || writer.queue_depth() == 2).await;
+        let behind = tokio::spawn({
+            let writer = writer.clone();
+            async move { writer.write_batched(add(2)).await }
+        });
+        until("all wait", async || writer.queue_depth() == 3).await;
+        go_on.send(()).unwrap();
+        held.await.unwrap().unwrap();
+        before.await.unwrap().unwrap();
+        drop(hiding.await.unwrap());
+        behind.await.unwrap().unwrap();
+        assert_eq!(ids(&db).await, [0, 1, 2]);
+    }
+
     async fn the_answer_comes_after_the_commit(test: TestDb) {
         let writer = Writer::start(set_up(&test).await);
         let other = test.open_again().await;

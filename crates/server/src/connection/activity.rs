@@ -124,7 +124,7 @@ impl Activity {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // Every change is a single assignment, so a panic leaves nothing half done.
+        // Nothing in here panics between two assignments.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -211,15 +211,14 @@ impl Activity {
         (state.handling, state.idle_since) = (state.handling - 1, Instant::now());
     }
 
-    /// The handler has answered with so many bytes.
-    pub(super) fn answered(&self, bytes: usize) {
+    /// The handler has answered.
+    pub(super) fn answered(&self) {
         let mut state = self.state();
         let now = Instant::now();
         if state.sending == 0 {
             state.sent = Pace::begin(now);
         }
         (state.handling, state.sending, state.written_at) = (state.handling - 1, state.sending + 1, now);
-        state.untaken.add(bytes);
     }
 
     /// All of the answer was handed out.
@@ -228,7 +227,12 @@ impl Activity {
         (state.sending, state.idle_since) = (state.sending - 1, Instant::now());
     }
 
-    /// Nothing is kept of an answer of so many bytes any more.
+    /// So many bytes are kept until they are taken.
+    pub(super) fn keeps(&self, bytes: usize) {
+        self.state().untaken.add(bytes);
+    }
+
+    /// So many bytes were taken, or given up.
     pub(super) fn taken(&self, bytes: usize) {
         self.state().untaken.remove(bytes);
     }
@@ -244,7 +248,7 @@ impl Activity {
     }
 
     /// The connection is being closed: what is kept for it counts no more.
-    pub(super) fn is_cut_off(&self) {
+    pub(super) fn cut_off(&self) {
         self.state().untaken.write_off();
     }
 }
@@ -259,7 +263,7 @@ impl Proof {
         let mut state = self.0.state();
         if !state.is_known {
             state.is_known = true;
-            state.untaken.is_of_a_known_client();
+            state.untaken.allow_a_download();
         }
     }
 }

@@ -10,7 +10,7 @@ use axum::http::{HeaderValue, Response, StatusCode, header};
 use hyper::body::{Body as HttpBody, Buf, Bytes, Frame, SizeHint};
 
 use super::activity::Activity;
-use super::untaken::kept_bytes;
+use super::untaken::ANSWER_BYTES;
 
 /// A request that a handler is working on.
 pub(super) struct Working {
@@ -23,26 +23,21 @@ impl Working {
         Self { activity: Some(activity) }
     }
 
-    /// The handler has answered. Who has to take other answers first gets this one without its body.
+    /// The handler has answered.
     pub(super) fn answered(mut self, response: Response<Body>) -> Response<Answer> {
-        let must_take = self.activity.as_ref().is_some_and(|activity| activity.must_take());
-        if must_take { self.answer(too_much()) } else { self.answer(response) }
-    }
-
-    fn answer(&mut self, response: Response<Body>) -> Response<Answer> {
         response.map(|body| {
+            let bytes = body.size_hint().exact().map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
             let kept = self.activity.take().map(|activity| {
-                let bytes = kept_bytes(&body);
-                activity.answered(bytes);
-                Arc::new(Kept { activity, bytes })
+                activity.answered();
+                Kept::new(activity, bytes.unwrap_or(0).saturating_add(ANSWER_BYTES))
             });
-            Answer { body, kept }
+            Answer { body, kept, is_stream: bytes.is_none() }
         })
     }
 }
 
-/// Instead of an answer that would be one too many.
-fn too_much() -> Response<Body> {
+/// Instead of an answer that would be one too many: the client has to take others first.
+pub(super) fn too_much() -> Response<Body> {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
     response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
@@ -61,12 +56,21 @@ impl Drop for Working {
 pub(super) struct Answer {
     body: Body,
     kept: Option<Arc<Kept>>,
+    /// It is made while it is taken.
+    is_stream: bool,
 }
 
-/// An answer that the client has not taken: as long as this lives, some of its bytes are in memory.
+/// Bytes in memory, as long as this lives: of an answer that was made before it is taken, or of a piece of another one.
 struct Kept {
     activity: Arc<Activity>,
     bytes: usize,
+}
+
+impl Kept {
+    fn new(activity: Arc<Activity>, bytes: usize) -> Arc<Self> {
+        activity.keeps(bytes);
+        Arc::new(Self { activity, bytes })
+    }
 }
 
 impl Drop for Kept {
@@ -92,7 +96,11 @@ impl HttpBody for Answer {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
         let polled = Pin::new(&mut self.body).poll_frame(cx);
-        polled.map_ok(|frame| frame.map_data(|bytes| Piece { bytes, _kept: self.kept.clone() }))
+        let kept = |bytes: &Bytes| match &self.kept {
+            Some(answer) if self.is_stream => Some(Kept::new(Arc::clone(&answer.activity), bytes.len())),
+            answer => answer.clone(),
+        };
+        polled.map_ok(|frame| frame.map_data(|bytes| Piece { _kept: kept(&bytes), bytes }))
     }
 
     fn is_end_stream(&self) -> bool {

@@ -25,7 +25,8 @@ const ROOM_SHARE: usize = 64;
 /// How long to wait before more are asked to leave.
 const ASK_AGAIN_AFTER: Duration = Duration::from_millis(100);
 
-/// How long to wait before more are cut off: who comes back at once and asks again keeps the server busy.
+/// How often somebody is cut off. Not at once: who comes back and asks again keeps the server busy. Meanwhile, whoever has
+/// left too much gets nothing more.
 const CUT_OFF_EVERY: Duration = Duration::from_secs(1);
 
 /// How often the log says that an address has too many connections.
@@ -39,7 +40,7 @@ pub(crate) struct Crowd {
     per_address_max: Option<usize>,
     patience: Patience,
     room: Mutex<Room>,
-    pub(super) untaken: Arc<Total>,
+    untaken: Arc<Total>,
 }
 
 #[derive(Default)]
@@ -48,7 +49,6 @@ struct Room {
     seated: HashMap<u64, Seated>,
     by_address: HashMap<IpAddr, usize>,
     warned_at: Option<Instant>,
-    cut_off_at: Option<Instant>,
 }
 
 struct Seated {
@@ -61,7 +61,7 @@ struct Seated {
 
 /// A connection's place; free again when it is dropped.
 pub(crate) struct Seat {
-    pub(super) crowd: Arc<Crowd>,
+    crowd: Arc<Crowd>,
     number: u64,
     address: IpAddr,
     pub(super) activity: Arc<Activity>,
@@ -159,23 +159,25 @@ impl Crowd {
         }
     }
 
-    /// Cuts off those who let the server keep their answers, when these are too much together.
-    pub(super) fn stay_lean(&self) {
-        if !self.untaken.is_too_much() {
-            return;
+    /// Sees to it that answers which nobody takes do not become too much, for as long as it is polled.
+    pub(crate) async fn stay_lean(self: Arc<Self>) {
+        loop {
+            tokio::time::sleep(CUT_OFF_EVERY).await;
+            if self.untaken.is_too_much() {
+                self.cut_off_the_largest();
+            }
         }
-        let mut room = self.room();
+    }
+
+    /// Cuts off those who let the server keep their answers.
+    fn cut_off_the_largest(&self) {
+        let room = self.room();
         let too_much_bytes = self.untaken.bytes().saturating_sub(EXCESS_LOW_BYTES);
-        // Somebody else may have done it meanwhile.
-        if !self.untaken.is_too_much() || room.cut_off_at.is_some_and(|at| at.elapsed() < CUT_OFF_EVERY) {
-            return;
-        }
-        room.cut_off_at = Some(Instant::now());
         let burdens: Vec<_> = room.seated.iter().filter_map(|(number, seated)| seated.burden(*number)).collect();
         let cut_off = who_is_cut_off(&burdens, too_much_bytes);
         tracing::warn!(connections = cut_off.len(), "cutting off clients that ask for more than they take");
         for seated in cut_off.iter().filter_map(|number| room.seated.get(number)) {
-            seated.activity.is_cut_off();
+            seated.activity.cut_off();
             seated.cut_off.cancel();
         }
     }

@@ -7,30 +7,18 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use axum::body::Body;
-use hyper::body::Body as _;
-
 /// What all connections may leave untaken beyond their allowances.
 const EXCESS_MAX_BYTES: usize = 128 * 1024 * 1024;
 
-/// So much is left when those who cause it were cut off: looking for them every time would cost too much.
+/// So much is left when those who cause it were cut off.
 pub(super) const EXCESS_LOW_BYTES: usize = EXCESS_MAX_BYTES / 4 * 3;
 
 /// Whoever proved a credential may take one download at its own pace, a stranger some small answers.
-const KNOWN_ALLOWANCE_BYTES: usize = STREAM_BYTES + 16 * 1024;
+const KNOWN_ALLOWANCE_BYTES: usize = 144 * 1024;
 const STRANGER_ALLOWANCE_BYTES: usize = 16 * 1024;
 
 /// What an answer costs besides its body.
-const ANSWER_BYTES: usize = 2 * 1024;
-
-/// What is kept of an answer that is made while it is taken: a piece that was read and one that waits.
-const STREAM_BYTES: usize = 128 * 1024;
-
-/// What is kept of an answer until it is taken.
-pub(super) fn kept_bytes(body: &Body) -> usize {
-    let exact = body.size_hint().exact().map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
-    exact.unwrap_or(STREAM_BYTES).saturating_add(ANSWER_BYTES)
-}
+pub(super) const ANSWER_BYTES: usize = 2 * 1024;
 
 /// The excess of all connections of a listener.
 #[derive(Debug, Default)]
@@ -70,7 +58,7 @@ impl Untaken {
         self.count();
     }
 
-    pub(super) fn is_of_a_known_client(&mut self) {
+    pub(super) fn allow_a_download(&mut self) {
         self.allowance_bytes = self.allowance_bytes.max(KNOWN_ALLOWANCE_BYTES);
         self.count();
     }
@@ -114,7 +102,7 @@ mod tests {
         one.add(5);
         other.add(STRANGER_ALLOWANCE_BYTES + 7);
         assert_eq!((total.bytes(), one.excess_bytes()), (12, 5));
-        other.is_of_a_known_client();
+        other.allow_a_download();
         assert_eq!(total.bytes(), 5, "it may take a download");
         one.remove(9);
         assert_eq!((total.bytes(), one.excess_bytes()), (0, 0));
@@ -126,17 +114,10 @@ mod tests {
         let mut untaken = Untaken::nothing(Arc::clone(&total));
         untaken.add(1_000_000);
         untaken.write_off();
-        untaken.is_of_a_known_client();
+        untaken.allow_a_download();
         untaken.add(1_000_000);
         assert_eq!((total.bytes(), untaken.excess_bytes()), (0, 0));
         untaken.remove(2_000_000);
         assert_eq!(total.bytes(), 0);
-    }
-
-    #[test]
-    fn an_answer_that_is_made_while_it_is_taken_counts_as_its_pieces() {
-        assert_eq!(kept_bytes(&Body::from("12345")), 5 + ANSWER_BYTES);
-        let stream = futures::stream::empty::<Result<axum::body::Bytes, std::io::Error>>();
-        assert_eq!(kept_bytes(&Body::from_stream(stream)), STREAM_BYTES + ANSWER_BYTES);
     }
 }

@@ -48,7 +48,7 @@ async fn log_in(app: &App, stranger: &Stranger, body: LoginRequest) -> Result<Lo
     let address = origin.address.map(tracing::field::display);
     let reply = app.login(body, origin).await;
     let reply = reply.inspect_err(|error| {
-        if log_limit::has_room() {
+        if log_limit::LOG_INS.has_room() {
             tracing::warn!(address, code = error.code, "a log-in was refused");
         }
     })?;

@@ -13,9 +13,10 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use drover_app::Error;
 use drover_types::ErrorKind;
+use tokio::sync::Semaphore;
 
 use super::account_of;
-use crate::caller::Stranger;
+use crate::caller::address_of;
 use crate::problem::Failure;
 use crate::state::Server;
 
@@ -26,12 +27,17 @@ const REQUESTS_MAX: usize = 4_096;
 const MANY: usize = 1_024;
 const PART: usize = 128;
 
-/// Who is told at once comes back at once. Waiting costs the server next to nothing.
+/// Who is told at once comes back at once, and waiting costs less than that.
 const REFUSED_AFTER: Duration = Duration::from_secs(2);
 
-#[derive(Default)]
+/// Those who wait for their refusal at once. The others are told at once.
+const WAITING_MAX: usize = 4_096;
+
 pub(crate) struct InFlight {
+    /// Whether an address has only its part.
+    has_parts: bool,
     counts: Mutex<Counts>,
+    pub(super) waiting: Semaphore,
 }
 
 #[derive(Default)]
@@ -47,6 +53,10 @@ pub(crate) struct Flight {
 }
 
 impl InFlight {
+    pub(super) fn new(has_parts: bool) -> Self {
+        Self { has_parts, counts: Mutex::default(), waiting: Semaphore::new(WAITING_MAX) }
+    }
+
     fn counts(&self) -> MutexGuard<'_, Counts> {
         // Nothing in here is left half done by a panic that would matter more than a wrong count.
         self.counts.lock().unwrap_or_else(PoisonError::into_inner)
@@ -57,7 +67,7 @@ impl InFlight {
         let account = account_of(address);
         let mut counts = self.counts();
         let own = counts.by_account.get(&account).copied().unwrap_or(0);
-        if counts.total >= REQUESTS_MAX || (counts.total >= MANY && own >= PART) {
+        if counts.total >= REQUESTS_MAX || (self.has_parts && counts.total >= MANY && own >= PART) {
             return None;
         }
         counts.total += 1;
@@ -82,9 +92,11 @@ impl Drop for Flight {
 /// Lets a request through, or refuses it.
 pub(crate) async fn admit(State(server): State<Server>, request: Request, next: Next) -> Response {
     let (parts, body) = request.into_parts();
-    let Some(_flight) = server.limits.begin(Stranger::of(&parts, &server).address()) else {
-        drop((parts, body));
-        tokio::time::sleep(REFUSED_AFTER).await;
+    let Some(_flight) = server.limits.begin(address_of(&parts, &server)) else {
+        drop((parts, body, next));
+        if let Ok(_place) = server.limits.in_flight.waiting.try_acquire() {
+            tokio::time::sleep(REFUSED_AFTER).await;
+        }
         let detail = "too many requests at this moment; try again in a second";
         return Failure::from(Error::new(ErrorKind::Unavailable, "busy", detail)).into_response();
     };
@@ -101,7 +113,7 @@ mod tests {
 
     #[test]
     fn one_address_has_its_part_when_there_are_many() {
-        let in_flight = Arc::new(InFlight::default());
+        let in_flight = Arc::new(InFlight::new(true));
         let first = begin(&in_flight, 1, 5_000);
         assert_eq!(first.len(), MANY, "as long as there is room for others");
         let others = begin(&in_flight, 2, 5_000);
@@ -111,8 +123,14 @@ mod tests {
     }
 
     #[test]
+    fn behind_a_balancer_all_are_one_address() {
+        let in_flight = Arc::new(InFlight::new(false));
+        assert_eq!(begin(&in_flight, 1, 5_000).len(), REQUESTS_MAX);
+    }
+
+    #[test]
     fn there_are_never_more_than_the_limit() {
-        let in_flight = Arc::new(InFlight::default());
+        let in_flight = Arc::new(InFlight::new(true));
         let flights: Vec<_> = (0..=255).map(|last| begin(&in_flight, last, PART)).collect();
         assert_eq!(flights.iter().map(Vec::len).sum::<usize>(), REQUESTS_MAX);
         drop(flights);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use drover_db::{on_both, unique_violation};
-use drover_types::{FailureClass, RolloutId, RolloutKind, RolloutState, SessionState, Timestamp};
+use drover_types::{FailureClass, RolloutId, RolloutKind, RolloutState, SessionState, StageState, TenantId, Timestamp};
 
 use super::fixture::{Scope, acme, at, commit, new_rollout, refused, uuid};
 use crate::rollouts::{self, DueRow, Filter, NewRollout, RolloutRow, StateChange};
@@ -230,5 +230,31 @@ on_both! {
         assert!(pause.await.unwrap());
         let mut tx = acme.db.begin().await.unwrap();
         assert_eq!(rollouts::lock(&mut tx, acme.tenant, id).await.unwrap(), Some(1));
+    }
+
+    /// Whoever waited for the lock sees what was done under it.
+    async fn a_report_sees_its_rollout_as_it_is(test: TestDb) {
+        let acme = acme(&test).await;
+        let new = acme.firmware(5, "2.0.0").await;
+        let id = acme.rollout(200, &new, RolloutState::Active).await;
+        let device = acme.device(10, 0).await;
+        acme.stage(id, 0, StageState::Running).await;
+        let session = acme.pending(700, id, device, new.id).await;
+        let mut tx = acme.db.begin().await.unwrap();
+        let locked = rollouts::locked_of_session(&mut tx, acme.tenant, session).await.unwrap().unwrap();
+        assert_eq!((locked.id, locked.state, locked.epoch), (id, RolloutState::Active, 0));
+        assert_eq!(rollouts::locked(&mut tx, acme.tenant, id).await.unwrap().unwrap().policy, locked.policy);
+        assert!(rollouts::locked_of_session(&mut tx, TenantId(uuid(999)), session).await.unwrap().is_none());
+        let change = StateChange { from: RolloutState::Active, to: RolloutState::Paused, reason: None };
+        assert!(rollouts::set_state(&mut tx, acme.tenant, id, &change, at(300)).await.unwrap());
+        let (db, tenant) = (acme.db.clone(), acme.tenant);
+        let mut waiting = tokio::spawn(async move {
+            commit!(db, |tx| rollouts::locked_of_session(tx, tenant, session)).unwrap()
+        });
+        let early = tokio::time::timeout(Duration::from_millis(300), &mut waiting).await;
+        assert!(early.is_err(), "it did not wait");
+        tx.commit().await.unwrap();
+        let seen = waiting.await.unwrap();
+        assert_eq!((seen.state, seen.epoch), (RolloutState::Paused, 1));
     }
 }

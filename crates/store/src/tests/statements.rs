@@ -58,12 +58,14 @@ const MODULES: &[(&str, &[Statement])] = modules![
 ];
 
 /// Statements that end in the dialect's lock clause.
-const LOCKING: [&str; 6] = [
+const LOCKING: [&str; 8] = [
     "drover_store::devices::LOCK",
     "drover_store::firmware::LOCK",
     "drover_store::groups::LOCK",
     "drover_store::groups::LOCK_BY_NAME",
     "drover_store::rollouts::LOCK",
+    "drover_store::rollouts::GET",
+    "drover_store::rollouts::OF_SESSION",
     "drover_store::rollouts::TARGET_GROUPS",
 ];
 
@@ -115,6 +117,7 @@ const WITHOUT_TENANT: &[(&str, &str)] = &[
     ("drover_store::changes::FROM", "a node serves the installation; each row says whose it is"),
     ("drover_store::changes::TRIM", "what is old is forgotten for all"),
     ("drover_store::counters::OPEN", "a node serves the installation; each row says whose it is"),
+    ("drover_store::device_tokens::IN_USE", "a node serves the installation; each row says whose it is"),
     ("drover_store::uploads::DUE", "every node serves the installation; each row says whose it is"),
 ];
 

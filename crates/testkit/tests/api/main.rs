@@ -40,6 +40,7 @@ mod rollback;
 mod rollout_preview;
 mod rollouts;
 mod second_thoughts;
+mod stage_opening;
 mod tenants;
 mod timing;
 mod twins;
