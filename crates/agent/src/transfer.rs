@@ -79,8 +79,7 @@ impl Worker<'_> {
         if let Ok(Some(Directive::Stop)) = told {
             return self.conclude(update, Ending::Stopped);
         }
-        // Whoever had nothing to send, because the queue cannot be written, was not answered either.
-        let server_answers = matches!(told, Ok(Some(_)));
+        let server_answers = self.client.is_some() && told.is_ok();
         let received_bytes = AtomicU64::new(0);
         let fetched = self.fetch_all(update, &manifest, &received_bytes, total_bytes).await;
         self.component.tries.note_progress(received_bytes.load(Ordering::Relaxed));

@@ -106,9 +106,9 @@ impl App {
         }
     }
 
-    /// Whether a device that was told and has not begun is told again: the target has to hold for it still. If it does
-    /// not, the session ends, as do those of a rollout that was called off. A way back stands: it is for those that run what is taken back, and this one may have
-    /// installed what it was told and be about to say so.
+    /// Whether a device that was told and has not begun is told again: its rollout has to go on, and the target to hold for
+    /// it still. If it does not hold, the session ends. A way back that goes on stands: it is for those that run what is
+    /// taken back, and this one may have installed what it was told and be about to say so.
     async fn still_stands(&self, tenant: TenantId, device: DeviceId, candidate: &CandidateRow) -> Result<bool> {
         let Some(rollout) = rollouts::get(&self.db, tenant, candidate.rollout_id).await? else { return Ok(false) };
         if matches!(rollout.state, RolloutState::Cancelled | RolloutState::RollingBack) {

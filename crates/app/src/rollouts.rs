@@ -250,7 +250,9 @@ impl App {
         steering: Steering,
         from: &[RolloutState],
     ) -> Result<Rollout> {
-        for _ in 1..STEER_TRIES {
+        // Where one goes on follows from what was looked at before.
+        let goes_on = matches!(steering.to, RolloutState::Scheduled | RolloutState::Active);
+        for _ in 1..if goes_on { 1 } else { STEER_TRIES } {
             match self.steer_once(caller, id, steering.clone(), from).await {
                 Err(error) if error.code == ROLLOUT_CHANGED => {}
                 done => return done,

@@ -145,11 +145,15 @@ impl Connections {
             let mut request = request.map(Body::new);
             request.extensions_mut().insert(Peer(peer.ip()));
             request.extensions_mut().insert(Proof(Arc::clone(activity)));
-            // Before there is an answer: what was done must be told.
+            let only_reads = request.method().is_safe();
             let answer = (!activity.must_take()).then(|| self.router.clone().oneshot(request));
             async move {
                 let Some(answer) = answer else { return Ok(working.answered(too_much())) };
-                answer.await.map(|response| working.answered(response))
+                // Requests that came together all began before the first answer. What was done must be told, though.
+                answer.await.map(|response| {
+                    let must_take = only_reads && working.must_take();
+                    working.answered(if must_take { too_much() } else { response })
+                })
             }
         });
         let io = TokioIo::new(WatchedIo::new(stream, Arc::clone(activity)));

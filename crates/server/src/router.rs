@@ -47,14 +47,14 @@ pub(crate) fn build(server: Server, config: &HttpConfig) -> Result<Router, Confi
     let blobs = Router::from(http::blob_routes()).layer(in_time.clone());
     let probes = Router::from(health::routes()).layer(in_time);
     let metrics = server.app.http_metrics();
-    let limited = Router::new()
+    let routes = Router::new()
         .merge(api)
         .merge(blobs)
+        .merge(probes)
         .merge(openapi::route())
         .fallback(nothing_here)
-        .layer(from_fn_with_state(server.clone(), limits::admit));
-    // Whether the server lives has an answer however much it has to do.
-    let routes = limited.merge(probes).with_state(server);
+        .layer(from_fn_with_state(server.clone(), limits::admit))
+        .with_state(server);
     wrap(routes, config, metrics)
 }
 

@@ -71,7 +71,6 @@ statements! {
     TARGETING = "SELECT r.id, r.name FROM rollout_groups t JOIN rollouts r \
                  ON r.tenant_id = t.tenant_id AND r.id = t.rollout_id WHERE t.tenant_id = $1 AND t.group_id = $2 \
                  AND r.state IN ('scheduled', 'active', 'paused') ORDER BY r.id";
-    GROUPS = "SELECT group_id FROM rollout_groups WHERE tenant_id = $1 AND rollout_id = $2 ORDER BY group_id";
 }
 
 /// A rollout.
@@ -429,9 +428,4 @@ pub async fn targeting(
     group: GroupId,
 ) -> Result<Vec<(RolloutId, String)>> {
     run!(conn, |c| sqlx::query_as(TARGETING).bind(tenant).bind(group).fetch_all(c).await)
-}
-
-/// The ids of the target groups.
-pub async fn groups(conn: impl Into<Conn<'_>>, tenant: TenantId, id: RolloutId) -> Result<Vec<GroupId>> {
-    run!(conn, |c| sqlx::query_scalar(GROUPS).bind(tenant).bind(id).fetch_all(c).await)
 }

@@ -40,7 +40,7 @@ pub(super) async fn run(app: Arc<App>, stop: CancellationToken) {
             // All over again.
             () = tokens.cleared.notified() => tokens.cleared.notify_one(),
             // Whatever was not read is forgotten, also when it cannot be: then it is looked up.
-            _ = tokio::time::timeout(BEGIN_ANEW_AFTER / 2, read_all(&app)) => tokens.end_round(),
+            _ = tokio::time::timeout(BEGIN_ANEW_AFTER, read_all(&app)) => tokens.end_round(),
         }
     }
 }

@@ -23,6 +23,11 @@ impl Working {
         Self { activity: Some(activity) }
     }
 
+    /// Whether the client has to take other answers before it gets this one.
+    pub(super) fn must_take(&self) -> bool {
+        self.activity.as_ref().is_some_and(|activity| activity.must_take())
+    }
+
     /// The handler has answered.
     pub(super) fn answered(mut self, response: Response<Body>) -> Response<Answer> {
         response.map(|body| {

@@ -175,6 +175,9 @@ impl Crowd {
         let too_much_bytes = self.untaken.bytes().saturating_sub(EXCESS_LOW_BYTES);
         let burdens: Vec<_> = room.seated.iter().filter_map(|(number, seated)| seated.burden(*number)).collect();
         let cut_off = who_is_cut_off(&burdens, too_much_bytes);
+        if cut_off.is_empty() {
+            return;
+        }
         tracing::warn!(connections = cut_off.len(), "cutting off clients that ask for more than they take");
         for seated in cut_off.iter().filter_map(|number| room.seated.get(number)) {
             seated.activity.cut_off();

@@ -33,6 +33,9 @@ const REFUSED_AFTER: Duration = Duration::from_secs(2);
 /// Those who wait for their refusal at once. The others are told at once.
 const WAITING_MAX: usize = 4_096;
 
+/// Whether the server lives has an answer however much it has to do. It asks nothing else for it.
+const LIFE: [&str; 2] = ["/healthz", "/health"];
+
 pub(crate) struct InFlight {
     /// Whether an address has only its part.
     has_parts: bool,
@@ -91,6 +94,9 @@ impl Drop for Flight {
 
 /// Lets a request through, or refuses it.
 pub(crate) async fn admit(State(server): State<Server>, request: Request, next: Next) -> Response {
+    if LIFE.contains(&request.uri().path()) {
+        return next.run(request).await;
+    }
     let (parts, body) = request.into_parts();
     let Some(_flight) = server.limits.begin(address_of(&parts, &server)) else {
         drop((parts, body, next));

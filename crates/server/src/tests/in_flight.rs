@@ -12,7 +12,7 @@ async fn a_busy_server_refuses_work_and_says_that_it_lives() {
     let service = Service::start().await;
     let get = |uri| with_token(Method::GET, uri, "").body(Body::empty()).expect("a request");
     let taken: Vec<_> = (0_u32..).map_while(|number| service.limits.begin(IpAddr::V4(number.into()))).collect();
-    for probe in ["/healthz", "/readyz"] {
+    for probe in ["/healthz", "/health"] {
         assert_eq!(service.send(get(probe)).await.status, 200, "{probe}");
     }
     let refused = service.send(get("/api/v1/auth/me")).await;

@@ -91,7 +91,7 @@ async fn view(scope: Scope<'_>) -> String {
         format!("{:?}", firmware::page(db, tenant, &firmware::Filter::default(), 99).await.unwrap()),
         format!("{:?}", objects::page(db, tenant, None, None, 99).await.unwrap()),
         format!("{:?}", rollouts::page(db, tenant, &Reach::Tenant, &rollouts::Filter::default(), 99).await.unwrap()),
-        format!("{:?}", rollouts::groups(db, tenant, rollout).await.unwrap()),
+        format!("{:?}", rollouts::target_groups(db, tenant, rollout).await.unwrap()),
         format!("{:?}", stages::of_rollout(db, tenant, rollout).await.unwrap()),
         format!("{:?}", counters::of_rollout(db, tenant, rollout).await.unwrap()),
         format!(

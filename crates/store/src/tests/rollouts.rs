@@ -175,9 +175,10 @@ on_both! {
         }
         let unknown = drover_types::GroupId(uuid(99));
         assert!(!commit!(acme.db, |tx| rollouts::add_group(tx, acme.tenant, id, unknown)));
-        assert_eq!(rollouts::groups(acme.db, acme.tenant, id).await.unwrap(), [one, two]);
+        let targets = rollouts::target_groups(acme.db, acme.tenant, id).await.unwrap();
+        assert_eq!(targets.iter().map(|group| group.id).collect::<Vec<_>>(), [one, two]);
         commit!(acme.db, |tx| rollouts::clear_groups(tx, acme.tenant, id));
-        assert!(rollouts::groups(acme.db, acme.tenant, id).await.unwrap().is_empty());
+        assert!(rollouts::target_groups(acme.db, acme.tenant, id).await.unwrap().is_empty());
     }
 
     async fn counters_add_up(test: TestDb) {

@@ -130,7 +130,8 @@ on_both! {
         for group in [first, second] {
             assert!(commit!(acme.db, |tx| rollouts::add_group(tx, acme.tenant, rollout, group)));
         }
-        let chosen = rollouts::groups(acme.db, acme.tenant, rollout).await.unwrap();
+        let chosen = rollouts::target_groups(acme.db, acme.tenant, rollout).await.unwrap();
+        let chosen: Vec<_> = chosen.into_iter().map(|group| group.id).collect();
         assert_eq!(eligible(acme, &target(acme, rollout, &new, &chosen)).await, [one, two]);
         assert_eq!(eligible(acme, &target(acme, rollout, &new, &[])).await, [one, two, three]);
         let nobody = acme.group(23, &[]).await;
