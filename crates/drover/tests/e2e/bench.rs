@@ -14,13 +14,12 @@ pub(crate) async fn checks() {
     };
     let mut rows: Vec<Measured> = Vec::new();
     bench_checks(&options, |row| rows.push(row.clone())).await;
-    let [cold, nothing, offers, opening, open] = &rows[..] else { panic!("five scenarios: {rows:?}") };
+    let [started, nothing, offers, opening, open] = &rows[..] else { panic!("five scenarios: {rows:?}") };
     for row in &rows {
         assert!(row.failures == 0 && row.checks > 0 && row.checks_per_cpu_s() > 0.0, "{row:?}");
         assert!(row.p50_ms > 0.0 && row.p50_ms <= row.p99_ms && row.usage.resident_kib > 0, "{row:?}");
     }
-    assert!(cold.checks >= 2_000, "each device called: {cold:?}");
-    assert_eq!((cold.offers, nothing.offers), (0, 0));
+    assert_eq!((started.offers, nothing.offers), (0, 0));
     assert!(offers.offers > 0 && offers.offers <= offers.checks / 50, "{offers:?}");
     assert!(opening.scenario.contains("stage of 400 devices"), "{opening:?}");
     assert!(open.offers <= open.checks / 100, "one device at a time: {open:?}");

@@ -20,6 +20,9 @@ use super::server::{Server, Usage};
 /// Pause between two looks at the server.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
+/// How long there is load at least.
+const LEAST_LOAD: Duration = Duration::from_millis(500);
+
 /// What to measure.
 #[derive(Debug, Clone)]
 pub struct ChecksOptions {
@@ -133,7 +136,9 @@ impl<'o> Bench<'o> {
                 tokio::time::sleep(LOOK_EVERY).await;
             }
         };
-        let (load, usage, ()) = self.under_load(all_known).await;
+        // Few are known before the load begins.
+        let work = async { tokio::join!(all_known, tokio::time::sleep(LEAST_LOAD)) };
+        let (load, usage, _) = self.under_load(work).await;
         measured("the server has just started, until it knows all tokens", &load, usage)
     }
 
