@@ -19,10 +19,12 @@ pub(crate) use parts::{open_blobs, open_database};
 use crate::feed::Feed;
 use crate::login_attempts::LoginAttempts;
 use crate::metrics::Metrics;
+use crate::offers::OfferWriter;
 use crate::parsed_conditions::ParsedConditions;
 use crate::passwords::PasswordHasher;
 use crate::questions::Questions;
-use crate::{App, Random, Settings};
+use crate::reports::ReportWriter;
+use crate::{App, Random, Settings, offers, reports};
 
 /// How long to wait for another node that changes the schema.
 pub(crate) const MIGRATION_LOCK_TIMEOUT: Duration = Duration::from_mins(1);
@@ -143,6 +145,8 @@ pub async fn compose(
     };
     let blobs = drover_blob::open(&backends.blobs, options)?;
     let writer = Writer::start(db.clone());
+    let offers = OfferWriter::start(db.clone(), offers::make_all);
+    let reports = ReportWriter::start(db.clone(), reports::take_all);
     let (passwords, metrics) = (PasswordHasher::default(), Metrics::default());
     let (poke, poke_uploads) = (Notify::new(), Notify::new());
     let (feed, hot) = (Feed::default(), Arc::new(MemoryHotState::default()));
@@ -150,6 +154,8 @@ pub async fn compose(
     Ok(Arc::new(App {
         db,
         writer,
+        offers,
+        reports,
         blobs,
         url_key,
         clock,

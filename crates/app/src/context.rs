@@ -13,10 +13,12 @@ use tokio::sync::Notify;
 use crate::feed::Feed;
 use crate::login_attempts::LoginAttempts;
 use crate::metrics::Metrics;
+use crate::offers::OfferWriter;
 use crate::parsed_conditions::ParsedConditions;
 use crate::passwords::PasswordHasher;
 use crate::presign::{BoundPresignKeys, PresignKeys};
 use crate::questions::Questions;
+use crate::reports::ReportWriter;
 
 /// Randomness as an argument.
 pub trait Random: Send + Sync + 'static {
@@ -88,6 +90,8 @@ impl Default for Settings {
 pub struct App {
     pub(crate) db: Db,
     pub(crate) writer: Writer,
+    pub(crate) offers: OfferWriter,
+    pub(crate) reports: ReportWriter,
     pub(crate) blobs: Arc<dyn BlobStore>,
     /// Verifies addresses that the folder back-end signed; none when objects are elsewhere.
     pub(crate) url_key: Option<[u8; 32]>,
@@ -129,6 +133,8 @@ impl App {
     /// Finishes what was accepted and closes the back-ends.
     pub async fn close(&self) {
         self.write_all_sightings().await;
+        self.offers.close().await;
+        self.reports.close().await;
         self.writer.close().await;
         self.db.close().await;
     }

@@ -49,6 +49,7 @@ mod presign;
 mod questions;
 mod registration;
 mod release_keys;
+mod reports;
 mod rights;
 mod rollout_plan;
 mod rollout_policy;

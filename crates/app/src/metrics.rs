@@ -134,7 +134,8 @@ impl App {
     /// All numbers, as OpenMetrics text.
     pub async fn metrics_text(&self) -> Result<String> {
         self.metrics.active_campaigns.set(rollouts::count_active(&self.db).await?);
-        self.metrics.write_queue.set(i64::try_from(self.writer.queue_depth()).unwrap_or(i64::MAX));
+        let waiting = self.writer.queue_depth() + self.offers.queue_depth() + self.reports.queue_depth();
+        self.metrics.write_queue.set(i64::try_from(waiting).unwrap_or(i64::MAX));
         let certificate_ends_at = self.metrics.certificate_ends_at.load(Ordering::Relaxed);
         if certificate_ends_at != 0 {
             let left_s = (certificate_ends_at - self.now().as_micros()) / 1_000_000;

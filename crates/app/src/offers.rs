@@ -1,36 +1,84 @@
 //! What a device that asks is told.
 
-use std::time::Duration;
+mod set;
+mod withdraw;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use drover_blob::{ObjectKey, PresignMethod};
-use drover_db::{Conn, Tx};
+use drover_db::{Conn, SetWriter};
 use drover_protocol::{CheckReply, Offer, OfferedArtifact};
-use drover_rollout::{Policy, Snapshot, offer_slots};
 use drover_store::offers::{self, CandidateRow};
 use drover_store::rollouts::{self, RolloutRow};
-use drover_store::update_sessions::{self, Move};
-use drover_store::{artifacts, counters, device_components, firmware, stages, targets};
-use drover_types::{
-    DeviceId, Exclusion, FailureClass, FirmwareId, RolloutKind, RolloutState, SessionState, StageState, TenantId,
-    Timestamp,
-};
+use drover_store::update_sessions::Move;
+use drover_store::{artifacts, counters, firmware, stages};
+use drover_types::{DeviceId, Exclusion, FailureClass, RolloutKind, RolloutState, SessionState, TenantId, Timestamp};
 
 use crate::conditions::is_unusable;
 use crate::error::retry;
 use crate::feed::Look;
-use crate::rollouts::stage_snapshots;
 use crate::targets::RolloutTarget;
-use crate::transitions::{self, Subject};
-use crate::{App, Caller, Error, Result, rollout_policy, rollout_preview};
+use crate::transitions::Change;
+use crate::{App, Caller, Error, Result, rollout_preview};
+
+pub(crate) use set::make_all;
+use set::room;
 
 /// Sessions that one check looks at: a device waits in few rollouts at once. Those that come first are looked at each
 /// time, the others in turn, so that no rollout waits behind others that have no room.
 const CANDIDATES_MAX: usize = 8;
 const CANDIDATES_FIRST: usize = 4;
 
-const COMPONENT_BUSY: &str = "component_busy";
+/// The queue of offers to be made.
+pub(crate) type OfferWriter = SetWriter<Attempt, Verdict, Error>;
+
+/// One try to make an offer.
+#[derive(Debug, Clone)]
+pub(crate) struct Attempt {
+    tenant: TenantId,
+    device: DeviceId,
+    candidate: CandidateRow,
+    /// Whom the rollout is for; none for a way back, which is for those that it updated.
+    target: Option<RolloutTarget>,
+    now: Timestamp,
+}
+
+/// What became of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// The device is told.
+    Offered,
+    /// It must not have that firmware (any more).
+    Skipped,
+    /// Not now.
+    Refused,
+}
+
+impl Attempt {
+    /// What ends the session, for a reason that a short code and a sentence name.
+    fn skip(&self, (code, message): (&str, &str)) -> Change {
+        let message = format!("left out when it came for the update: {message}");
+        Change {
+            session: self.candidate.id,
+            rollout: self.candidate.rollout_id,
+            stage: self.candidate.stage,
+            device: self.device,
+            class_before: None,
+            step: Move {
+                from: self.candidate.state,
+                to: SessionState::Skipped,
+                progress: 0,
+                failure: Some((FailureClass::Precondition, code.to_owned(), message)),
+                next_action_at: None,
+            },
+        }
+    }
+}
+
+/// Code and sentence of a reason.
+fn said(reason: Exclusion) -> (&'static str, &'static str) {
+    (reason.as_str(), rollout_preview::explain(reason))
+}
 
 impl App {
     /// A device asks for work.
@@ -76,7 +124,9 @@ impl App {
     async fn try_offer(&self, tenant: TenantId, device: DeviceId, candidate: &CandidateRow) -> Result<bool> {
         // A look without a lock first: a fleet that waits for a free place must not queue up for the writer.
         let Some(rollout) = rollouts::get(&self.db, tenant, candidate.rollout_id).await? else { return Ok(false) };
-        if gate(Conn::from(&self.db), tenant, &rollout, candidate.stage).await?.is_none() {
+        let stages = stages::of_rollout(&self.db, tenant, rollout.id).await?;
+        let counters = counters::of_rollout(&self.db, tenant, rollout.id).await?;
+        if room(&rollout, &stages, &counters, candidate.stage)?.slots == 0 {
             return Ok(false);
         }
         let now = self.now();
@@ -88,12 +138,7 @@ impl App {
             },
         };
         let attempt = Attempt { tenant, device, candidate: candidate.clone(), target, now };
-        let verdict = retry(|| {
-            let attempt = attempt.clone();
-            self.writer.write_batched(move |tx| Box::pin(async move { attempt.run(tx).await }))
-        })
-        .await;
-        match verdict {
+        match retry(|| self.offers.write(attempt.clone())).await {
             Ok(Verdict::Offered) => Ok(true),
             Ok(Verdict::Refused) => Ok(false),
             Ok(Verdict::Skipped) => {
@@ -101,7 +146,7 @@ impl App {
                 Ok(false)
             }
             // Another check of the same device was faster: one session per component is in flight.
-            Err(error) if error.code == COMPONENT_BUSY => Ok(false),
+            Err(error) if is_component_busy(&error) => Ok(false),
             Err(error) => Err(error),
         }
     }
@@ -120,13 +165,13 @@ impl App {
         let now = self.now();
         let Some(target) = self.target_or_pause(tenant, &rollout, now).await? else { return Ok(false) };
         // A look without a lock first: nearly always it stands.
-        if why_withdraw(Conn::from(&self.db), &target, device, now).await?.is_none() {
+        if withdraw::reason(Conn::from(&self.db), &target, device, now).await?.is_none() {
             return Ok(true);
         }
         let attempt = Attempt { tenant, device, candidate: candidate.clone(), target: Some(target), now };
         let verdict = retry(|| {
             let attempt = attempt.clone();
-            self.writer.write_batched(move |tx| Box::pin(async move { attempt.withdraw(tx).await }))
+            self.writer.write_batched(move |tx| Box::pin(async move { withdraw::run(tx, &attempt).await }))
         })
         .await?;
         self.poke.notify_one();
@@ -199,161 +244,10 @@ fn to_look_at<T>(mut candidates: Vec<T>, drawn: usize) -> Vec<T> {
     candidates
 }
 
-/// Asks the planner whether a rollout makes an offer at this stage now; its policy, if so.
-async fn gate(mut conn: Conn<'_>, tenant: TenantId, rollout: &RolloutRow, stage: i64) -> Result<Option<Policy>> {
-    if rollout.state != RolloutState::Active {
-        return Ok(None);
-    }
-    let stages = stages::of_rollout(conn.reborrow(), tenant, rollout.id).await?;
-    let own = stages.iter().find(|own| own.position == stage);
-    if own.is_none_or(|own| matches!(own.state, StageState::Waiting | StageState::Opening)) {
-        return Ok(None);
-    }
-    let counters = counters::of_rollout(conn, tenant, rollout.id).await?;
-    let policy = rollout_policy::parse(&rollout.policy)?;
-    let snapshot = Snapshot {
-        state: rollout.state,
-        kind: rollout.kind,
-        stages: stage_snapshots(&stages, &counters),
-        due: Vec::new(),
-        child: None,
-        children_needed: false,
-    };
-    Ok((offer_slots(&policy, &snapshot) > 0).then_some(policy))
-}
-
-/// One try to make an offer.
-#[derive(Clone)]
-struct Attempt {
-    tenant: TenantId,
-    device: DeviceId,
-    candidate: CandidateRow,
-    /// Whom the rollout is for; none for a way back, which is for those that it updated.
-    target: Option<RolloutTarget>,
-    now: Timestamp,
-}
-
-enum Verdict {
-    /// The device is told.
-    Offered,
-    /// It must not have that firmware (any more).
-    Skipped,
-    /// Not now.
-    Refused,
-}
-
-impl Attempt {
-    async fn run(&self, tx: &mut Tx) -> Result<Verdict> {
-        let Self { tenant, device, candidate, target, now } = self;
-        let (tenant, device, now) = (*tenant, *device, *now);
-        // Held still until the offer is made: a pause waits for it, later offers see the pause.
-        let Some(rollout) = rollouts::locked(tx, tenant, candidate.rollout_id).await? else {
-            return Ok(Verdict::Refused);
-        };
-        if let Some(target) = target
-            && !target.stands(tx, tenant, rollout.id, Some(rollout.epoch)).await?
-        {
-            return Ok(Verdict::Refused);
-        }
-        let Some(policy) = gate(Conn::from(&mut *tx), tenant, &rollout, candidate.stage).await? else {
-            return Ok(Verdict::Refused);
-        };
-        let running = device_components::get(&mut *tx, tenant, device, &candidate.component).await?;
-        let running_firmware = running.as_ref().and_then(|running| running.firmware_id);
-        if let Some((code, message)) = self.why_not(tx, &rollout, running_firmware).await? {
-            return self.skip(tx, code, message).await;
-        }
-        let offer = update_sessions::Offer {
-            from_version: running.and_then(|running| running.version),
-            from_firmware: running_firmware,
-            next_action_at: now.plus(Duration::from_millis(policy.session_timeout_ms)),
-        };
-        let offered = update_sessions::offer(tx, tenant, candidate.id, &offer, now).await;
-        if !offered.map_err(component_busy)? {
-            return Ok(Verdict::Refused);
-        }
-        let (rollout, stage) = (candidate.rollout_id, candidate.stage);
-        let offered = (SessionState::Pending, SessionState::Offered);
-        counters::shift(tx, (tenant, rollout), stage, (offered.0, None), (offered.1, None), 1).await?;
-        transitions::after_change(tx, self.subject(), offered, now).await?;
-        // A device that falls silent from here on is noticed in time.
-        rollouts::wake(tx, tenant, rollout, offer.next_action_at).await?;
-        Ok(Verdict::Offered)
-    }
-
-    /// Why the device may not have the firmware any more, if so. Since it was chosen, another rollout may have brought it
-    /// further, a dependency may have gone, or the target may not hold for it now.
-    async fn why_not(
-        &self,
-        tx: &mut Tx,
-        rollout: &RolloutRow,
-        running: Option<FirmwareId>,
-    ) -> Result<Option<(&'static str, &'static str)>> {
-        let Some(target) = &self.target else {
-            let runs_on = running != Some(rollout.firmware_id);
-            return Ok(runs_on.then_some(("not_running", "it does not run any more what is taken back")));
-        };
-        let reason = targets::why_not(tx, &target.target, self.device, self.now).await?;
-        Ok(reason.map(|reason| (reason.as_str(), rollout_preview::explain(reason))))
-    }
-
-    /// Ends the session, unless the device has begun or the target holds after all.
-    async fn withdraw(&self, tx: &mut Tx) -> Result<Verdict> {
-        let Self { tenant, device, candidate, target, now } = self;
-        let epoch = rollouts::lock(tx, *tenant, candidate.rollout_id).await?;
-        let Some(target) = target else { return Ok(Verdict::Offered) };
-        if !target.stands(tx, *tenant, candidate.rollout_id, epoch).await? {
-            return Ok(Verdict::Refused);
-        }
-        match why_withdraw(Conn::from(&mut *tx), target, *device, *now).await? {
-            Some(reason) => self.skip(tx, reason.as_str(), rollout_preview::explain(reason)).await,
-            None => Ok(Verdict::Offered),
-        }
-    }
-
-    async fn skip(&self, tx: &mut Tx, code: &str, message: &str) -> Result<Verdict> {
-        let message = format!("left out when it came for the update: {message}");
-        let change = Move {
-            from: self.candidate.state,
-            to: SessionState::Skipped,
-            progress: 0,
-            failure: Some((FailureClass::Precondition, code.to_owned(), message)),
-            next_action_at: None,
-        };
-        // Not when it has begun in this moment: then it is at work.
-        transitions::apply(tx, self.subject(), &change, self.now).await?;
-        Ok(Verdict::Skipped)
-    }
-
-    fn subject(&self) -> Subject {
-        Subject {
-            tenant: self.tenant,
-            session: self.candidate.id,
-            rollout: self.candidate.rollout_id,
-            stage: self.candidate.stage,
-            device: self.device,
-            class_before: None,
-        }
-    }
-}
-
-/// Why an offer does not stand any more, if so. That the device runs the firmware is no reason: it may have installed it
-/// on this very offer and be about to say so.
-async fn why_withdraw(
-    conn: Conn<'_>,
-    target: &RolloutTarget,
-    device: DeviceId,
-    now: Timestamp,
-) -> Result<Option<Exclusion>> {
-    let reason = targets::why_not(conn, &target.target, device, now).await?;
-    Ok(reason.filter(|reason| *reason != Exclusion::SameVersion))
-}
-
-fn component_busy(error: sqlx::Error) -> Error {
-    match drover_db::unique_violation(&error) {
-        Some(_) => Error::conflict(COMPONENT_BUSY, "another update of this component is under way").with_source(error),
-        None => error.into(),
-    }
+/// Whether the database refused a second session in flight of one component.
+fn is_component_busy(error: &Error) -> bool {
+    let source = error.source.as_deref().and_then(|source| source.downcast_ref());
+    source.and_then(drover_db::unique_violation).is_some()
 }
 
 #[cfg(test)]

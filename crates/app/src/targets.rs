@@ -29,12 +29,18 @@ impl RolloutTarget {
         epoch: Option<i64>,
     ) -> Result<bool> {
         let groups =
-            if self.groups.is_empty() { Vec::new() } else { rollouts::target_groups(tx, tenant, rollout).await? };
+            if self.asks_for_groups() { rollouts::target_groups(tx, tenant, rollout).await? } else { Vec::new() };
         Ok(self.is_of(epoch, &groups))
     }
 
-    /// A target does not change but with its rollout's state and its dynamic groups.
-    fn is_of(&self, epoch: Option<i64>, groups: &[NamedRow]) -> bool {
+    /// Whether its groups have to be read to know whether it stands.
+    pub(crate) const fn asks_for_groups(&self) -> bool {
+        !self.groups.is_empty()
+    }
+
+    /// Whether it stands while the rollout has that epoch and those target groups: it does not change but with its
+    /// rollout's state and its dynamic groups.
+    pub(crate) fn is_of(&self, epoch: Option<i64>, groups: &[NamedRow]) -> bool {
         epoch == Some(self.epoch) && groups == self.groups
     }
 }

@@ -3,38 +3,57 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use drover_db::Tx;
+use drover_store::counters::Counted;
 use drover_store::rollouts::{self, RolloutRow, StateChange};
 use drover_store::update_sessions::{self, Failure, Move, SessionRef};
-use drover_store::{changes, counters, devices};
+use drover_store::{Result as StoreResult, changes, counters, devices};
 use drover_types::{
     DeviceId, DeviceStatus, FailureClass, RolloutId, RolloutState, SessionState, TenantId, Timestamp, UpdateSessionId,
 };
 
 use crate::Result;
 
-/// The session that changes.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Subject {
-    pub(crate) tenant: TenantId,
+/// A session that is to change.
+#[derive(Debug, Clone)]
+pub(crate) struct Change {
     pub(crate) session: UpdateSessionId,
     pub(crate) rollout: RolloutId,
     pub(crate) stage: i64,
     pub(crate) device: DeviceId,
     /// The class that the state before was counted under: only a time-out has one and can still change.
     pub(crate) class_before: Option<FailureClass>,
+    pub(crate) step: Move,
 }
 
-/// Changes the state with all that hangs on it; false, and nothing done, when it was not in `change.from` any more.
-pub(crate) async fn apply(tx: &mut Tx, subject: Subject, change: &Move, now: Timestamp) -> Result<bool> {
-    let Subject { tenant, rollout, stage, .. } = subject;
-    if !update_sessions::change_state(tx, tenant, subject.session, change, now).await? {
-        return Ok(false);
-    }
-    let class = change.failure.as_ref().map(|(class, _, _)| *class);
-    let (before, after) = ((change.from, subject.class_before), (change.to, class));
-    counters::shift(tx, (tenant, rollout), stage, before, after, 1).await?;
-    after_change(tx, subject, (change.from, change.to), now).await?;
-    Ok(true)
+/// A session that changed, and where it is counted since.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Changed {
+    pub(crate) rollout: RolloutId,
+    pub(crate) stage: i64,
+    pub(crate) device: DeviceId,
+    pub(crate) from: Counted,
+    pub(crate) to: Counted,
+}
+
+/// Changes the states of many sessions of one tenant, each once, with all that hangs on them. Returns those that changed:
+/// the others were not in `step.from` any more.
+pub(crate) async fn apply(
+    tx: &mut Tx,
+    tenant: TenantId,
+    changes: &[Change],
+    now: Timestamp,
+) -> StoreResult<BTreeSet<UpdateSessionId>> {
+    let moves: Vec<_> = changes.iter().map(|change| (change.session, change.step.clone())).collect();
+    let changed = update_sessions::change_states(tx, tenant, &moves, now).await?;
+    let changed: BTreeSet<_> = changed.into_iter().collect();
+    let done = changes.iter().filter(|change| changed.contains(&change.session)).map(|change| {
+        let Change { rollout, stage, device, class_before, step, .. } = change;
+        let class = step.failure.as_ref().map(|(class, _, _)| *class);
+        let (from, to) = ((step.from, *class_before), (step.to, class));
+        Changed { rollout: *rollout, stage: *stage, device: *device, from, to }
+    });
+    after(tx, tenant, &done.collect::<Vec<_>>(), now).await?;
+    Ok(changed)
 }
 
 /// Ends many sessions of one rollout at once, at most some thousand, with all that hangs on them; those that moved
@@ -49,27 +68,20 @@ pub(crate) async fn end_many(
     now: Timestamp,
 ) -> Result<usize> {
     let class = failure.as_ref().map(|(class, _, _)| *class);
-    let mut count_ended = 0;
+    let mut changed = Vec::new();
     for from in SessionState::ALL.iter().copied().filter(|from| from.may_become(to)) {
         let ids: Vec<_> = sessions.iter().filter(|one| one.state == from).map(|one| one.id).collect();
         let ended = update_sessions::end_many(tx, (tenant, rollout), &ids, (from, to), failure.as_ref(), now).await?;
-        let mut by_stage: BTreeMap<i64, i64> = BTreeMap::new();
-        for session in &ended {
-            *by_stage.entry(session.stage).or_default() += 1;
-        }
-        for (stage, count) in by_stage {
-            counters::shift(tx, (tenant, rollout), stage, (from, None), (to, class), count).await?;
-        }
-        if let Some(status) = status_after((from, to)) {
-            let devices: Vec<_> = ended.iter().map(|session| session.device_id).collect();
-            devices::set_status_of(tx, tenant, &devices, status, now).await?;
-        }
-        count_ended += ended.len();
+        changed.extend(ended.into_iter().map(|ended| Changed {
+            rollout,
+            stage: ended.stage,
+            device: ended.device_id,
+            from: (from, None),
+            to: (to, class),
+        }));
     }
-    if count_ended > 0 && to.is_final() {
-        rollouts::wake(tx, tenant, rollout, now).await?;
-    }
-    Ok(count_ended)
+    after(tx, tenant, &changed, now).await?;
+    Ok(changed.len())
 }
 
 /// How a device is doing whose session changed like that; none when that says nothing. Of a session that was called off
@@ -85,18 +97,30 @@ fn status_after((from, to): (SessionState, SessionState)) -> Option<DeviceStatus
     }
 }
 
-/// The device's status follows its session; a session that ended is news for the driver.
-pub(crate) async fn after_change(
-    tx: &mut Tx,
-    subject: Subject,
-    (from, to): (SessionState, SessionState),
-    now: Timestamp,
-) -> Result<()> {
-    if let Some(status) = status_after((from, to)) {
-        devices::set_status(tx, subject.tenant, subject.device, status, now).await?;
+/// What follows: sessions are counted elsewhere, the device's status is that of its last session, and a session that
+/// ended is news for the driver.
+pub(crate) async fn after(tx: &mut Tx, tenant: TenantId, changed: &[Changed], now: Timestamp) -> StoreResult<()> {
+    let mut additions: BTreeMap<counters::Place, i64> = BTreeMap::new();
+    for Changed { rollout, stage, from, to, .. } in changed {
+        *additions.entry((*rollout, *stage, *from)).or_default() -= 1;
+        *additions.entry((*rollout, *stage, *to)).or_default() += 1;
     }
-    if to.is_final() {
-        rollouts::wake(tx, subject.tenant, subject.rollout, now).await?;
+    additions.retain(|_, sessions| *sessions != 0);
+    counters::add_all(tx, tenant, &additions).await?;
+
+    let moved = || changed.iter().filter(|one| one.from.0 != one.to.0);
+    let statuses = moved().filter_map(|one| Some((one.device, status_after((one.from.0, one.to.0))?)));
+    let mut by_status: BTreeMap<DeviceStatus, Vec<DeviceId>> = BTreeMap::new();
+    for (device, status) in statuses.collect::<BTreeMap<_, _>>() {
+        by_status.entry(status).or_default().push(device);
+    }
+    for (status, devices) in by_status {
+        devices::set_status_of(tx, tenant, &devices, status, now).await?;
+    }
+
+    let with_news: BTreeSet<RolloutId> = moved().filter(|one| one.to.0.is_final()).map(|one| one.rollout).collect();
+    for rollout in with_news {
+        rollouts::wake(tx, tenant, rollout, now).await?;
     }
     Ok(())
 }

@@ -3,10 +3,8 @@
 use drover_db::Tx;
 use drover_store::rollouts::{self, RolloutRow, StateChange};
 use drover_store::update_sessions::{self, Chosen, PendingStage, UpdateSessionRow};
-use drover_store::{changes, counters};
+use drover_store::{Result, changes, counters};
 use drover_types::{RolloutState, SessionState, TenantId, Timestamp, UpdateSessionId};
-
-use crate::Result;
 
 /// A device that was given up on succeeded after all, in a rollout that is taken back or was: it goes back as well.
 /// While there is no way back yet, the driver makes one and finds the device by itself. Says whether the device has work

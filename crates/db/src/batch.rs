@@ -19,7 +19,7 @@ pub const BATCH_WINDOW: Duration = Duration::from_millis(5);
 pub const BATCH_ITEMS_MAX: usize = 512;
 /// How long a batch may take: a connection whose server is gone without a word would hold up all writes of devices
 /// for as long as the network takes to notice.
-const BATCH_TIMEOUT: Duration = Duration::from_secs(30);
+pub(crate) const BATCH_TIMEOUT: Duration = Duration::from_secs(30);
 /// The most writes that wait in the queue; further callers wait for a place.
 pub const QUEUE_ITEMS_MAX: usize = 4096;
 
@@ -90,17 +90,7 @@ where
 
 /// Works the queue off until `stop` is cancelled or all senders are gone, and everything in it is answered.
 pub(crate) async fn run(db: Db, mut queue: mpsc::Receiver<Box<dyn Item>>, stop: CancellationToken) {
-    loop {
-        let mut items = Vec::new();
-        tokio::select! {
-            biased;
-            () = stop.cancelled(), if !queue.is_closed() => {
-                queue.close();
-                continue;
-            }
-            received = queue.recv_many(&mut items, BATCH_ITEMS_MAX) => if received == 0 { break },
-        }
-        fill(&mut queue, &mut items).await;
+    while let Some(mut items) = next(&mut queue, &stop).await {
         items.retain(|item| !item.is_abandoned());
         if !items.is_empty() {
             write_and_answer(&db, items, BATCH_TIMEOUT).await;
@@ -108,16 +98,31 @@ pub(crate) async fn run(db: Db, mut queue: mpsc::Receiver<Box<dyn Item>>, stop: 
     }
 }
 
-/// Adds what arrives within the window, up to a full batch.
-async fn fill(queue: &mut mpsc::Receiver<Box<dyn Item>>, items: &mut Vec<Box<dyn Item>>) {
+/// The next batch: what waits, and what arrives within the window. None when all senders are gone, or `stop` is
+/// cancelled, and nothing waits any more.
+pub(crate) async fn next<W>(queue: &mut mpsc::Receiver<W>, stop: &CancellationToken) -> Option<Vec<W>> {
+    let mut waiting = Vec::new();
+    loop {
+        tokio::select! {
+            biased;
+            () = stop.cancelled(), if !queue.is_closed() => queue.close(),
+            received = queue.recv_many(&mut waiting, BATCH_ITEMS_MAX) => {
+                if received == 0 {
+                    return None;
+                }
+                break;
+            }
+        }
+    }
     let deadline = Instant::now() + BATCH_WINDOW;
-    while items.len() < BATCH_ITEMS_MAX {
-        let room = BATCH_ITEMS_MAX - items.len();
-        match timeout_at(deadline, queue.recv_many(items, room)).await {
+    while waiting.len() < BATCH_ITEMS_MAX {
+        let room = BATCH_ITEMS_MAX - waiting.len();
+        match timeout_at(deadline, queue.recv_many(&mut waiting, room)).await {
             Ok(received) if received > 0 => {}
             _ => break,
         }
     }
+    Some(waiting)
 }
 
 async fn write_and_answer(db: &Db, mut items: Vec<Box<dyn Item>>, limit: Duration) {

@@ -3,8 +3,8 @@
 //! One SQL text serves `SQLite` and `PostgreSQL`. A statement is written once, with `$1` parameters, and the macros
 //! [`read!`] and [`on_tx!`] compile its body for both drivers. What truly differs is a fragment of [`Dialect`].
 //!
-//! Every change goes through [`Db::write`] or [`Writer::write_batched`]: begin, run, commit; rolled back on an error
-//! and when the caller goes away. The work awaits nothing but SQL, because it holds the database's write lock.
+//! Every change goes through [`Db::write`], [`Writer::write_batched`] or a [`SetWriter`]: begin, run, commit; rolled back
+//! on an error and when the caller goes away. The work awaits nothing but SQL, because it holds the database's write lock.
 //!
 //! ```no_run
 //! # async fn example(db: drover_db::Db) -> Result<(), sqlx::Error> {
@@ -36,6 +36,7 @@ mod migrations;
 mod open;
 mod partition;
 mod question;
+mod set;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod tx;
@@ -55,5 +56,6 @@ pub use migrations::MIGRATIONS;
 pub use open::{OpenError, OpenOptions};
 pub use partition::{has_month_partitions, month_partitions};
 pub use question::{QUESTION_TIME, Turn};
+pub use set::{SetWork, SetWriter};
 pub use tx::Tx;
 pub use writer::Writer;

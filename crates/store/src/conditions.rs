@@ -9,8 +9,6 @@ use drover_types::Timestamp;
 pub(crate) const TARGET: &str = "/*target*/";
 /// In a CASE: who is outside of the target.
 pub(crate) const OUTSIDE: &str = "/*outside*/";
-/// In a list of values: further placeholders.
-pub(crate) const MORE: &str = "/*more*/";
 /// In a WHERE: what a list asks for.
 pub(crate) const CONDITIONS: &str = "/*conditions*/";
 

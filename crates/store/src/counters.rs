@@ -1,5 +1,7 @@
 //! How many update sessions of a stage are in which state.
 
+use std::collections::BTreeMap;
+
 use drover_db::{Conn, Tx, run};
 use drover_types::{FailureClass, RolloutId, SessionState, TenantId};
 
@@ -10,10 +12,6 @@ statements! {
     ADD = "INSERT INTO rollout_counters (tenant_id, rollout_id, stage, state, failure_class, sessions) \
            VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (tenant_id, rollout_id, stage, state, failure_class) \
            DO UPDATE SET sessions = rollout_counters.sessions + excluded.sessions";
-    SHIFT = "INSERT INTO rollout_counters (tenant_id, rollout_id, stage, state, failure_class, sessions) \
-             VALUES ($1, $2, $3, $4, $5, -CAST($8 AS BIGINT)), ($1, $2, $3, $6, $7, $8) \
-             ON CONFLICT (tenant_id, rollout_id, stage, state, failure_class) \
-             DO UPDATE SET sessions = rollout_counters.sessions + excluded.sessions";
     OF_ROLLOUT = "SELECT rollout_id, stage, state, failure_class, sessions FROM rollout_counters \
                   WHERE tenant_id = $1 AND rollout_id = $2 ORDER BY stage, state, failure_class";
     // Of all tenants: a node serves the installation; each row says whose it is.
@@ -75,27 +73,32 @@ pub async fn add(
 /// A state and the class of a failure, under which sessions are counted.
 pub type Counted = (SessionState, Option<FailureClass>);
 
-/// Moves `sessions` from one counter to another one.
-pub async fn shift(
-    tx: &mut Tx,
-    (tenant, rollout): (TenantId, RolloutId),
-    stage: i64,
-    from: Counted,
-    to: Counted,
-    sessions: i64,
-) -> Result<()> {
-    run!(tx, |c| sqlx::query(SHIFT)
-        .bind(tenant)
-        .bind(rollout)
-        .bind(stage)
-        .bind(from.0)
-        .bind(from.1.map_or("", FailureClass::as_str))
-        .bind(to.0)
-        .bind(to.1.map_or("", FailureClass::as_str))
-        .bind(sessions)
-        .execute(c)
-        .await
-        .map(drop))
+/// Which counter: rollout, stage, and what is counted there.
+pub type Place = (RolloutId, i64, Counted);
+
+/// Adds to many counters, at most some thousand; the numbers may be negative.
+pub async fn add_all(tx: &mut Tx, tenant: TenantId, additions: &BTreeMap<Place, i64>) -> Result<()> {
+    if additions.is_empty() {
+        return Ok(());
+    }
+    run!(tx, |c| {
+        let mut query = sqlx::QueryBuilder::new(
+            "INSERT INTO rollout_counters (tenant_id, rollout_id, stage, state, failure_class, sessions) ",
+        );
+        query.push_values(additions, |mut row, ((rollout, stage, (state, class)), sessions)| {
+            row.push_bind(tenant)
+                .push_bind(*rollout)
+                .push_bind(*stage)
+                .push_bind(*state)
+                .push_bind(class.map_or("", FailureClass::as_str))
+                .push_bind(*sessions);
+        });
+        query.push(
+            " ON CONFLICT (tenant_id, rollout_id, stage, state, failure_class) \
+             DO UPDATE SET sessions = rollout_counters.sessions + excluded.sessions",
+        );
+        query.build().persistent(false).execute(c).await.map(drop)
+    })
 }
 
 /// All counters of a rollout.

@@ -36,7 +36,6 @@ statements! {
                     ORDER BY d.id DESC LIMIT $7");
     COUNT = listed!("SELECT COUNT(*)", "");
     SET_METADATA = "UPDATE devices SET metadata = $3, updated_at = $4 WHERE tenant_id = $1 AND id = $2";
-    SET_STATUS = "UPDATE devices SET status = $3, updated_at = $4 WHERE tenant_id = $1 AND id = $2 AND status <> $3";
     CHANGED = "UPDATE devices SET updated_at = $3 WHERE tenant_id = $1 AND id = $2";
     SEEN = "UPDATE devices SET last_seen_at = $3, agent_version = COALESCE($4, agent_version) \
             WHERE tenant_id = $1 AND id = $2";
@@ -195,17 +194,6 @@ pub async fn changed(tx: &mut Tx, tenant: TenantId, id: DeviceId, now: Timestamp
         .execute(c)
         .await
         .map(|done| done.rows_affected() == 1))
-}
-
-/// Sets how the device is doing.
-pub async fn set_status(
-    tx: &mut Tx,
-    tenant: TenantId,
-    id: DeviceId,
-    status: DeviceStatus,
-    now: Timestamp,
-) -> Result<()> {
-    run!(tx, |c| sqlx::query(SET_STATUS).bind(tenant).bind(id).bind(status).bind(now).execute(c).await.map(drop))
 }
 
 /// Sets how many devices are doing, at most some thousand.

@@ -7,6 +7,7 @@ use drover_types::{
 };
 
 use crate::groups::NamedRow;
+use crate::statements::with_list;
 use crate::{Reach, Result, statements};
 
 /// The columns of [`RolloutRow`], with the firmware as `f`.
@@ -27,8 +28,10 @@ statements! {
               parent_id, policy, target_condition, shift, next_tick_at, created_at, started_at) \
               VALUES ($1, $2, $3, $4, $5, 0, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)";
     GET = select!("WHERE r.tenant_id = $1 AND r.id = $2");
-    OF_SESSION = select!("JOIN update_sessions s ON s.tenant_id = r.tenant_id AND s.rollout_id = r.id \
-                          WHERE s.tenant_id = $1 AND s.id = $2");
+    // Locked in this order: two transactions that take several do not wait for each other.
+    ALL = select!("WHERE r.tenant_id = $1 AND r.id IN ($2/*more*/) ORDER BY r.id");
+    OF_SESSIONS = select!("WHERE r.tenant_id = $1 AND r.id IN (SELECT s.rollout_id FROM update_sessions s \
+                           WHERE s.tenant_id = $1 AND s.id IN ($2/*more*/)) ORDER BY r.id");
     CHILD = select!("WHERE r.tenant_id = $1 AND r.parent_id = $2");
     PAGE = select!("WHERE r.tenant_id = $1 AND (CAST($2 AS UUID) IS NULL OR r.id < $2) \
                     AND (CAST($3 AS TEXT) IS NULL OR r.state = $3) \
@@ -284,16 +287,27 @@ pub async fn lock(tx: &mut Tx, tenant: TenantId, id: RolloutId) -> Result<Option
     run!(tx, |c| sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).bind(tenant).bind(id).fetch_optional(c).await)
 }
 
-/// A rollout, held still until the transaction ends.
-pub async fn locked(tx: &mut Tx, tenant: TenantId, id: RolloutId) -> Result<Option<RolloutRow>> {
-    let sql = format!("{GET} {}", tx.dialect().for_update_of_r());
-    run!(tx, |c| sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(tenant).bind(id).fetch_optional(c).await)
+/// Rollouts, at least one and at most some hundred, held still until the transaction ends.
+pub async fn locked(tx: &mut Tx, tenant: TenantId, ids: &[RolloutId]) -> Result<Vec<RolloutRow>> {
+    let sql = format!("{} {}", with_list(ALL, 2, ids.len()), tx.dialect().for_update_of_r());
+    run!(tx, |c| {
+        let query = sqlx::query_as(sqlx::AssertSqlSafe(sql)).persistent(ids.len() == 1).bind(tenant);
+        ids.iter().fold(query, |query, id| query.bind(*id)).fetch_all(c).await
+    })
 }
 
-/// The rollout of a session, held still until the transaction ends, and its sessions with it.
-pub async fn locked_of_session(tx: &mut Tx, tenant: TenantId, session: UpdateSessionId) -> Result<Option<RolloutRow>> {
-    let sql = format!("{OF_SESSION} {}", tx.dialect().for_update_of_r());
-    run!(tx, |c| sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(tenant).bind(session).fetch_optional(c).await)
+/// The rollouts of sessions, at least one and at most some thousand, held still until the transaction ends, and their
+/// sessions with them.
+pub async fn locked_of_sessions(
+    tx: &mut Tx,
+    tenant: TenantId,
+    sessions: &[UpdateSessionId],
+) -> Result<Vec<RolloutRow>> {
+    let sql = format!("{} {}", with_list(OF_SESSIONS, 2, sessions.len()), tx.dialect().for_update_of_r());
+    run!(tx, |c| {
+        let query = sqlx::query_as(sqlx::AssertSqlSafe(sql)).persistent(sessions.len() == 1).bind(tenant);
+        sessions.iter().fold(query, |query, id| query.bind(*id)).fetch_all(c).await
+    })
 }
 
 /// Makes the driver look no later than `at`.

@@ -1,4 +1,13 @@
-//! The list of all statements, for the tests that look at each one.
+//! The list of all statements, for the tests that look at each one; and statements over lists.
+
+/// In a list of values: further placeholders.
+pub(crate) const MORE: &str = "/*more*/";
+
+/// A statement whose list of values ends in `${last}` and the mark, for a list of `len` values, at least one.
+pub(crate) fn with_list(sql: &str, last: usize, len: usize) -> String {
+    let more: Vec<String> = (last + 1..last + len).map(|place| format!(", ${place}")).collect();
+    sql.replace(MORE, &more.concat())
+}
 
 /// A statement's name and its text.
 #[cfg(test)]

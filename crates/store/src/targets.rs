@@ -3,11 +3,14 @@
 //! Two statements of the same rules stand side by side: `eligible!` says who may be taken, and is what a stage chooses
 //! by; `reason!` says why the others are left out. `tests/targets.rs` holds them to one answer.
 
+use std::collections::BTreeMap;
+
 use drover_db::{Conn, run};
 use drover_rules::SqlValue;
 use drover_types::{ComponentName, DeviceId, Exclusion, FirmwareId, GroupId, RolloutId, TenantId, Timestamp, Version};
 
 use crate::conditions::{Added, OUTSIDE, Selection, TARGET, bind_added};
+use crate::statements::with_list;
 use crate::{Reach, Result, statements};
 
 /// What the component of the target runs.
@@ -121,10 +124,10 @@ statements! {
     BUSY = eligible!("SELECT COUNT(*)", "AND d.id IN (SELECT s.device_id FROM update_sessions s WHERE s.tenant_id = $1 \
         AND s.component = $3 \
         AND s.state IN ('offered', 'downloading', 'downloaded', 'installing', 'rebooting', 'validating'))");
-    // The device asks at this moment, so that is when it was last seen.
-    WHY_NOT = concat!("SELECT ", reason!(), " FROM (SELECT o.tenant_id, o.id, o.hardware_id, o.device_type, o.status, \
+    // The devices ask at this moment, so that is when they were last seen.
+    WHY_NOT = concat!("SELECT d.id, ", reason!(), " FROM (SELECT o.tenant_id, o.id, o.hardware_id, o.device_type, o.status, \
         o.agent_version, o.created_at, CAST($7 AS BIGINT) AS last_seen_at FROM devices o \
-        WHERE o.tenant_id = $1 AND o.id = $8) d", component!(), "WHERE d.tenant_id = $1");
+        WHERE o.tenant_id = $1 AND o.id IN ($8/*more*/)) d", component!(), "WHERE d.tenant_id = $1 ORDER BY d.id");
     // Each device is asked once, whatever is counted.
     SUMMARY = concat!("WITH r AS MATERIALIZED (SELECT d.device_type, c.version, ", reason!(), " AS reason, \
         COUNT(*) AS devices FROM devices d", component!(), "WHERE d.tenant_id = $1 AND d.id > $8 \
@@ -413,21 +416,26 @@ pub async fn nth(
     Ok(found.map(|row| Place { shift, bucket: row.bucket, device: row.device_id }))
 }
 
-/// Why this device, which asks at `now`, may not have the firmware, if so: between the choice and the offer other
-/// rollouts, people and the device itself may have changed that. A device that is not there is of no type.
+/// Which of these devices, at least one and at most some hundred, which ask at `now`, may not have the firmware, and why:
+/// between the choice and the offer other rollouts, people and the device itself may have changed that. A device that is
+/// not there is of no type.
 pub async fn why_not(
     conn: impl Into<Conn<'_>>,
     target: &Target,
-    device: DeviceId,
+    devices: &[DeviceId],
     now: Timestamp,
-) -> Result<Option<Exclusion>> {
-    let mut added = Added::behind(8);
-    let sql = target.reason(WHY_NOT, &mut added);
-    let found: Option<Option<Exclusion>> = run!(conn, |c| {
-        let query = bind_target!(sqlx::query_scalar(sqlx::AssertSqlSafe(sql)), target).bind(now).bind(device);
-        bind_added!(query, added).fetch_optional(c).await
+) -> Result<BTreeMap<DeviceId, Exclusion>> {
+    let mut added = Added::behind(7 + devices.len());
+    let sql = target.reason(&with_list(WHY_NOT, 8, devices.len()), &mut added);
+    let found: Vec<(DeviceId, Option<Exclusion>)> = run!(conn, |c| {
+        let query = sqlx::query_as(sqlx::AssertSqlSafe(sql)).persistent(devices.len() == 1);
+        let query = bind_target!(query, target).bind(now);
+        let query = devices.iter().fold(query, |query, device| query.bind(*device));
+        bind_added!(query, added).fetch_all(c).await
     })?;
-    Ok(found.unwrap_or(Some(Exclusion::WrongType)))
+    let mut reasons: BTreeMap<_, _> = devices.iter().map(|device| (*device, Some(Exclusion::WrongType))).collect();
+    reasons.extend(found);
+    Ok(reasons.into_iter().filter_map(|(device, reason)| Some((device, reason?))).collect())
 }
 
 /// How many devices still run what `parent` brought.

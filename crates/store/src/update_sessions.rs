@@ -6,7 +6,7 @@ use drover_types::{
     Version,
 };
 
-use crate::conditions::MORE;
+use crate::statements::with_list;
 use crate::{Reach, Result, statements};
 
 /// Rows per statement of [`insert_pending`]: nine parameters each stay below the limits of both databases.
@@ -60,7 +60,7 @@ macro_rules! failures {
 }
 
 statements! {
-    GET = select!("update_sessions", "WHERE s.tenant_id = $1 AND s.id = $2");
+    GET = select!("update_sessions", "WHERE s.tenant_id = $1 AND s.id IN ($2/*more*/)");
     OF_DEVICE = of_device!("update_sessions");
     OF_DEVICE_ARCHIVED = of_device!("update_sessions_archive");
     OF_ROLLOUT = of_rollout!("update_sessions");
@@ -85,20 +85,34 @@ statements! {
                 WHERE tenant_id = $1 AND rollout_id = $2 AND state = $3 ORDER BY id LIMIT $4";
     DEVICES_OF = "SELECT id, device_id FROM update_sessions WHERE tenant_id = $1 AND rollout_id = $2 AND state = $3 \
                   AND id > $4 ORDER BY id LIMIT $5";
-    OFFER = "UPDATE update_sessions SET state = 'offered', from_version = $3, from_firmware_id = $4, \
-             next_action_at = $5, started_at = $6, updated_at = $6 \
-             WHERE tenant_id = $1 AND id = $2 AND state = 'pending'";
-    MOVE = "UPDATE update_sessions SET state = $4, progress = $5, failure_class = $6, failure_code = $7, \
-            failure_message = $8, next_action_at = $9, completed_at = $10, updated_at = $11 \
-            WHERE tenant_id = $1 AND id = $2 AND state = $3";
     // With the rollout, which makes the whole index: without, SQLite reads all sessions of the tenant for some ids.
     END_MANY = "UPDATE update_sessions SET state = $4, progress = 0, failure_class = $5, failure_code = $6, \
                 failure_message = $7, next_action_at = NULL, completed_at = $8, updated_at = $8 \
                 WHERE tenant_id = $1 AND rollout_id = $2 AND state = $3 AND id IN ($9/*more*/) \
                 RETURNING stage, device_id";
-    TOUCH = "UPDATE update_sessions SET progress = $4, next_action_at = $5, updated_at = $6 \
-             WHERE tenant_id = $1 AND id = $2 AND state = $3";
 }
+
+/// Few enough that looking through all of them for each costs nothing.
+const CHANGES_PER_STATEMENT: usize = 100;
+
+/// The beginning and the end of a statement over a list `v`. The ids stand there twice: joined with a list of values,
+/// SQLite would read all sessions. It would, too, if an index had all columns that the end asks for; so the end says what
+/// is true anyway: that a session which ended stays as it is, unless it was given up on.
+pub(crate) const OFFER: [&str; 2] = [
+    "UPDATE update_sessions SET (state, from_version, from_firmware_id, next_action_at) = \
+     (SELECT 'offered', v.from_version, v.from_firmware_id, v.next_action_at FROM v WHERE v.id = update_sessions.id)",
+    "AND state = 'pending' AND NOT EXISTS (SELECT 1 FROM update_sessions o \
+     WHERE o.tenant_id = update_sessions.tenant_id AND o.device_id = update_sessions.device_id \
+     AND o.component = update_sessions.component \
+     AND o.state IN ('offered', 'downloading', 'downloaded', 'installing', 'rebooting', 'validating')) RETURNING id",
+];
+pub(crate) const CHANGE: [&str; 2] = [
+    "UPDATE update_sessions SET (state, progress, failure_class, failure_code, failure_message, next_action_at, \
+     completed_at) = (SELECT v.state, v.progress, v.failure_class, v.failure_code, v.failure_message, v.next_action_at, \
+     v.completed_at FROM v WHERE v.id = update_sessions.id)",
+    "AND state = (SELECT v.state_before FROM v WHERE v.id = update_sessions.id) \
+     AND (completed_at IS NULL OR state = 'timed_out') RETURNING id",
+];
 
 /// An update session.
 #[derive(Debug, Clone, sqlx::FromRow)]
@@ -228,9 +242,17 @@ pub async fn insert_pending(
     })
 }
 
-/// The session with that id, unless it is in the archive.
-pub async fn get(conn: impl Into<Conn<'_>>, tenant: TenantId, id: UpdateSessionId) -> Result<Option<UpdateSessionRow>> {
-    run!(conn, |c| sqlx::query_as(GET).bind(tenant).bind(id).fetch_optional(c).await)
+/// The sessions with these ids, at least one and at most some thousand, but for those that are in the archive.
+pub async fn get(
+    conn: impl Into<Conn<'_>>,
+    tenant: TenantId,
+    ids: &[UpdateSessionId],
+) -> Result<Vec<UpdateSessionRow>> {
+    let sql = with_list(GET, 2, ids.len());
+    run!(conn, |c| {
+        let query = sqlx::query_as(sqlx::AssertSqlSafe(sql)).persistent(ids.len() == 1).bind(tenant);
+        ids.iter().fold(query, |query, id| query.bind(*id)).fetch_all(c).await
+    })
 }
 
 /// Up to `limit` sessions of a device, newest first, from behind `after`, the archived ones among them.
@@ -456,47 +478,80 @@ pub struct Offer {
     pub next_action_at: Timestamp,
 }
 
-/// Pending becomes offered; false when it was not pending any more.
-pub async fn offer(tx: &mut Tx, tenant: TenantId, id: UpdateSessionId, offer: &Offer, now: Timestamp) -> Result<bool> {
-    run!(tx, |c| sqlx::query(OFFER)
-        .bind(tenant)
-        .bind(id)
-        .bind(&offer.from_version)
-        .bind(offer.from_firmware)
-        .bind(offer.next_action_at)
-        .bind(now)
-        .execute(c)
-        .await
-        .map(|done| done.rows_affected() == 1))
-}
-
-/// Changes the state; false when it was not in `change.from` any more.
-pub async fn change_state(
+/// Pending becomes offered, of many sessions. Returns those that did: not those that were not pending any more, nor those
+/// whose device is at work on that component for another rollout.
+pub async fn offer(
     tx: &mut Tx,
     tenant: TenantId,
-    id: UpdateSessionId,
-    change: &Move,
+    offers: &[(UpdateSessionId, Offer)],
     now: Timestamp,
-) -> Result<bool> {
-    let (class, code, message) = match &change.failure {
-        Some((class, code, message)) => (Some(*class), Some(code), Some(message)),
-        None => (None, None, None),
-    };
-    run!(tx, |c| sqlx::query(MOVE)
-        .bind(tenant)
-        .bind(id)
-        .bind(change.from)
-        .bind(change.to)
-        .bind(change.progress)
-        .bind(class)
-        .bind(code)
-        .bind(message)
-        .bind(change.next_action_at)
-        .bind(change.to.is_final().then_some(now))
-        .bind(now)
-        .execute(c)
-        .await
-        .map(|done| done.rows_affected() == 1))
+) -> Result<Vec<UpdateSessionId>> {
+    let mut offered: Vec<UpdateSessionId> = Vec::with_capacity(offers.len());
+    for some in offers.chunks(CHANGES_PER_STATEMENT) {
+        let done: Vec<UpdateSessionId> = run!(&mut *tx, |c| {
+            let mut query = sqlx::QueryBuilder::new("WITH v (id, from_version, from_firmware_id, next_action_at) AS (");
+            query.push_values(some, |mut row, (id, offer)| {
+                row.push_bind(*id)
+                    .push_bind(&offer.from_version)
+                    .push_bind(offer.from_firmware)
+                    .push_bind(offer.next_action_at);
+            });
+            query.push(") ").push(OFFER[0]);
+            query.push(", started_at = ").push_bind(now).push(", updated_at = ").push_bind(now);
+            query.push(" WHERE tenant_id = ").push_bind(tenant).push(" AND id IN (");
+            let mut list = query.separated(", ");
+            for (id, _) in some {
+                list.push_bind(*id);
+            }
+            query.push(") ").push(OFFER[1]);
+            query.build_query_scalar().persistent(false).fetch_all(c).await
+        })?;
+        offered.extend(done);
+    }
+    Ok(offered)
+}
+
+/// Changes the states of many sessions. Returns those that did: not those that were not in their `from` any more.
+pub async fn change_states(
+    tx: &mut Tx,
+    tenant: TenantId,
+    changes: &[(UpdateSessionId, Move)],
+    now: Timestamp,
+) -> Result<Vec<UpdateSessionId>> {
+    let mut changed: Vec<UpdateSessionId> = Vec::with_capacity(changes.len());
+    for some in changes.chunks(CHANGES_PER_STATEMENT) {
+        let done: Vec<UpdateSessionId> = run!(&mut *tx, |c| {
+            let mut query = sqlx::QueryBuilder::new(
+                "WITH v (id, state_before, state, progress, failure_class, failure_code, failure_message, \
+                 next_action_at, completed_at) AS (",
+            );
+            query.push_values(some, |mut row, (id, change)| {
+                let (class, code, message) = match &change.failure {
+                    Some((class, code, message)) => (Some(*class), Some(code), Some(message)),
+                    None => (None, None, None),
+                };
+                row.push_bind(*id)
+                    .push_bind(change.from)
+                    .push_bind(change.to)
+                    .push_bind(change.progress)
+                    .push_bind(class)
+                    .push_bind(code)
+                    .push_bind(message)
+                    .push_bind(change.next_action_at)
+                    .push_bind(change.to.is_final().then_some(now));
+            });
+            query.push(") ").push(CHANGE[0]).push(", updated_at = ").push_bind(now);
+            query.push(" WHERE tenant_id = ").push_bind(tenant).push(" AND id IN (");
+            let mut list = query.separated(", ");
+            for (id, _) in some {
+                list.push_bind(*id);
+            }
+            query.push(") ").push(CHANGE[1]);
+            query.build_query_scalar().persistent(false).fetch_all(c).await
+        })?;
+        changed.extend(done);
+    }
+    Ok(changed)
 }
 
 /// A session that ended, with where it is counted.
@@ -525,34 +580,11 @@ pub async fn end_many(
         Some((class, code, message)) => (Some(*class), Some(code), Some(message)),
         None => (None, None, None),
     };
-    let more: Vec<String> = (10..9 + sessions.len()).map(|place| format!(", ${place}")).collect();
-    let sql = END_MANY.replace(MORE, &more.concat());
+    let sql = with_list(END_MANY, 9, sessions.len());
     run!(tx, |c| {
         // Its text depends on the number of rows: kept, such statements would push the others out.
         let query = sqlx::query_as(sqlx::AssertSqlSafe(sql)).persistent(false);
         let query = query.bind(tenant).bind(rollout).bind(from).bind(to).bind(class).bind(code).bind(message).bind(now);
         sessions.iter().fold(query, |query, id| query.bind(*id)).fetch_all(c).await
     })
-}
-
-/// Notes progress within a state; false when it was not in `state` any more.
-pub async fn touch(
-    tx: &mut Tx,
-    tenant: TenantId,
-    id: UpdateSessionId,
-    state: SessionState,
-    progress: i64,
-    next_action_at: Timestamp,
-    now: Timestamp,
-) -> Result<bool> {
-    run!(tx, |c| sqlx::query(TOUCH)
-        .bind(tenant)
-        .bind(id)
-        .bind(state)
-        .bind(progress)
-        .bind(next_action_at)
-        .bind(now)
-        .execute(c)
-        .await
-        .map(|done| done.rows_affected() == 1))
 }

@@ -11,6 +11,7 @@ mod migrations;
 mod open;
 mod partition;
 mod questions;
+mod set;
 mod support;
 
 mod write;

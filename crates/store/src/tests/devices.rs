@@ -39,7 +39,7 @@ on_both! {
         let one = acme.device(10, 0).await;
         let two = acme.device(11, 0).await;
         let car = acme.device_of_type(12, "car", 0).await;
-        commit!(acme.db, |tx| devices::set_status(tx, acme.tenant, two, DeviceStatus::Failed, at(20)));
+        commit!(acme.db, |tx| devices::set_status_of(tx, acme.tenant, &[two], DeviceStatus::Failed, at(20)));
         let group = acme.group(20, &[one, car]).await;
         assert_eq!(ids(acme, Filter::default(), 2).await, [car, two]);
         assert_eq!(ids(acme, Filter { after: Some(two), ..Filter::default() }, 2).await, [one]);
@@ -76,8 +76,8 @@ on_both! {
         let acme = acme(&test).await;
         let id = acme.device(10, 0).await;
         commit!(acme.db, |tx| devices::set_metadata(tx, acme.tenant, id, "{\"a\":1}", at(20)));
-        commit!(acme.db, |tx| devices::set_status(tx, acme.tenant, id, DeviceStatus::Updating, at(30)));
-        commit!(acme.db, |tx| devices::set_status(tx, acme.tenant, id, DeviceStatus::Updating, at(40)));
+        commit!(acme.db, |tx| devices::set_status_of(tx, acme.tenant, &[id], DeviceStatus::Updating, at(30)));
+        commit!(acme.db, |tx| devices::set_status_of(tx, acme.tenant, &[id], DeviceStatus::Updating, at(40)));
         commit!(acme.db, |tx| devices::seen(tx, acme.tenant, id, Some("0.1.0"), at(50)));
         commit!(acme.db, |tx| devices::seen(tx, acme.tenant, id, None, at(60)));
         let found = devices::get(acme.db, acme.tenant, id).await.unwrap().unwrap();
@@ -103,7 +103,7 @@ on_both! {
         assert!(device_components::of_device(acme.db, acme.tenant, id).await.unwrap().is_empty());
         assert!(groups::of_device(acme.db, acme.tenant, id).await.unwrap().is_empty());
         assert!(update_sessions::counted_of_device(acme.db, acme.tenant, id).await.unwrap().is_empty());
-        assert!(update_sessions::get(acme.db, acme.tenant, session).await.unwrap().is_none());
+        assert!(update_sessions::get(acme.db, acme.tenant, &[session]).await.unwrap().is_empty());
         let counts = groups::counts(acme.db, acme.tenant, &Reach::Tenant, group, group).await.unwrap();
         assert_eq!(counts, [(group, 1)]);
     }

@@ -165,11 +165,11 @@ on_both! {
             // A group of those that were seen has it by that alone.
             let stays = |reason: Exclusion| plan.dynamic_groups.is_empty() || reason != Exclusion::NotInGroup;
             for (device, reason) in left_out.iter().filter(|(_, reason)| stays(**reason)) {
-                let found = targets::why_not(acme.db, plan, *device, at(1_000)).await.unwrap();
+                let found = targets::why_not(acme.db, plan, &[*device], at(1_000)).await.unwrap().remove(device);
                 assert_eq!(found, Some(*reason));
             }
             for device in taken {
-                assert_eq!(targets::why_not(acme.db, plan, device, at(1_000)).await.unwrap(), None);
+                assert_eq!(targets::why_not(acme.db, plan, &[device], at(1_000)).await.unwrap().remove(&device), None);
             }
         }
         assert_eq!(reasons_seen.into_iter().collect::<Vec<_>>(), Exclusion::ALL, "every reason came up");

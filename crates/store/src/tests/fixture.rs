@@ -181,13 +181,15 @@ impl<'t> Scope<'t> {
         next_action_at: Timestamp,
     ) -> bool {
         let offer = offer_from(from, next_action_at);
-        commit!(self.db, |tx| update_sessions::offer(tx, self.tenant, id, &offer, at(70)))
+        let offers = [(id, offer)];
+        commit!(self.db, |tx| update_sessions::offer(tx, self.tenant, &offers, at(70))) == [id]
     }
 
     /// Changes a session's state; false when it was not in `from`.
     pub(super) async fn change(&self, id: UpdateSessionId, from: SessionState, to: SessionState) -> bool {
         let change = Move { from, to, progress: 0, failure: None, next_action_at: None };
-        commit!(self.db, |tx| update_sessions::change_state(tx, self.tenant, id, &change, at(80)))
+        let changes = [(id, change)];
+        commit!(self.db, |tx| update_sessions::change_states(tx, self.tenant, &changes, at(80))) == [id]
     }
 }
 

@@ -118,14 +118,15 @@ async fn upset(scope: Scope<'_>) {
     let (device, rollout) = (DeviceId(uuid(DEVICE)), RolloutId(uuid(ROLLOUT)));
     let (group, session) = (GroupId(uuid(GROUP)), UpdateSessionId(uuid(SESSION)));
     let offer = offer_from(None, at(99));
-    assert!(commit!(db, |tx| update_sessions::offer(tx, tenant, session, &offer, at(70))));
+    let offers = [(session, offer)];
+    assert_eq!(commit!(db, |tx| update_sessions::offer(tx, tenant, &offers, at(70))), [session]);
     commit!(db, |tx| counters::add(tx, tenant, rollout, 0, SessionState::Pending, None, -1));
     let change = StateChange { from: RolloutState::Active, to: RolloutState::Paused, reason: None };
     assert!(commit!(db, |tx| rollouts::set_state(tx, tenant, rollout, &change, at(71))));
     commit!(db, |tx| rollouts::rename(tx, tenant, rollout, "renamed"));
     commit!(db, |tx| rollouts::clear_groups(tx, tenant, rollout));
     commit!(db, |tx| stages::clear(tx, tenant, rollout));
-    commit!(db, |tx| devices::set_status(tx, tenant, device, DeviceStatus::Failed, at(72)));
+    commit!(db, |tx| devices::set_status_of(tx, tenant, &[device], DeviceStatus::Failed, at(72)));
     commit!(db, |tx| devices::set_metadata(tx, tenant, device, "{\"b\":2}", at(72)));
     commit!(db, |tx| devices::seen(tx, tenant, device, Some("9.9.9"), at(73)));
     assert!(commit!(db, |tx| device_tags::remove(tx, tenant, device, "canary")));

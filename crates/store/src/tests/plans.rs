@@ -4,9 +4,8 @@
 use drover_db::testing::TestDb;
 
 use super::fixture::{acme, plan_of};
-use crate::conditions::MORE;
-use crate::statements::Statement;
-use crate::{device_tokens, targets, update_sessions};
+use crate::statements::{MORE, Statement};
+use crate::{device_tokens, rollouts, targets, update_sessions};
 
 const OF_ROLLOUT: &str = "update_sessions_by_rollout (tenant_id=? AND rollout_id=? AND state=?";
 
@@ -28,8 +27,8 @@ const PLANS: &[(&[Statement], &str, &str)] = &[
     (update_sessions::STATEMENTS, "EXISTS", "(tenant_id=? AND device_id=? AND rollout_id=?)"),
     (update_sessions::STATEMENTS, "IN_FLIGHT_WITH", "(tenant_id=? AND device_id=?"),
     (update_sessions::STATEMENTS, "COUNTED_OF_DEVICE", "(tenant_id=? AND device_id=?"),
-    (update_sessions::STATEMENTS, "OFFER", "(tenant_id=? AND id=?)"),
-    (update_sessions::STATEMENTS, "MOVE", "(tenant_id=? AND id=?)"),
+    (update_sessions::STATEMENTS, "GET", "(tenant_id=? AND id=?)"),
+    (rollouts::STATEMENTS, "OF_SESSIONS", "(tenant_id=? AND id=?)"),
     (targets::STATEMENTS, "COUNT", "devices_1 (tenant_id=? AND id>?)"),
     (targets::STATEMENTS, "SUMMARY", "devices_1 (tenant_id=? AND id>?)"),
     (
@@ -54,12 +53,34 @@ async fn what_comes_with_every_report_begins_at_its_index() {
     for (statements, name, begin) in PLANS {
         let is_it = |found: &str| found.rsplit("::").next() == Some(name);
         let (_, sql) = statements.iter().find(|(found, _)| is_it(found)).unwrap();
-        let sql = sql.replace(MORE, ", $10, $11, $12, $13");
-        let steps = plan_of(acme.db, &sql).await;
-        let first = steps.iter().find(|step| step.starts_with("SEARCH") || step.starts_with("SCAN")).unwrap();
-        if !first.contains(begin) || steps.iter().any(|step| step.contains("FOR ORDER BY") && *name != "SUMMARY") {
-            wrong.push(format!("{name}: not {begin:?} first, or sorted: {steps:#?}"));
+        for more in [4, 400] {
+            let list: Vec<_> = (0..more).map(|place| format!(", ${}", 20 + place)).collect();
+            let steps = plan_of(acme.db, &sql.replace(MORE, &list.concat())).await;
+            let first = steps.iter().find(|step| step.starts_with("SEARCH") || step.starts_with("SCAN")).unwrap();
+            if !first.contains(begin) || steps.iter().any(|step| step.contains("FOR ORDER BY") && *name != "SUMMARY") {
+                wrong.push(format!("{name} of {more}: not {begin:?} first, or sorted: {steps:#?}"));
+            }
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[tokio::test]
+async fn the_sessions_of_a_set_are_found_by_their_ids() {
+    let test = TestDb::sqlite().await;
+    let acme = acme(&test).await;
+    let columns = "id, state_before, from_version, from_firmware_id, state, progress, failure_class, failure_code, \
+                   failure_message, next_action_at, completed_at";
+    for ([begin, end], len) in
+        [update_sessions::OFFER, update_sessions::CHANGE].into_iter().flat_map(|sql| [(sql, 1), (sql, 100)])
+    {
+        let ids: Vec<_> = (0..len).map(|row| format!("${}", row + 2)).collect();
+        let rows: Vec<_> = ids.iter().map(|id| format!("({id}, 'x', 1, 1, 'x', 1, 1, 1, 1, 1, 1)")).collect();
+        let (rows, ids) = (rows.join(", "), ids.join(", "));
+        let sql = format!("WITH v ({columns}) AS (VALUES {rows}) {begin} WHERE tenant_id = $1 AND id IN ({ids}) {end}");
+        let steps = plan_of(acme.db, &sql).await;
+        let first = steps.iter().find(|step| step.starts_with("SEARCH") || step.starts_with("SCAN")).unwrap();
+        assert!(first.contains("update_sessions_1 (tenant_id=? AND id=?)"), "{steps:#?}");
+        assert!(!steps.iter().any(|step| step.contains("SEARCH o") && !step.contains("device_id=?")), "{steps:#?}");
+    }
 }

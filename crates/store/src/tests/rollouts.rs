@@ -1,5 +1,6 @@
 //! Rollouts change by compare-and-set and are looked at when they are due.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use drover_db::{on_both, unique_violation};
@@ -198,16 +199,23 @@ on_both! {
         for (stage, state, class, sessions) in steps {
             commit!(acme.db, |tx| counters::add(tx, acme.tenant, id, stage, state, class, sessions));
         }
+        // Many at once, to those that are there and those that are not.
+        let crashed = Some(FailureClass::Crash);
+        let more = [(0, (SessionState::Pending, None), -1), (0, (SessionState::Failed, crashed), 1), (2, (SessionState::Offered, None), 6)];
+        let more = more.map(|(stage, counted, sessions)| ((id, stage, counted), sessions)).into();
+        commit!(acme.db, |tx| counters::add_all(tx, acme.tenant, &more));
+        commit!(acme.db, |tx| counters::add_all(tx, acme.tenant, &BTreeMap::new()));
         let rows = counters::of_rollout(acme.db, acme.tenant, id).await.unwrap();
         let found: Vec<_> =
             rows.iter().map(|row| (row.stage, row.state, row.failure_class.as_str(), row.sessions)).collect();
         let expected = [
-            (0, SessionState::Failed, "crash", 3),
+            (0, SessionState::Failed, "crash", 4),
             (0, SessionState::Failed, "download", 1),
-            (0, SessionState::Pending, "", 3),
+            (0, SessionState::Pending, "", 2),
             (1, SessionState::Offered, "", 4),
             (1, SessionState::Succeeded, "", 8),
             (1, SessionState::Validating, "", 3),
+            (2, SessionState::Offered, "", 6),
         ];
         assert_eq!(found, expected);
     }
@@ -242,15 +250,15 @@ on_both! {
         acme.stage(id, 0, StageState::Running).await;
         let session = acme.pending(700, id, device, new.id).await;
         let mut tx = acme.db.begin().await.unwrap();
-        let locked = rollouts::locked_of_session(&mut tx, acme.tenant, session).await.unwrap().unwrap();
+        let locked = rollouts::locked_of_sessions(&mut tx, acme.tenant, &[session]).await.unwrap().remove(0);
         assert_eq!((locked.id, locked.state, locked.epoch), (id, RolloutState::Active, 0));
-        assert_eq!(rollouts::locked(&mut tx, acme.tenant, id).await.unwrap().unwrap().policy, locked.policy);
-        assert!(rollouts::locked_of_session(&mut tx, TenantId(uuid(999)), session).await.unwrap().is_none());
+        assert_eq!(rollouts::locked(&mut tx, acme.tenant, &[id]).await.unwrap().remove(0).policy, locked.policy);
+        assert!(rollouts::locked_of_sessions(&mut tx, TenantId(uuid(999)), &[session]).await.unwrap().is_empty());
         let change = StateChange { from: RolloutState::Active, to: RolloutState::Paused, reason: None };
         assert!(rollouts::set_state(&mut tx, acme.tenant, id, &change, at(300)).await.unwrap());
         let (db, tenant) = (acme.db.clone(), acme.tenant);
         let mut waiting = tokio::spawn(async move {
-            commit!(db, |tx| rollouts::locked_of_session(tx, tenant, session)).unwrap()
+            commit!(db, |tx| rollouts::locked_of_sessions(tx, tenant, &[session])).remove(0)
         });
         let early = tokio::time::timeout(Duration::from_millis(300), &mut waiting).await;
         assert!(early.is_err(), "it did not wait");

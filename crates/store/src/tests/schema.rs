@@ -89,9 +89,9 @@ on_both! {
         let device = old.device(10, 0).await;
         let id = old.pending(300, rollout, device, new.id).await;
         assert!(old.offer(id, None, at(90)).await);
-        let before = update_sessions::get(old.db, old.tenant, id).await.unwrap().unwrap();
+        let before = update_sessions::get(old.db, old.tenant, &[id]).await.unwrap().remove(0);
         let acme = Scope { db: migrated(&test).await, ..old };
-        let after = update_sessions::get(acme.db, acme.tenant, id).await.unwrap().unwrap();
+        let after = update_sessions::get(acme.db, acme.tenant, &[id]).await.unwrap().remove(0);
         assert_eq!(format!("{before:?}"), format!("{after:?}"));
         assert_eq!(update_sessions::next_due(acme.db, acme.tenant, rollout).await.unwrap(), Some(at(90)));
         let deleted = refused!(acme.db, |tx| firmware::delete(tx, acme.tenant, new.id));

@@ -11,8 +11,8 @@ use super::catalogue::{Catalogue, Kind};
 use super::fixture::{migrated, uuid};
 use super::locale::ORDERED;
 use crate::Reach;
-use crate::conditions::{CONDITIONS, MORE, OUTSIDE, TARGET};
-use crate::statements::Statement;
+use crate::conditions::{CONDITIONS, OUTSIDE, TARGET};
+use crate::statements::{MORE, Statement};
 
 macro_rules! modules {
     ($($module:ident),+ $(,)?) => { &[$((stringify!($module), crate::$module::STATEMENTS)),+] };
@@ -64,8 +64,8 @@ const LOCKING: [&str; 8] = [
     "drover_store::groups::LOCK",
     "drover_store::groups::LOCK_BY_NAME",
     "drover_store::rollouts::LOCK",
-    "drover_store::rollouts::GET",
-    "drover_store::rollouts::OF_SESSION",
+    "drover_store::rollouts::ALL",
+    "drover_store::rollouts::OF_SESSIONS",
     "drover_store::rollouts::TARGET_GROUPS",
 ];
 

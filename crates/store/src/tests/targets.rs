@@ -246,7 +246,7 @@ on_both! {
         let device = acme.device(10, 0).await;
         acme.pending(300, rollout, device, new.id).await;
         acme.runs(device, "main", "1.0.0", None).await;
-        let why_not = async || targets::why_not(acme.db, &target, device, at(99)).await.unwrap();
+        let why_not = async || targets::why_not(acme.db, &target, &[device], at(99)).await.unwrap().remove(&device);
         assert_eq!(why_not().await, None, "its own session does not count");
         acme.runs(device, "main", "3.0.0", None).await;
         assert_eq!(why_not().await, Some(Exclusion::NewerVersion), "it went further meanwhile");

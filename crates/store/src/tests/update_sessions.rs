@@ -21,7 +21,7 @@ async fn with_rollout(acme: Scope<'_>) -> (RolloutId, FirmwareRow, FirmwareRow) 
 }
 
 async fn get(acme: Scope<'_>, id: UpdateSessionId) -> UpdateSessionRow {
-    sessions::get(acme.db, acme.tenant, id).await.unwrap().unwrap()
+    sessions::get(acme.db, acme.tenant, &[id]).await.unwrap().remove(0)
 }
 
 fn ids(rows: &[UpdateSessionRow]) -> Vec<UpdateSessionId> {
@@ -53,17 +53,14 @@ on_both! {
         assert_eq!((row.from_version, row.from_firmware_id), (Some(old.version), Some(old.id)));
 
         let step = SessionState::Downloading;
-        let next = Move {
-            from: SessionState::Offered,
-            to: step,
-            progress: 40,
-            failure: None,
-            next_action_at: Some(at(95)),
+        let next = |from, progress, until| {
+            [(id, Move { from, to: step, progress, failure: None, next_action_at: Some(at(until)) })]
         };
-        assert!(commit!(acme.db, |tx| sessions::change_state(tx, acme.tenant, id, &next, at(80))));
-        assert!(!commit!(acme.db, |tx| sessions::change_state(tx, acme.tenant, id, &next, at(81))));
-        assert!(commit!(acme.db, |tx| sessions::touch(tx, acme.tenant, id, step, 60, at(99), at(82))));
-        assert!(!commit!(acme.db, |tx| sessions::touch(tx, acme.tenant, id, SessionState::Offered, 9, at(1), at(83))));
+        let begins = next(SessionState::Offered, 40, 95);
+        assert_eq!(commit!(acme.db, |tx| sessions::change_states(tx, acme.tenant, &begins, at(80))), [id]);
+        assert_eq!(commit!(acme.db, |tx| sessions::change_states(tx, acme.tenant, &begins, at(81))), []);
+        let goes_on = next(step, 60, 99);
+        assert_eq!(commit!(acme.db, |tx| sessions::change_states(tx, acme.tenant, &goes_on, at(82))), [id]);
         let row = get(acme, id).await;
         assert_eq!((row.state, row.progress, row.completed_at), (step, 60, None));
         assert_eq!(sessions::next_due(acme.db, acme.tenant, rollout).await.unwrap(), Some(at(99)));
@@ -81,8 +78,8 @@ on_both! {
         assert!(acme.offer(id, None, at(90)).await);
         let failure = Some((FailureClass::SelfTest, "exit_1".to_owned(), "the self-test ended with 1".to_owned()));
         let (from, to) = (SessionState::Offered, SessionState::RolledBack);
-        let end = Move { from, to, progress: 90, failure, next_action_at: None };
-        assert!(commit!(acme.db, |tx| sessions::change_state(tx, acme.tenant, id, &end, at(80))));
+        let end = [(id, Move { from, to, progress: 90, failure, next_action_at: None })];
+        assert_eq!(commit!(acme.db, |tx| sessions::change_states(tx, acme.tenant, &end, at(80))), [id]);
         let row = get(acme, id).await;
         assert_eq!((row.failure_class, row.failure_code.as_deref()), (Some(FailureClass::SelfTest), Some("exit_1")));
         assert_eq!(row.failure_message.as_deref(), Some("the self-test ended with 1"));
@@ -124,12 +121,12 @@ on_both! {
         for _ in 0..12 {
             let (db, tenant) = (acme.db.clone(), acme.tenant);
             offers.spawn(async move {
-                let offer = offer_from(None, at(90));
-                db.write(move |tx| Box::pin(async move { sessions::offer(tx, tenant, id, &offer, at(70)).await })).await
+                let offers = [(id, offer_from(None, at(90)))];
+                db.write(move |tx| Box::pin(async move { sessions::offer(tx, tenant, &offers, at(70)).await })).await
             });
         }
         let answers = offers.join_all().await;
-        assert_eq!(answers.into_iter().filter(|answer| *answer.as_ref().unwrap()).count(), 1);
+        assert_eq!(answers.into_iter().map(|answer| answer.unwrap().len()).sum::<usize>(), 1);
     }
 
     async fn a_component_has_one_running_session(test: TestDb) {
@@ -149,8 +146,10 @@ on_both! {
 
         let path: Vec<_> = SessionState::ALL.iter().copied().filter(|state| state.is_in_flight()).collect();
         for step in path.windows(2) {
-            let offer = offer_from(None, at(90));
-            let error = refused!(acme.db, |tx| sessions::offer(tx, acme.tenant, second, &offer, at(70)));
+            assert!(!acme.offer(second, None, at(90)).await, "the first one runs");
+            let (from, to) = (SessionState::Pending, step[0]);
+            let change = [(second, Move { from, to, progress: 0, failure: None, next_action_at: None })];
+            let error = refused!(acme.db, |tx| sessions::change_states(tx, acme.tenant, &change, at(70)));
             let name = unique_violation(&error);
             assert_eq!(name.as_deref(), Some("update_sessions_tenant_id_device_id_component_key"), "{}", step[0]);
             assert!(acme.change(first, step[0], step[1]).await);
@@ -181,7 +180,7 @@ on_both! {
 
     async fn a_full_batch_is_one_statement(test: TestDb) {
         let acme = acme(&test).await;
-        let (rollout, new, _) = with_rollout(acme).await;
+        let (rollout, new, old) = with_rollout(acme).await;
         let mut chosen = Vec::new();
         let mut tx = acme.db.begin().await.unwrap();
         for n in (1_000..).take(INSERT_ROWS_MAX) {
@@ -194,7 +193,29 @@ on_both! {
         sessions::insert_pending(&mut tx, acme.tenant, &stage, &chosen, at(2)).await.unwrap();
         tx.commit().await.unwrap();
         let all = sessions::of_rollout(acme.db, acme.tenant, &Reach::Tenant, rollout, None, None, 9_999).await.unwrap();
-        assert_eq!(ids(&all), chosen.iter().map(|one| one.id).collect::<Vec<_>>());
+        let all = ids(&all);
+        assert_eq!(all, chosen.iter().map(|one| one.id).collect::<Vec<_>>());
+
+        let offers: Vec<_> = all.iter().map(|id| (*id, offer_from(Some(&old), at(90)))).collect();
+        let mut offered = commit!(acme.db, |tx| sessions::offer(tx, acme.tenant, &offers, at(70)));
+        offered.sort();
+        assert_eq!(offered, all);
+        // Every third one failed, each with its own words; the others go on.
+        let change = |(n, id): (usize, &UpdateSessionId)| {
+            let failure = (n % 3 == 0).then(|| (FailureClass::SelfTest, format!("code-{n}"), format!("word {n}")));
+            let to = if failure.is_some() { SessionState::Failed } else { SessionState::Installing };
+            let next_action_at = failure.is_none().then(|| at(100));
+            (*id, Move { from: SessionState::Offered, to, progress: 50, failure, next_action_at })
+        };
+        let changes: Vec<_> = all.iter().enumerate().map(change).collect();
+        assert_eq!(commit!(acme.db, |tx| sessions::change_states(tx, acme.tenant, &changes, at(80))).len(), all.len());
+        let mut rows = sessions::get(acme.db, acme.tenant, &all).await.unwrap();
+        rows.sort_by_key(|row| row.id);
+        for (n, row) in rows.iter().enumerate() {
+            let code = (n % 3 == 0).then(|| format!("code-{n}"));
+            assert_eq!((&row.failure_code, row.completed_at), (&code, code.as_ref().map(|_| at(80))));
+            assert_eq!((row.state, row.from_firmware_id), (changes[n].1.to, Some(old.id)));
+        }
     }
 
     async fn sessions_in_pages(test: TestDb) {

@@ -29,6 +29,19 @@ fn all(scene: &Scene) -> Vec<DeviceId> {
     devices.into_iter().collect()
 }
 
+/// Has the one stage open once more, behind a cursor that another driver left, after `changes`. The driver is kept away
+/// meanwhile.
+async fn open_behind(scene: &Scene, cursor: &str, changes: &[&str]) {
+    let away = "UPDATE leases SET token = token + 1, holder = 'nobody', expires_at = expires_at + 3600000000 \
+                WHERE name = 'rollout-driver'";
+    let stage = format!("UPDATE rollout_stages SET state = 'opening', remaining = 1000, {cursor}");
+    let anew = [away, "DELETE FROM update_sessions", "DELETE FROM rollout_counters", &stage];
+    let back = ["UPDATE rollouts SET next_tick_at = 1", "UPDATE leases SET expires_at = 0 WHERE name = 'rollout-driver'"];
+    for sql in anew.iter().chain(changes).chain(&back) {
+        scene.server.sql(sql).await;
+    }
+}
+
 on_both_profiles! {
     async fn a_stage_of_many_steps_takes_everybody_once(profile: Profile) {
         let scene = scene(profile, 11).await;
@@ -57,14 +70,8 @@ on_both_profiles! {
         let scene = scene(profile, 11).await;
         let rollout = scene.roll_out(&[100], |_| ()).await;
         // As if the driver had ended behind the fourth device.
-        scene.server.sql("UPDATE leases SET token = token + 1, holder = 'nobody', \
-            expires_at = expires_at + 3600000000 WHERE name = 'rollout-driver'").await;
-        scene.server.sql("DELETE FROM update_sessions").await;
-        scene.server.sql("DELETE FROM rollout_counters").await;
-        scene.server.sql("UPDATE rollout_stages SET state = 'opening', remaining = 1000, cursor_bucket = NULL, \
-            cursor_device = (SELECT id FROM devices ORDER BY id LIMIT 1 OFFSET 3)").await;
-        scene.server.sql("UPDATE rollouts SET next_tick_at = 1").await;
-        scene.server.sql("UPDATE leases SET expires_at = 0 WHERE name = 'rollout-driver'").await;
+        open_behind(&scene, "cursor_bucket = NULL, \
+            cursor_device = (SELECT id FROM devices ORDER BY id LIMIT 1 OFFSET 3)", &[]).await;
         scene.running(rollout.id, 0).await;
         assert_eq!(taken(&scene, rollout.id).await, all(&scene)[4..]);
     }
@@ -72,18 +79,14 @@ on_both_profiles! {
     async fn a_stage_around_the_ring_goes_on_behind_its_cursor(profile: Profile) {
         let scene = scene(profile, 11).await;
         let rollout = scene.roll_out(&[100], |_| ()).await;
-        scene.server.sql("UPDATE leases SET token = token + 1, holder = 'nobody', \
-            expires_at = expires_at + 3600000000 WHERE name = 'rollout-driver'").await;
         // A release that knew the ring alone had come to the last bucket.
-        scene.server.sql("DELETE FROM update_sessions").await;
-        scene.server.sql("DELETE FROM rollout_counters").await;
-        scene.server.sql("UPDATE rollouts SET shift = 30000, next_tick_at = 1").await;
-        scene.server.sql("UPDATE devices SET bucket = 40000").await;
-        scene.server.sql("UPDATE devices SET bucket = 20000 WHERE id IN \
-            (SELECT id FROM devices ORDER BY id LIMIT 5)").await;
-        scene.server.sql("UPDATE rollout_stages SET state = 'opening', remaining = 1000, cursor_bucket = 50000, \
-            cursor_device = (SELECT id FROM devices ORDER BY id LIMIT 1)").await;
-        scene.server.sql("UPDATE leases SET expires_at = 0 WHERE name = 'rollout-driver'").await;
+        let ring = [
+            "UPDATE rollouts SET shift = 30000",
+            "UPDATE devices SET bucket = 40000",
+            "UPDATE devices SET bucket = 20000 WHERE id IN (SELECT id FROM devices ORDER BY id LIMIT 5)",
+        ];
+        open_behind(&scene, "cursor_bucket = 50000, cursor_device = (SELECT id FROM devices ORDER BY id LIMIT 1)", &ring)
+            .await;
         scene.running(rollout.id, 0).await;
         assert_eq!(taken(&scene, rollout.id).await, all(&scene)[..5]);
     }

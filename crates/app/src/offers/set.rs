@@ -1,0 +1,223 @@
+//! Many offers, a few statements.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use drover_db::{BoxFuture, Tx};
+use drover_rollout::{Snapshot, offer_slots};
+use drover_store::counters::CounterRow;
+use drover_store::device_components::DeviceComponentRow;
+use drover_store::rollouts::{self, RolloutRow};
+use drover_store::stages::StageRow;
+use drover_store::update_sessions::{self, Offer};
+use drover_store::{Result as StoreResult, counters, device_components, stages, targets};
+use drover_types::{DeviceId, RolloutId, SessionState, StageState, TenantId, Timestamp};
+
+use super::{Attempt, Verdict, said};
+use crate::rollouts::stage_snapshots;
+use crate::targets::RolloutTarget;
+use crate::transitions::{self, Changed};
+use crate::{Result, rollout_policy};
+
+/// Makes the offers that their rollouts allow at this moment, first come, first served; those of each tenant together.
+pub(crate) fn make_all<'t>(
+    tx: &'t mut Tx,
+    attempts: &'t [Attempt],
+) -> BoxFuture<'t, StoreResult<Vec<Result<Verdict>>>> {
+    Box::pin(async move {
+        let tenants: BTreeSet<TenantId> = attempts.iter().map(|attempt| attempt.tenant).collect();
+        let mut verdicts = BTreeMap::new();
+        for tenant in tenants {
+            let own: Vec<_> = attempts.iter().enumerate().filter(|(_, attempt)| attempt.tenant == tenant).collect();
+            verdicts.extend(of_tenant(tx, tenant, &own).await?);
+        }
+        Ok(verdicts.into_values().collect())
+    })
+}
+
+/// What a rollout grants to devices of a stage that ask.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Room {
+    /// So many more devices may be told now; none while the stage is not open.
+    pub(super) slots: u64,
+    /// So long each may be silent.
+    session_timeout: Duration,
+}
+
+/// Asks the planner.
+pub(super) fn room(rollout: &RolloutRow, stages: &[StageRow], counters: &[CounterRow], stage: i64) -> Result<Room> {
+    let policy = rollout_policy::parse(&rollout.policy)?;
+    let session_timeout = Duration::from_millis(policy.session_timeout_ms);
+    let own = stages.iter().find(|own| own.position == stage);
+    let is_open = own.is_some_and(|own| !matches!(own.state, StageState::Waiting | StageState::Opening));
+    let snapshot = Snapshot {
+        state: rollout.state,
+        kind: rollout.kind,
+        stages: stage_snapshots(stages, counters),
+        due: Vec::new(),
+        child: None,
+        children_needed: false,
+    };
+    Ok(Room { slots: if is_open { offer_slots(&policy, &snapshot) } else { 0 }, session_timeout })
+}
+
+/// An attempt and its place in the set.
+type Numbered<'a> = (usize, &'a Attempt);
+
+type Verdicts = BTreeMap<usize, Result<Verdict>>;
+
+async fn of_tenant(tx: &mut Tx, tenant: TenantId, attempts: &[Numbered<'_>]) -> StoreResult<Verdicts> {
+    let ids: BTreeSet<RolloutId> = attempts.iter().map(|(_, attempt)| attempt.candidate.rollout_id).collect();
+    let ids: Vec<_> = ids.into_iter().collect();
+    // Held still until the offers are made: a pause waits for them, later offers see the pause.
+    let rollouts = rollouts::locked(tx, tenant, &ids).await?;
+    let mut verdicts: Verdicts = attempts.iter().map(|(number, _)| (*number, Ok(Verdict::Refused))).collect();
+    let asking = who_may_ask(tx, tenant, &rollouts, attempts, &mut verdicts).await?;
+    let (mut offers, mut skips) = (Vec::new(), Vec::new());
+    for (rollout, asking) in rollouts.iter().zip(&asking) {
+        let running = running(tx, tenant, rollout, asking).await?;
+        let why_not = why_not(tx, rollout, asking, &running).await?;
+        let mut told = 0;
+        for Asking { number, attempt, room } in asking {
+            let verdict = match why_not.get(&attempt.device) {
+                Some(reason) => {
+                    skips.push(attempt.skip(*reason));
+                    Verdict::Skipped
+                }
+                None if told < room.slots => {
+                    told += 1;
+                    offers.push((*number, *attempt, offer(attempt, running.get(&attempt.device), room)));
+                    // Unless the database knows better.
+                    Verdict::Refused
+                }
+                None => Verdict::Refused,
+            };
+            verdicts.insert(*number, Ok(verdict));
+        }
+    }
+    transitions::apply(tx, tenant, &skips, newest(attempts)).await?;
+    for number in make(tx, tenant, &offers, newest(attempts)).await? {
+        verdicts.insert(number, Ok(Verdict::Offered));
+    }
+    Ok(verdicts)
+}
+
+fn newest(attempts: &[Numbered<'_>]) -> Timestamp {
+    attempts.iter().map(|(_, attempt)| attempt.now).max().unwrap_or(Timestamp::from_micros(0))
+}
+
+/// An attempt whose rollout has room, and is still for the same devices.
+struct Asking<'a> {
+    number: usize,
+    attempt: &'a Attempt,
+    room: Room,
+}
+
+/// Of each rollout, in order.
+async fn who_may_ask<'a>(
+    tx: &mut Tx,
+    tenant: TenantId,
+    rollouts: &[RolloutRow],
+    attempts: &[Numbered<'a>],
+    verdicts: &mut Verdicts,
+) -> StoreResult<Vec<Vec<Asking<'a>>>> {
+    let ids: Vec<_> = rollouts.iter().map(|rollout| rollout.id).collect();
+    let stages = stages::of_rollouts(&mut *tx, tenant, &ids).await?;
+    let counters = counters::of_rollouts(&mut *tx, tenant, &ids).await?;
+    // Of one device's component, one is enough: the others would be refused.
+    let mut components = BTreeSet::new();
+    let mut all = Vec::with_capacity(rollouts.len());
+    for rollout in rollouts {
+        let own = || attempts.iter().filter(|(_, attempt)| attempt.candidate.rollout_id == rollout.id);
+        let asks_for_groups = own().any(|(_, one)| one.target.as_ref().is_some_and(RolloutTarget::asks_for_groups));
+        let groups =
+            if asks_for_groups { rollouts::target_groups(&mut *tx, tenant, rollout.id).await? } else { Vec::new() };
+        let stages: Vec<_> = stages.iter().filter(|row| row.rollout_id == rollout.id).cloned().collect();
+        let counters: Vec<_> = counters.iter().filter(|row| row.rollout_id == rollout.id).cloned().collect();
+        let mut asking = Vec::new();
+        for (number, attempt) in own() {
+            let room = match room(rollout, &stages, &counters, attempt.candidate.stage) {
+                Ok(room) => room,
+                Err(error) => {
+                    verdicts.insert(*number, Err(error));
+                    continue;
+                }
+            };
+            let stands = attempt.target.as_ref().is_none_or(|target| target.is_of(Some(rollout.epoch), &groups));
+            if room.slots > 0 && stands && components.insert((attempt.device, &attempt.candidate.component)) {
+                asking.push(Asking { number: *number, attempt, room });
+            }
+        }
+        all.push(asking);
+    }
+    Ok(all)
+}
+
+type Running = BTreeMap<DeviceId, DeviceComponentRow>;
+
+/// What the rollout's component runs on those that ask.
+async fn running(tx: &mut Tx, tenant: TenantId, rollout: &RolloutRow, asking: &[Asking<'_>]) -> StoreResult<Running> {
+    let devices: Vec<_> = asking.iter().map(|one| one.attempt.device).collect();
+    let rows = device_components::of_devices(tx, tenant, &devices).await?;
+    let own = rows.into_iter().filter(|row| row.component == rollout.component);
+    Ok(own.map(|row| (row.device_id, row)).collect())
+}
+
+/// Which devices may not have the firmware any more, and why: a short code and a sentence. Since they were chosen, another
+/// rollout may have brought them further, a dependency may have gone, or the target may not hold for them now.
+async fn why_not(
+    tx: &mut Tx,
+    rollout: &RolloutRow,
+    asking: &[Asking<'_>],
+    running: &Running,
+) -> StoreResult<BTreeMap<DeviceId, (&'static str, &'static str)>> {
+    let devices = asking.iter().map(|one| one.attempt.device);
+    // All targets that stand are the same but for the moment at which they ask.
+    let newest = asking.iter().max_by_key(|one| one.attempt.now);
+    if let Some(Attempt { target: Some(target), now, .. }) = newest.map(|one| one.attempt) {
+        let reasons = targets::why_not(tx, &target.target, &devices.collect::<Vec<_>>(), *now).await?;
+        return Ok(reasons.into_iter().map(|(device, reason)| (device, said(reason))).collect());
+    }
+    let runs_it =
+        |device: &DeviceId| running.get(device).is_some_and(|running| running.firmware_id == Some(rollout.firmware_id));
+    let gone = ("not_running", "it does not run any more what is taken back");
+    Ok(devices.filter(|device| !runs_it(device)).map(|device| (device, gone)).collect())
+}
+
+fn offer(attempt: &Attempt, running: Option<&DeviceComponentRow>, room: &Room) -> Offer {
+    Offer {
+        from_version: running.and_then(|running| running.version.clone()),
+        from_firmware: running.and_then(|running| running.firmware_id),
+        next_action_at: attempt.now.plus(room.session_timeout),
+    }
+}
+
+/// Writes the offers; says which were made.
+async fn make(
+    tx: &mut Tx,
+    tenant: TenantId,
+    offers: &[(usize, &Attempt, Offer)],
+    now: Timestamp,
+) -> StoreResult<Vec<usize>> {
+    let rows: Vec<_> = offers.iter().map(|(_, attempt, offer)| (attempt.candidate.id, offer.clone())).collect();
+    let made: BTreeSet<_> = update_sessions::offer(tx, tenant, &rows, now).await?.into_iter().collect();
+    let made: Vec<_> = offers.iter().filter(|(_, attempt, _)| made.contains(&attempt.candidate.id)).collect();
+    let changed = made.iter().map(|(_, attempt, _)| Changed {
+        rollout: attempt.candidate.rollout_id,
+        stage: attempt.candidate.stage,
+        device: attempt.device,
+        from: (SessionState::Pending, None),
+        to: (SessionState::Offered, None),
+    });
+    transitions::after(tx, tenant, &changed.collect::<Vec<_>>(), now).await?;
+    // A device that falls silent from here on is noticed in time.
+    let mut wakes: BTreeMap<RolloutId, Timestamp> = BTreeMap::new();
+    for (_, attempt, offer) in &made {
+        let at = wakes.entry(attempt.candidate.rollout_id).or_insert(offer.next_action_at);
+        *at = offer.next_action_at.min(*at);
+    }
+    for (rollout, at) in wakes {
+        rollouts::wake(tx, tenant, rollout, at).await?;
+    }
+    Ok(made.into_iter().map(|(number, _, _)| *number).collect())
+}

@@ -1,0 +1,109 @@
+//! Many reports, a few statements.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use drover_db::{BoxFuture, Tx};
+use drover_store::rollouts::{self, RolloutRow};
+use drover_store::update_sessions;
+use drover_store::{Result as StoreResult, device_components};
+use drover_types::{RolloutId, SessionState, TenantId, Timestamp, UpdateSessionId};
+
+use super::decide::{Standing, unknown};
+use super::{Outcome, Report};
+use crate::transitions::{self, Change};
+use crate::{Result, way_back};
+
+/// Takes reports in the order in which they came, those of each tenant together.
+pub(crate) fn take_all<'t>(tx: &'t mut Tx, reports: &'t [Report]) -> BoxFuture<'t, StoreResult<Vec<Result<Outcome>>>> {
+    Box::pin(async move {
+        let tenants: BTreeSet<TenantId> = reports.iter().map(|report| report.tenant).collect();
+        let mut outcomes = BTreeMap::new();
+        for tenant in tenants {
+            let own: Vec<_> = reports.iter().enumerate().filter(|(_, report)| report.tenant == tenant).collect();
+            outcomes.extend(of_tenant(tx, tenant, &own).await?);
+        }
+        Ok(outcomes.into_values().collect())
+    })
+}
+
+/// A report and its place in the set.
+type Numbered<'r> = (usize, &'r Report);
+
+async fn of_tenant(
+    tx: &mut Tx,
+    tenant: TenantId,
+    reports: &[Numbered<'_>],
+) -> StoreResult<Vec<(usize, Result<Outcome>)>> {
+    let ids: BTreeSet<UpdateSessionId> = reports.iter().map(|(_, report)| report.session).collect();
+    let ids: Vec<_> = ids.into_iter().collect();
+    // The rollouts first, as everywhere: they hold their sessions still, and two transactions that take their counters
+    // in another order than their rows would wait for each other.
+    let rollouts: BTreeMap<RolloutId, RolloutRow> =
+        rollouts::locked_of_sessions(tx, tenant, &ids).await?.into_iter().map(|row| (row.id, row)).collect();
+    let mut sessions: BTreeMap<UpdateSessionId, Standing> = update_sessions::get(&mut *tx, tenant, &ids)
+        .await?
+        .into_iter()
+        .map(|row| (row.id, Standing { row, step: None }))
+        .collect();
+
+    let mut outcomes = Vec::with_capacity(reports.len());
+    for (number, report) in reports {
+        let known = sessions.get_mut(&report.session);
+        let known = known.and_then(|standing| Some((rollouts.get(&standing.row.rollout_id)?, standing)));
+        let outcome = match known {
+            Some((rollout, standing)) => standing.take(rollout, report),
+            None => Err(unknown(report)),
+        };
+        outcomes.push((*number, outcome));
+    }
+
+    write(tx, tenant, &sessions, reports.iter().map(|(_, report)| report.now).max()).await?;
+    for ((_, report), (_, outcome)) in reports.iter().zip(&mut outcomes) {
+        let Ok(outcome) = outcome else { continue };
+        if !outcome.moved {
+            continue;
+        }
+        let Some(Standing { row, .. }) = sessions.get(&report.session) else { continue };
+        note_version(tx, report).await?;
+        if outcome.reply.state == SessionState::Succeeded
+            && let Some(rollout) = rollouts.get(&row.rollout_id)
+        {
+            outcome.goes_back = way_back::follow(tx, tenant, rollout, row, report.return_id, report.now).await?;
+        }
+    }
+    Ok(outcomes)
+}
+
+/// Writes what became of the sessions.
+async fn write(
+    tx: &mut Tx,
+    tenant: TenantId,
+    sessions: &BTreeMap<UpdateSessionId, Standing>,
+    now: Option<Timestamp>,
+) -> StoreResult<()> {
+    let Some(now) = now else { return Ok(()) };
+    let changes = sessions.values().filter_map(|Standing { row, step }| {
+        Some(Change {
+            session: row.id,
+            rollout: row.rollout_id,
+            stage: row.stage,
+            device: row.device_id,
+            class_before: row.failure_class,
+            step: step.clone()?,
+        })
+    });
+    let changes: Vec<_> = changes.collect();
+    let changed = transitions::apply(tx, tenant, &changes, now).await?;
+    if changed.len() < changes.len() {
+        // Their rollouts are held still, so this cannot be; and what is answered would not be so.
+        return Err(sqlx::Error::RowNotFound);
+    }
+    Ok(())
+}
+
+/// A word that comes late or twice says what ran then; what runs now, the next heartbeat says.
+async fn note_version(tx: &mut Tx, report: &Report) -> StoreResult<()> {
+    let Some(body) = &report.validation else { return Ok(()) };
+    let (version, manifest) = (body.version.as_ref(), body.manifest_sha256);
+    device_components::upsert(tx, report.tenant, report.device, &body.component, version, manifest, report.now).await
+}
