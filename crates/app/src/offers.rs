@@ -10,7 +10,7 @@ use drover_db::{Conn, SetWriter};
 use drover_protocol::{CheckReply, Offer, OfferedArtifact};
 use drover_store::offers::{self, CandidateRow};
 use drover_store::rollouts::{self, RolloutRow};
-use drover_store::update_sessions::Move;
+use drover_store::session_changes::Move;
 use drover_store::{artifacts, counters, firmware, stages};
 use drover_types::{DeviceId, Exclusion, FailureClass, RolloutKind, RolloutState, SessionState, TenantId, Timestamp};
 

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use drover_db::Tx;
 use drover_store::counters::Counted;
 use drover_store::rollouts::{self, RolloutRow, StateChange};
-use drover_store::update_sessions::{self, Failure, Move, SessionRef};
+use drover_store::session_changes::{self, Failure, Move};
+use drover_store::update_sessions::{self, SessionRef};
 use drover_store::{Result as StoreResult, changes, counters, devices};
 use drover_types::{
     DeviceId, DeviceStatus, FailureClass, RolloutId, RolloutState, SessionState, TenantId, Timestamp, UpdateSessionId,
@@ -44,7 +45,7 @@ pub(crate) async fn apply(
     now: Timestamp,
 ) -> StoreResult<BTreeSet<UpdateSessionId>> {
     let moves: Vec<_> = changes.iter().map(|change| (change.session, change.step.clone())).collect();
-    let changed = update_sessions::change_states(tx, tenant, &moves, now).await?;
+    let changed = session_changes::change_states(tx, tenant, &moves, now).await?;
     let changed: BTreeSet<_> = changed.into_iter().collect();
     let done = changes.iter().filter(|change| changed.contains(&change.session)).map(|change| {
         let Change { rollout, stage, device, class_before, step, .. } = change;
@@ -71,7 +72,7 @@ pub(crate) async fn end_many(
     let mut changed = Vec::new();
     for from in SessionState::ALL.iter().copied().filter(|from| from.may_become(to)) {
         let ids: Vec<_> = sessions.iter().filter(|one| one.state == from).map(|one| one.id).collect();
-        let ended = update_sessions::end_many(tx, (tenant, rollout), &ids, (from, to), failure.as_ref(), now).await?;
+        let ended = session_changes::end_many(tx, (tenant, rollout), &ids, (from, to), failure.as_ref(), now).await?;
         changed.extend(ended.into_iter().map(|ended| Changed {
             rollout,
             stage: ended.stage,

@@ -222,6 +222,8 @@ async fn open_postgres(url: &str, options: &OpenOptions, pool_min: u32) -> Resul
     let mut connect: PgConnectOptions = url.parse().map_err(OpenError::InvalidPostgresUrl)?;
     connect = connect.application_name("drover").options([
         ("lock_timeout", options.busy_timeout_ms.to_string().as_str()),
+        // What is asked of a fleet looks costly enough to be compiled first, which takes longer than to answer it.
+        ("jit", "off"),
         ("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION_TIMEOUT_MS),
         ("default_transaction_read_only", if options.read_only { "on" } else { "off" }),
     ]);

@@ -36,6 +36,7 @@ mod reach;
 pub mod release_keys;
 pub mod restored;
 pub mod rollouts;
+pub mod session_changes;
 pub mod stages;
 mod statements;
 pub mod targets;

@@ -3,7 +3,7 @@
 use drover_db::{Conn, Tx, run};
 use drover_types::{
     ComponentName, FirmwareId, GroupId, RolloutId, RolloutKind, RolloutState, Sha256Digest, TenantId, Timestamp,
-    UpdateSessionId, Version,
+    Version,
 };
 
 use crate::groups::NamedRow;
@@ -30,8 +30,6 @@ statements! {
     GET = select!("WHERE r.tenant_id = $1 AND r.id = $2");
     // Locked in this order: two transactions that take several do not wait for each other.
     ALL = select!("WHERE r.tenant_id = $1 AND r.id IN ($2/*more*/) ORDER BY r.id");
-    OF_SESSIONS = select!("WHERE r.tenant_id = $1 AND r.id IN (SELECT s.rollout_id FROM update_sessions s \
-                           WHERE s.tenant_id = $1 AND s.id IN ($2/*more*/)) ORDER BY r.id");
     CHILD = select!("WHERE r.tenant_id = $1 AND r.parent_id = $2");
     PAGE = select!("WHERE r.tenant_id = $1 AND (CAST($2 AS UUID) IS NULL OR r.id < $2) \
                     AND (CAST($3 AS TEXT) IS NULL OR r.state = $3) \
@@ -287,26 +285,12 @@ pub async fn lock(tx: &mut Tx, tenant: TenantId, id: RolloutId) -> Result<Option
     run!(tx, |c| sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).bind(tenant).bind(id).fetch_optional(c).await)
 }
 
-/// Rollouts, at least one and at most some hundred, held still until the transaction ends.
+/// Rollouts, at least one and at most some hundred, held still until the transaction ends, and their sessions with them.
 pub async fn locked(tx: &mut Tx, tenant: TenantId, ids: &[RolloutId]) -> Result<Vec<RolloutRow>> {
     let sql = format!("{} {}", with_list(ALL, 2, ids.len()), tx.dialect().for_update_of_r());
     run!(tx, |c| {
         let query = sqlx::query_as(sqlx::AssertSqlSafe(sql)).persistent(ids.len() == 1).bind(tenant);
         ids.iter().fold(query, |query, id| query.bind(*id)).fetch_all(c).await
-    })
-}
-
-/// The rollouts of sessions, at least one and at most some thousand, held still until the transaction ends, and their
-/// sessions with them.
-pub async fn locked_of_sessions(
-    tx: &mut Tx,
-    tenant: TenantId,
-    sessions: &[UpdateSessionId],
-) -> Result<Vec<RolloutRow>> {
-    let sql = format!("{} {}", with_list(OF_SESSIONS, 2, sessions.len()), tx.dialect().for_update_of_r());
-    run!(tx, |c| {
-        let query = sqlx::query_as(sqlx::AssertSqlSafe(sql)).persistent(sessions.len() == 1).bind(tenant);
-        sessions.iter().fold(query, |query, id| query.bind(*id)).fetch_all(c).await
     })
 }
 

@@ -33,9 +33,20 @@ macro_rules! unmet {
     };
 }
 
-/// Devices of the type, below the firmware, with what it depends on, and within the target. A device whose release
-/// counter is unknown is judged by its version.
+/// The rollout `$7` did not take the device yet. Asked of each device: as a join, `PostgreSQL` compares each of them with all
+/// sessions of a rollout that is too new for its statistics.
+macro_rules! not_taken {
+    () => {
+        "AND $7 NOT IN (SELECT s.rollout_id FROM update_sessions s WHERE s.tenant_id = $1 AND s.device_id = d.id) "
+    };
+}
+
+/// Devices of the type, below the firmware, with what it depends on, and within the target; for `next`, only those that
+/// the rollout did not take yet. A device whose release counter is unknown is judged by its version.
 macro_rules! eligible {
+    (next $head:literal, $tail:literal) => {
+        concat!(eligible!($head, ""), not_taken!(), $tail)
+    };
     ($head:literal, $tail:literal) => {
         concat!(
             $head,
@@ -103,20 +114,16 @@ macro_rules! shares {
 pub const FIRST: DeviceId = DeviceId(uuid::Uuid::nil());
 
 statements! {
-    COUNT = eligible!("SELECT COUNT(*)", "AND d.id > $8 AND NOT EXISTS (SELECT 1 FROM update_sessions s \
-                 WHERE s.tenant_id = $1 AND s.rollout_id = $7 AND s.device_id = d.id)");
-    PICK = eligible!("SELECT d.id AS device_id, d.bucket", "AND NOT EXISTS (SELECT 1 FROM update_sessions s \
-                 WHERE s.tenant_id = $1 AND s.rollout_id = $7 AND s.device_id = d.id) \
-         AND d.bucket >= $8 AND d.bucket < $9 AND (d.bucket > $10 OR (d.bucket = $10 AND d.id > $11)) \
+    COUNT = eligible!(next "SELECT COUNT(*)", "AND d.id > $8");
+    PICK = eligible!(next "SELECT d.id AS device_id, d.bucket",
+        "AND d.bucket >= $8 AND d.bucket < $9 AND (d.bucket > $10 OR (d.bucket = $10 AND d.id > $11)) \
          AND (d.bucket < $12 OR (d.bucket = $12 AND d.id <= $13)) ORDER BY d.bucket, d.id LIMIT $14");
     // Index entries are stepped over, whatever is asked of devices.
     LOOK = "SELECT d.id AS device_id, d.bucket FROM devices d WHERE d.tenant_id = $1 AND d.device_type = $2 \
             AND d.bucket >= $3 AND d.bucket < $4 AND (d.bucket > $5 OR (d.bucket = $5 AND d.id > $6)) \
             ORDER BY d.bucket, d.id LIMIT 1 OFFSET $7";
     // The same in the order of the ids, in which the rows of other tables lie, too.
-    PICK_BY_ID = eligible!("SELECT d.id", "AND NOT EXISTS (SELECT 1 FROM update_sessions s \
-                 WHERE s.tenant_id = $1 AND s.rollout_id = $7 AND s.device_id = d.id) \
-         AND d.id > $8 AND d.id <= $9 ORDER BY d.id LIMIT $10");
+    PICK_BY_ID = eligible!(next "SELECT d.id", "AND d.id > $8 AND d.id <= $9 ORDER BY d.id LIMIT $10");
     LOOK_BY_ID = "SELECT d.id FROM devices d WHERE d.tenant_id = $1 AND d.id > $2 ORDER BY d.id LIMIT 1 OFFSET $3";
     // The device in the order of the ring that $7 turns, behind $8 others.
     NTH = eligible!("SELECT d.id AS device_id, d.bucket",
@@ -146,7 +153,7 @@ statements! {
     COUNT_LEFT = returning!("SELECT COUNT(*)", "");
     PICK_BACK = returning!("SELECT s.device_id, s.from_firmware_id AS firmware_id",
         "AND s.from_firmware_id IS NOT NULL AND s.device_id > $3 \
-         AND NOT EXISTS (SELECT 1 FROM update_sessions b WHERE b.tenant_id = $1 AND b.rollout_id = $5 \
+         AND $5 NOT IN (SELECT b.rollout_id FROM update_sessions b WHERE b.tenant_id = $1 \
              AND b.device_id = s.device_id) ORDER BY s.device_id LIMIT $4");
 }
 

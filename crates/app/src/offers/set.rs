@@ -8,8 +8,8 @@ use drover_rollout::{Snapshot, offer_slots};
 use drover_store::counters::CounterRow;
 use drover_store::device_components::DeviceComponentRow;
 use drover_store::rollouts::{self, RolloutRow};
+use drover_store::session_changes::{self, Offer};
 use drover_store::stages::StageRow;
-use drover_store::update_sessions::{self, Offer};
 use drover_store::{Result as StoreResult, counters, device_components, stages, targets};
 use drover_types::{DeviceId, RolloutId, SessionState, StageState, TenantId, Timestamp};
 
@@ -200,7 +200,7 @@ async fn make(
     now: Timestamp,
 ) -> StoreResult<Vec<usize>> {
     let rows: Vec<_> = offers.iter().map(|(_, attempt, offer)| (attempt.candidate.id, offer.clone())).collect();
-    let made: BTreeSet<_> = update_sessions::offer(tx, tenant, &rows, now).await?.into_iter().collect();
+    let made: BTreeSet<_> = session_changes::offer(tx, tenant, &rows, now).await?.into_iter().collect();
     let made: Vec<_> = offers.iter().filter(|(_, attempt, _)| made.contains(&attempt.candidate.id)).collect();
     let changed = made.iter().map(|(_, attempt, _)| Changed {
         rollout: attempt.candidate.rollout_id,

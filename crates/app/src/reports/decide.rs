@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use drover_protocol::{Directive, ReportReply};
 use drover_store::rollouts::RolloutRow;
-use drover_store::update_sessions::{Move, UpdateSessionRow};
+use drover_store::session_changes::Move;
+use drover_store::update_sessions::UpdateSessionRow;
 use drover_types::{RolloutState, SessionState};
 
 use super::{Outcome, Report};

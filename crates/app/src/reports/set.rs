@@ -36,10 +36,14 @@ async fn of_tenant(
 ) -> StoreResult<Vec<(usize, Result<Outcome>)>> {
     let ids: BTreeSet<UpdateSessionId> = reports.iter().map(|(_, report)| report.session).collect();
     let ids: Vec<_> = ids.into_iter().collect();
+    let of_these: Vec<RolloutId> = update_sessions::rollouts(&mut *tx, tenant, &ids).await?.into_iter().collect();
+    if of_these.is_empty() {
+        return Ok(reports.iter().map(|(number, report)| (*number, Err(unknown(report)))).collect());
+    }
     // The rollouts first, as everywhere: they hold their sessions still, and two transactions that take their counters
     // in another order than their rows would wait for each other.
     let rollouts: BTreeMap<RolloutId, RolloutRow> =
-        rollouts::locked_of_sessions(tx, tenant, &ids).await?.into_iter().map(|row| (row.id, row)).collect();
+        rollouts::locked(tx, tenant, &of_these).await?.into_iter().map(|row| (row.id, row)).collect();
     let mut sessions: BTreeMap<UpdateSessionId, Standing> = update_sessions::get(&mut *tx, tenant, &ids)
         .await?
         .into_iter()

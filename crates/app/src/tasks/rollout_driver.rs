@@ -11,9 +11,10 @@ use drover_db::{Lease, Tx};
 use drover_rollout::{Decision, DueSession, MAX_DUE_SESSIONS, Policy, Snapshot, next_tick, plan};
 use drover_store::counters::{self, CounterRow};
 use drover_store::rollouts::{self, DueRow, NewRollout, RolloutRow, StateChange};
+use drover_store::session_changes::Failure;
 use drover_store::stages::{self, StageRow};
 use drover_store::targets;
-use drover_store::update_sessions::{self, Failure, SessionRef};
+use drover_store::update_sessions::{self, SessionRef};
 use drover_types::{
     ErrorKind, FailureClass, RolloutId, RolloutKind, RolloutState, SessionState, StageState, TenantId, Timestamp,
 };

@@ -12,7 +12,8 @@ use uuid::Uuid;
 
 use crate::firmware::FirmwareRow;
 use crate::rollouts::NewRollout;
-use crate::update_sessions::{Chosen, Move, PendingStage};
+use crate::session_changes::{self, Move};
+use crate::update_sessions::{Chosen, PendingStage};
 use crate::{device_components, devices, firmware, groups, rollouts, stages, tenants, update_sessions};
 
 /// Runs a body in a transaction of its own, commits it and gives what the body returned.
@@ -182,14 +183,14 @@ impl<'t> Scope<'t> {
     ) -> bool {
         let offer = offer_from(from, next_action_at);
         let offers = [(id, offer)];
-        commit!(self.db, |tx| update_sessions::offer(tx, self.tenant, &offers, at(70))) == [id]
+        commit!(self.db, |tx| session_changes::offer(tx, self.tenant, &offers, at(70))) == [id]
     }
 
     /// Changes a session's state; false when it was not in `from`.
     pub(super) async fn change(&self, id: UpdateSessionId, from: SessionState, to: SessionState) -> bool {
         let change = Move { from, to, progress: 0, failure: None, next_action_at: None };
         let changes = [(id, change)];
-        commit!(self.db, |tx| update_sessions::change_states(tx, self.tenant, &changes, at(80))) == [id]
+        commit!(self.db, |tx| session_changes::change_states(tx, self.tenant, &changes, at(80))) == [id]
     }
 }
 
@@ -229,8 +230,8 @@ pub(super) fn new_rollout(n: u16, firmware: &FirmwareRow, state: RolloutState) -
     }
 }
 
-pub(super) fn offer_from(from: Option<&FirmwareRow>, next_action_at: Timestamp) -> update_sessions::Offer {
-    update_sessions::Offer {
+pub(super) fn offer_from(from: Option<&FirmwareRow>, next_action_at: Timestamp) -> session_changes::Offer {
+    session_changes::Offer {
         from_version: from.map(|row| row.version.clone()),
         from_firmware: from.map(|row| row.id),
         next_action_at,

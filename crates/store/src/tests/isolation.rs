@@ -15,7 +15,7 @@ use crate::targets::{StageFilter, Target};
 use crate::uploads::{self, PartRow};
 use crate::{
     Reach, api_keys, counters, device_attributes, device_components, device_tags, devices, firmware, groups, objects,
-    offers, stages, targets, update_sessions,
+    offers, session_changes, stages, targets, update_sessions,
 };
 
 const DEVICE: u16 = 10;
@@ -119,7 +119,7 @@ async fn upset(scope: Scope<'_>) {
     let (group, session) = (GroupId(uuid(GROUP)), UpdateSessionId(uuid(SESSION)));
     let offer = offer_from(None, at(99));
     let offers = [(session, offer)];
-    assert_eq!(commit!(db, |tx| update_sessions::offer(tx, tenant, &offers, at(70))), [session]);
+    assert_eq!(commit!(db, |tx| session_changes::offer(tx, tenant, &offers, at(70))), [session]);
     commit!(db, |tx| counters::add(tx, tenant, rollout, 0, SessionState::Pending, None, -1));
     let change = StateChange { from: RolloutState::Active, to: RolloutState::Paused, reason: None };
     assert!(commit!(db, |tx| rollouts::set_state(tx, tenant, rollout, &change, at(71))));

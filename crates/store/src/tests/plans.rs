@@ -5,7 +5,7 @@ use drover_db::testing::TestDb;
 
 use super::fixture::{acme, plan_of};
 use crate::statements::{MORE, Statement};
-use crate::{device_tokens, rollouts, targets, update_sessions};
+use crate::{device_tokens, session_changes, targets, update_sessions};
 
 const OF_ROLLOUT: &str = "update_sessions_by_rollout (tenant_id=? AND rollout_id=? AND state=?";
 
@@ -23,12 +23,12 @@ const PLANS: &[(&[Statement], &str, &str)] = &[
     ),
     (update_sessions::STATEMENTS, "IN_STATE", OF_ROLLOUT),
     (update_sessions::STATEMENTS, "DEVICES_OF", OF_ROLLOUT),
-    (update_sessions::STATEMENTS, "END_MANY", "(tenant_id=? AND rollout_id=? AND state=? AND id=?)"),
+    (session_changes::STATEMENTS, "END_MANY", "(tenant_id=? AND rollout_id=? AND state=? AND id=?)"),
     (update_sessions::STATEMENTS, "EXISTS", "(tenant_id=? AND device_id=? AND rollout_id=?)"),
     (update_sessions::STATEMENTS, "IN_FLIGHT_WITH", "(tenant_id=? AND device_id=?"),
     (update_sessions::STATEMENTS, "COUNTED_OF_DEVICE", "(tenant_id=? AND device_id=?"),
-    (update_sessions::STATEMENTS, "GET", "(tenant_id=? AND id=?)"),
-    (rollouts::STATEMENTS, "OF_SESSIONS", "(tenant_id=? AND id=?)"),
+    (update_sessions::STATEMENTS, "GET", "update_sessions_1 (tenant_id=? AND id=?)"),
+    (update_sessions::STATEMENTS, "ROLLOUTS", "update_sessions_1 (tenant_id=? AND id=?)"),
     (targets::STATEMENTS, "COUNT", "devices_1 (tenant_id=? AND id>?)"),
     (targets::STATEMENTS, "SUMMARY", "devices_1 (tenant_id=? AND id>?)"),
     (
@@ -72,7 +72,7 @@ async fn the_sessions_of_a_set_are_found_by_their_ids() {
     let columns = "id, state_before, from_version, from_firmware_id, state, progress, failure_class, failure_code, \
                    failure_message, next_action_at, completed_at";
     for ([begin, end], len) in
-        [update_sessions::OFFER, update_sessions::CHANGE].into_iter().flat_map(|sql| [(sql, 1), (sql, 100)])
+        [session_changes::OFFER, session_changes::CHANGE].into_iter().flat_map(|sql| [(sql, 1), (sql, 100)])
     {
         let ids: Vec<_> = (0..len).map(|row| format!("${}", row + 2)).collect();
         let rows: Vec<_> = ids.iter().map(|id| format!("({id}, 'x', 1, 1, 'x', 1, 1, 1, 1, 1, 1)")).collect();

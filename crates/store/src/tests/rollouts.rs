@@ -8,7 +8,7 @@ use drover_types::{FailureClass, RolloutId, RolloutKind, RolloutState, SessionSt
 
 use super::fixture::{Scope, acme, at, commit, new_rollout, refused, uuid};
 use crate::rollouts::{self, DueRow, Filter, NewRollout, RolloutRow, StateChange};
-use crate::{Reach, counters};
+use crate::{Reach, counters, update_sessions};
 
 async fn get(acme: Scope<'_>, id: RolloutId) -> RolloutRow {
     rollouts::get(acme.db, acme.tenant, id).await.unwrap().unwrap()
@@ -250,15 +250,16 @@ on_both! {
         acme.stage(id, 0, StageState::Running).await;
         let session = acme.pending(700, id, device, new.id).await;
         let mut tx = acme.db.begin().await.unwrap();
-        let locked = rollouts::locked_of_sessions(&mut tx, acme.tenant, &[session]).await.unwrap().remove(0);
+        assert_eq!(update_sessions::rollouts(&mut tx, acme.tenant, &[session]).await.unwrap(), [id].into());
+        assert!(update_sessions::rollouts(&mut tx, TenantId(uuid(999)), &[session]).await.unwrap().is_empty());
+        let locked = rollouts::locked(&mut tx, acme.tenant, &[id]).await.unwrap().remove(0);
         assert_eq!((locked.id, locked.state, locked.epoch), (id, RolloutState::Active, 0));
-        assert_eq!(rollouts::locked(&mut tx, acme.tenant, &[id]).await.unwrap().remove(0).policy, locked.policy);
-        assert!(rollouts::locked_of_sessions(&mut tx, TenantId(uuid(999)), &[session]).await.unwrap().is_empty());
+        assert!(rollouts::locked(&mut tx, TenantId(uuid(999)), &[id]).await.unwrap().is_empty());
         let change = StateChange { from: RolloutState::Active, to: RolloutState::Paused, reason: None };
         assert!(rollouts::set_state(&mut tx, acme.tenant, id, &change, at(300)).await.unwrap());
         let (db, tenant) = (acme.db.clone(), acme.tenant);
         let mut waiting = tokio::spawn(async move {
-            commit!(db, |tx| rollouts::locked_of_sessions(tx, tenant, &[session])).remove(0)
+            commit!(db, |tx| rollouts::locked(tx, tenant, &[id])).remove(0)
         });
         let early = tokio::time::timeout(Duration::from_millis(300), &mut waiting).await;
         assert!(early.is_err(), "it did not wait");

@@ -48,6 +48,7 @@ const MODULES: &[(&str, &[Statement])] = modules![
     release_keys,
     restored,
     rollouts,
+    session_changes,
     stages,
     targets,
     tenants,
@@ -58,14 +59,13 @@ const MODULES: &[(&str, &[Statement])] = modules![
 ];
 
 /// Statements that end in the dialect's lock clause.
-const LOCKING: [&str; 8] = [
+const LOCKING: [&str; 7] = [
     "drover_store::devices::LOCK",
     "drover_store::firmware::LOCK",
     "drover_store::groups::LOCK",
     "drover_store::groups::LOCK_BY_NAME",
     "drover_store::rollouts::LOCK",
     "drover_store::rollouts::ALL",
-    "drover_store::rollouts::OF_SESSIONS",
     "drover_store::rollouts::TARGET_GROUPS",
 ];
 

@@ -10,9 +10,8 @@ use super::fixture::{Scope, acme, at, commit, component, offer_from, refused, uu
 use crate::Reach;
 use crate::devices::{self, NewDevice};
 use crate::firmware::FirmwareRow;
-use crate::update_sessions::{
-    self as sessions, Chosen, EndedRow, INSERT_ROWS_MAX, Move, PendingStage, UpdateSessionRow,
-};
+use crate::session_changes::{self, EndedRow, Move};
+use crate::update_sessions::{self as sessions, Chosen, INSERT_ROWS_MAX, PendingStage, UpdateSessionRow};
 
 /// An active rollout of firmware 2.0.0, and firmware 1.0.0.
 async fn with_rollout(acme: Scope<'_>) -> (RolloutId, FirmwareRow, FirmwareRow) {
@@ -57,10 +56,10 @@ on_both! {
             [(id, Move { from, to: step, progress, failure: None, next_action_at: Some(at(until)) })]
         };
         let begins = next(SessionState::Offered, 40, 95);
-        assert_eq!(commit!(acme.db, |tx| sessions::change_states(tx, acme.tenant, &begins, at(80))), [id]);
-        assert_eq!(commit!(acme.db, |tx| sessions::change_states(tx, acme.tenant, &begins, at(81))), []);
+        assert_eq!(commit!(acme.db, |tx| session_changes::change_states(tx, acme.tenant, &begins, at(80))), [id]);
+        assert_eq!(commit!(acme.db, |tx| session_changes::change_states(tx, acme.tenant, &begins, at(81))), []);
         let goes_on = next(step, 60, 99);
-        assert_eq!(commit!(acme.db, |tx| sessions::change_states(tx, acme.tenant, &goes_on, at(82))), [id]);
+        assert_eq!(commit!(acme.db, |tx| session_changes::change_states(tx, acme.tenant, &goes_on, at(82))), [id]);
         let row = get(acme, id).await;
         assert_eq!((row.state, row.progress, row.completed_at), (step, 60, None));
         assert_eq!(sessions::next_due(acme.db, acme.tenant, rollout).await.unwrap(), Some(at(99)));
@@ -79,7 +78,7 @@ on_both! {
         let failure = Some((FailureClass::SelfTest, "exit_1".to_owned(), "the self-test ended with 1".to_owned()));
         let (from, to) = (SessionState::Offered, SessionState::RolledBack);
         let end = [(id, Move { from, to, progress: 90, failure, next_action_at: None })];
-        assert_eq!(commit!(acme.db, |tx| sessions::change_states(tx, acme.tenant, &end, at(80))), [id]);
+        assert_eq!(commit!(acme.db, |tx| session_changes::change_states(tx, acme.tenant, &end, at(80))), [id]);
         let row = get(acme, id).await;
         assert_eq!((row.failure_class, row.failure_code.as_deref()), (Some(FailureClass::SelfTest), Some("exit_1")));
         assert_eq!(row.failure_message.as_deref(), Some("the self-test ended with 1"));
@@ -101,7 +100,7 @@ on_both! {
         assert!(acme.change(list[2], SessionState::Pending, SessionState::Offered).await);
         let failure = (FailureClass::Timeout, "silent".to_owned(), "no report".to_owned());
         let states = (SessionState::Pending, SessionState::Cancelled);
-        let mut ended = commit!(acme.db, |tx| sessions::end_many(tx, (acme.tenant, rollout), &list, states, Some(&failure), at(70)));
+        let mut ended = commit!(acme.db, |tx| session_changes::end_many(tx, (acme.tenant, rollout), &list, states, Some(&failure), at(70)));
         ended.sort_by_key(|row| row.device_id);
         let expected: Vec<_> =
             all[..2].iter().map(|(_, device)| EndedRow { stage: 0, device_id: *device }).collect();
@@ -122,7 +121,7 @@ on_both! {
             let (db, tenant) = (acme.db.clone(), acme.tenant);
             offers.spawn(async move {
                 let offers = [(id, offer_from(None, at(90)))];
-                db.write(move |tx| Box::pin(async move { sessions::offer(tx, tenant, &offers, at(70)).await })).await
+                db.write(move |tx| Box::pin(async move { session_changes::offer(tx, tenant, &offers, at(70)).await })).await
             });
         }
         let answers = offers.join_all().await;
@@ -149,7 +148,7 @@ on_both! {
             assert!(!acme.offer(second, None, at(90)).await, "the first one runs");
             let (from, to) = (SessionState::Pending, step[0]);
             let change = [(second, Move { from, to, progress: 0, failure: None, next_action_at: None })];
-            let error = refused!(acme.db, |tx| sessions::change_states(tx, acme.tenant, &change, at(70)));
+            let error = refused!(acme.db, |tx| session_changes::change_states(tx, acme.tenant, &change, at(70)));
             let name = unique_violation(&error);
             assert_eq!(name.as_deref(), Some("update_sessions_tenant_id_device_id_component_key"), "{}", step[0]);
             assert!(acme.change(first, step[0], step[1]).await);
@@ -197,7 +196,7 @@ on_both! {
         assert_eq!(all, chosen.iter().map(|one| one.id).collect::<Vec<_>>());
 
         let offers: Vec<_> = all.iter().map(|id| (*id, offer_from(Some(&old), at(90)))).collect();
-        let mut offered = commit!(acme.db, |tx| sessions::offer(tx, acme.tenant, &offers, at(70)));
+        let mut offered = commit!(acme.db, |tx| session_changes::offer(tx, acme.tenant, &offers, at(70)));
         offered.sort();
         assert_eq!(offered, all);
         // Every third one failed, each with its own words; the others go on.
@@ -208,7 +207,7 @@ on_both! {
             (*id, Move { from: SessionState::Offered, to, progress: 50, failure, next_action_at })
         };
         let changes: Vec<_> = all.iter().enumerate().map(change).collect();
-        assert_eq!(commit!(acme.db, |tx| sessions::change_states(tx, acme.tenant, &changes, at(80))).len(), all.len());
+        assert_eq!(commit!(acme.db, |tx| session_changes::change_states(tx, acme.tenant, &changes, at(80))).len(), all.len());
         let mut rows = sessions::get(acme.db, acme.tenant, &all).await.unwrap();
         rows.sort_by_key(|row| row.id);
         for (n, row) in rows.iter().enumerate() {

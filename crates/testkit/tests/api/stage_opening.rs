@@ -36,7 +36,8 @@ async fn open_behind(scene: &Scene, cursor: &str, changes: &[&str]) {
                 WHERE name = 'rollout-driver'";
     let stage = format!("UPDATE rollout_stages SET state = 'opening', remaining = 1000, {cursor}");
     let anew = [away, "DELETE FROM update_sessions", "DELETE FROM rollout_counters", &stage];
-    let back = ["UPDATE rollouts SET next_tick_at = 1", "UPDATE leases SET expires_at = 0 WHERE name = 'rollout-driver'"];
+    let back =
+        ["UPDATE rollouts SET next_tick_at = 1", "UPDATE leases SET expires_at = 0 WHERE name = 'rollout-driver'"];
     for sql in anew.iter().chain(changes).chain(&back) {
         scene.server.sql(sql).await;
     }

@@ -27,7 +27,7 @@ const CANARY_EACH: u32 = 1_000;
 const CANARIES: &str = "\"canary\" in device.tags";
 
 /// Devices that are at work at the same time.
-const WORKERS: usize = 32;
+const WORKERS: usize = 64;
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
