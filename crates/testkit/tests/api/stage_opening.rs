@@ -29,18 +29,30 @@ fn all(scene: &Scene) -> Vec<DeviceId> {
     devices.into_iter().collect()
 }
 
-/// Has the one stage open once more, behind a cursor that another driver left, after `changes`. The driver is kept away
-/// meanwhile.
-async fn open_behind(scene: &Scene, cursor: &str, changes: &[&str]) {
-    let away = "UPDATE leases SET token = token + 1, holder = 'nobody', expires_at = expires_at + 3600000000 \
-                WHERE name = 'rollout-driver'";
-    let stage = format!("UPDATE rollout_stages SET state = 'opening', remaining = 1000, {cursor}");
-    let anew = [away, "DELETE FROM update_sessions", "DELETE FROM rollout_counters", &stage];
-    let back =
-        ["UPDATE rollouts SET next_tick_at = 1", "UPDATE leases SET expires_at = 0 WHERE name = 'rollout-driver'"];
-    for sql in anew.iter().chain(changes).chain(&back) {
-        scene.server.sql(sql).await;
-    }
+/// Has the one stage open once more, from where `changes` say that another driver left it; no driver is there meanwhile.
+async fn open_anew(scene: &Scene, changes: &'static str) {
+    scene
+        .server
+        .sql(
+            "UPDATE leases SET token = token + 1, holder = 'nobody', \
+        expires_at = expires_at + 3600000000 WHERE name = 'rollout-driver'",
+        )
+        .await;
+    scene
+        .server
+        .sql(
+            "DELETE FROM update_sessions; DELETE FROM rollout_counters; \
+        UPDATE rollout_stages SET state = 'opening', remaining = 1000",
+        )
+        .await;
+    scene.server.sql(changes).await;
+    scene
+        .server
+        .sql(
+            "UPDATE rollouts SET next_tick_at = 1; \
+        UPDATE leases SET expires_at = 0 WHERE name = 'rollout-driver'",
+        )
+        .await;
 }
 
 on_both_profiles! {
@@ -71,8 +83,8 @@ on_both_profiles! {
         let scene = scene(profile, 11).await;
         let rollout = scene.roll_out(&[100], |_| ()).await;
         // As if the driver had ended behind the fourth device.
-        open_behind(&scene, "cursor_bucket = NULL, \
-            cursor_device = (SELECT id FROM devices ORDER BY id LIMIT 1 OFFSET 3)", &[]).await;
+        open_anew(&scene, "UPDATE rollout_stages SET cursor_bucket = NULL, \
+            cursor_device = (SELECT id FROM devices ORDER BY id LIMIT 1 OFFSET 3)").await;
         scene.running(rollout.id, 0).await;
         assert_eq!(taken(&scene, rollout.id).await, all(&scene)[4..]);
     }
@@ -81,13 +93,10 @@ on_both_profiles! {
         let scene = scene(profile, 11).await;
         let rollout = scene.roll_out(&[100], |_| ()).await;
         // A release that knew the ring alone had come to the last bucket.
-        let ring = [
-            "UPDATE rollouts SET shift = 30000",
-            "UPDATE devices SET bucket = 40000",
-            "UPDATE devices SET bucket = 20000 WHERE id IN (SELECT id FROM devices ORDER BY id LIMIT 5)",
-        ];
-        open_behind(&scene, "cursor_bucket = 50000, cursor_device = (SELECT id FROM devices ORDER BY id LIMIT 1)", &ring)
-            .await;
+        open_anew(&scene, "UPDATE rollout_stages SET cursor_bucket = 50000, \
+                cursor_device = (SELECT id FROM devices ORDER BY id LIMIT 1); \
+            UPDATE rollouts SET shift = 30000; UPDATE devices SET bucket = 40000; \
+            UPDATE devices SET bucket = 20000 WHERE id IN (SELECT id FROM devices ORDER BY id LIMIT 5)").await;
         scene.running(rollout.id, 0).await;
         assert_eq!(taken(&scene, rollout.id).await, all(&scene)[..5]);
     }
