@@ -24,8 +24,9 @@ impl App {
                 let body = body.clone();
                 self.writer.write_batched(move |tx| {
                     Box::pin(async move {
-                        set_components(tx, tenant, device, &body.components, now).await?;
+                        // The device first, as reports have it: two that lock in another order wait for each other.
                         devices::seen(tx, tenant, device, body.agent_version.as_deref(), now).await?;
+                        set_components(tx, tenant, device, &body.components, now).await?;
                         Ok::<_, Error>(())
                     })
                 })

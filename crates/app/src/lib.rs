@@ -59,6 +59,8 @@ mod settling;
 mod targets;
 pub mod tasks;
 mod tenants;
+#[cfg(test)]
+mod testing;
 mod transitions;
 mod update_sessions;
 mod upload_end;

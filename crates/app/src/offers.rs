@@ -1,6 +1,8 @@
 //! What a device that asks is told.
 
 mod set;
+#[cfg(test)]
+mod set_tests;
 mod withdraw;
 
 use base64::Engine as _;
@@ -171,7 +173,8 @@ impl App {
         let attempt = Attempt { tenant, device, candidate: candidate.clone(), target: Some(target), now };
         let verdict = retry(|| {
             let attempt = attempt.clone();
-            self.writer.write_batched(move |tx| Box::pin(async move { withdraw::run(tx, &attempt).await }))
+            // Alone: with others in a batch, their rollouts would be locked in any order.
+            self.writer.write(move |tx| Box::pin(async move { withdraw::run(tx, &attempt).await }))
         })
         .await?;
         self.poke.notify_one();

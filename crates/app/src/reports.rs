@@ -2,6 +2,8 @@
 
 mod decide;
 mod set;
+#[cfg(test)]
+mod set_tests;
 
 use drover_db::SetWriter;
 use drover_protocol::{Failure, ReportReply, StatusReport, ValidationOutcome, ValidationReport};

@@ -20,6 +20,12 @@ pub(crate) struct RolloutTarget {
 }
 
 impl RolloutTarget {
+    /// Without target groups.
+    #[cfg(test)]
+    pub(crate) const fn of(epoch: i64, target: Target) -> Self {
+        Self { epoch, groups: Vec::new(), target }
+    }
+
     /// Whether the rollout, whose epoch is `epoch` now, is still for the same devices.
     pub(crate) async fn stands(
         &self,

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use futures::FutureExt;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -18,11 +18,12 @@ use crate::batch::{self, BATCH_TIMEOUT, QUEUE_ITEMS_MAX};
 use crate::{BatchError, BoxFuture, Db, Tx, is_out_of_time, is_retryable};
 
 /// What is done for many items in one transaction: an outcome for each, in their order. An item whose outcome is an error
-/// has changed nothing. An error of the whole takes everything back; then the items are tried in smaller sets, so that
-/// one which the database refuses does not hold up the others.
+/// has changed nothing. An error of the whole takes everything back. If an item may be to blame, they are tried in smaller
+/// sets, so that one which the database refuses does not hold up the others; when another transaction was in the way, all
+/// are told to try again.
 pub type SetWork<I, T, E> = for<'t> fn(&'t mut Tx, &'t [I]) -> BoxFuture<'t, Result<Vec<Result<T, E>>, sqlx::Error>>;
 
-/// Smaller sets that one set is cut into before those that are left fail: what ails all of them is not found by cutting.
+/// Failures in a row before those that are left fail, too: what ails all of them is not found by cutting.
 const FAILURES_MAX: usize = 40;
 
 /// The queue of one kind of work. Its task ends when this is dropped or [`SetWriter::close`] is called, after everything
@@ -119,10 +120,13 @@ async fn write_and_answer<I, T, E: From<sqlx::Error>>(
     items: &[I],
     replies: Replies<T, E>,
 ) {
+    let deadline = Instant::now() + BATCH_TIMEOUT;
     let (mut parts, mut failures) = (VecDeque::from([(items, replies)]), 0);
     while let Some((items, mut replies)) = parts.pop_front() {
-        let error = match write(db, work, items).await {
+        let written = timeout_at(deadline, write(db, work, items)).await;
+        let error = match written.unwrap_or_else(|_| Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()))) {
             Ok(outcomes) => {
+                failures = 0;
                 for (reply, outcome) in replies.into_iter().zip(outcomes) {
                     // The caller may have gone; what was committed stays.
                     let _ = reply.send(outcome);
@@ -169,24 +173,21 @@ fn may_be_one_items(error: &sqlx::Error) -> bool {
 
 /// One transaction for all of them.
 async fn write<I, T, E>(db: &Db, work: SetWork<I, T, E>, items: &[I]) -> Result<Vec<Result<T, E>>, sqlx::Error> {
-    let written = timeout(BATCH_TIMEOUT, async {
-        let mut tx = db.begin().await?;
-        let done = AssertUnwindSafe(work(&mut tx, items)).catch_unwind().await.unwrap_or_else(|_| {
-            tracing::error!(items = items.len(), "a set of writes panicked and is rolled back");
-            Err(BatchError::Panicked.into())
-        });
-        match done {
-            Ok(outcomes) => {
-                tx.commit().await?;
-                Ok(outcomes)
-            }
-            Err(error) => {
-                if let Err(rollback) = tx.rollback().await {
-                    tracing::debug!(error = %rollback, "rollback not confirmed");
-                }
-                Err(error)
-            }
-        }
+    let mut tx = db.begin().await?;
+    let done = AssertUnwindSafe(async { work(&mut tx, items).await }).catch_unwind().await.unwrap_or_else(|_| {
+        tracing::error!(items = items.len(), "a set of writes panicked and is rolled back");
+        Err(BatchError::Panicked.into())
     });
-    written.await.unwrap_or_else(|_| Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())))
+    match done {
+        Ok(outcomes) => {
+            tx.commit().await?;
+            Ok(outcomes)
+        }
+        Err(error) => {
+            if let Err(rollback) = tx.rollback().await {
+                tracing::debug!(error = %rollback, "rollback not confirmed");
+            }
+            Err(error)
+        }
+    }
 }

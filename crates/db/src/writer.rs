@@ -67,8 +67,8 @@ impl Writer {
     /// done all the same. When the queue is full this waits for a place.
     ///
     /// Work of one batch runs in order of arrival and holds its row locks until the commit. On `PostgreSQL`, work that
-    /// changes rows shared between devices can therefore deadlock with another node's batch; the loser's error is
-    /// [`is_retryable`](crate::is_retryable).
+    /// changes rows shared between devices can therefore deadlock with a set of a [`SetWriter`](crate::SetWriter) or with
+    /// another node's batch; the loser's error is [`is_retryable`](crate::is_retryable).
     pub async fn write_batched<T, E, F>(&self, work: F) -> Result<T, E>
     where
         T: Send + 'static,

@@ -3,6 +3,7 @@
 use drover_db::{Conn, Tx, run};
 use drover_types::{ComponentName, DeviceId, FirmwareId, Sha256Digest, TenantId, Timestamp, Version};
 
+use crate::statements::with_list;
 use crate::{Result, statements};
 
 statements! {
@@ -17,6 +18,8 @@ statements! {
     GET = "SELECT device_id, component, version, manifest_sha256, firmware_id, reported_at FROM device_components \
            WHERE tenant_id = $1 AND device_id = $2 AND component = $3";
     COUNT = "SELECT COUNT(*) FROM device_components WHERE tenant_id = $1 AND device_id = $2";
+    RUNNING = "SELECT device_id, component, version, manifest_sha256, firmware_id, reported_at FROM device_components \
+               WHERE tenant_id = $1 AND component = $2 AND device_id IN ($3/*more*/)";
     OF_DEVICE = "SELECT device_id, component, version, manifest_sha256, firmware_id, reported_at \
                  FROM device_components WHERE tenant_id = $1 AND device_id = $2 ORDER BY component";
 }
@@ -71,6 +74,21 @@ pub async fn get(
     run!(conn, |c| sqlx::query_as(GET).bind(tenant).bind(device).bind(component).fetch_optional(c).await)
 }
 
+/// What that component runs on these devices, at least one and at most some hundred.
+pub async fn running(
+    conn: impl Into<Conn<'_>>,
+    tenant: TenantId,
+    component: &ComponentName,
+    devices: &[DeviceId],
+) -> Result<Vec<DeviceComponentRow>> {
+    let sql = with_list(RUNNING, 3, devices.len());
+    run!(conn, |c| {
+        let query = sqlx::query_as(sqlx::AssertSqlSafe(sql)).persistent(devices.len() == 1);
+        let query = query.bind(tenant).bind(component);
+        devices.iter().fold(query, |query, device| query.bind(*device)).fetch_all(c).await
+    })
+}
+
 /// How many components of the device are known.
 pub async fn count(conn: impl Into<Conn<'_>>, tenant: TenantId, device: DeviceId) -> Result<i64> {
     run!(conn, |c| sqlx::query_scalar(COUNT).bind(tenant).bind(device).fetch_one(c).await)
@@ -105,6 +123,6 @@ pub async fn of_devices(
             list.push_bind(*device);
         }
         query.push(") ORDER BY device_id, component");
-        query.build_query_as().fetch_all(c).await
+        query.build_query_as().persistent(false).fetch_all(c).await
     })
 }

@@ -114,7 +114,8 @@ macro_rules! shares {
 pub const FIRST: DeviceId = DeviceId(uuid::Uuid::nil());
 
 statements! {
-    COUNT = eligible!(next "SELECT COUNT(*)", "AND d.id > $8");
+    COUNT = eligible!("SELECT COUNT(*)", "AND d.id > $7");
+    COUNT_NEXT = eligible!(next "SELECT COUNT(*)", "AND d.id > $8");
     PICK = eligible!(next "SELECT d.id AS device_id, d.bucket",
         "AND d.bucket >= $8 AND d.bucket < $9 AND (d.bucket > $10 OR (d.bucket = $10 AND d.id > $11)) \
          AND (d.bucket < $12 OR (d.bucket = $12 AND d.id <= $13)) ORDER BY d.bucket, d.id LIMIT $14");
@@ -320,13 +321,18 @@ pub struct ReturnRow {
 
 /// How many devices may be taken.
 pub async fn count(conn: impl Into<Conn<'_>>, target: &Target, stage: &StageFilter) -> Result<i64> {
-    let mut added = Added::behind(8);
+    let (sql, own) = if target.rollout.is_some() { (COUNT_NEXT, 8) } else { (COUNT, 7) };
+    let mut added = Added::behind(own);
     let only = stage.only.as_ref().map_or_else(String::new, |only| format!("AND {} ", added.search(only)));
     let rest = StageFilter { only: None, ..stage.clone() };
-    let sql = target.eligible(&COUNT.replace(TARGET, &format!("{only}{TARGET}")), &rest, &mut added);
+    let sql = target.eligible(&sql.replace(TARGET, &format!("{only}{TARGET}")), &rest, &mut added);
     run!(conn, |c| {
-        let query = bind_target!(once!(query_scalar, sql), target).bind(target.rollout()).bind(FIRST);
-        bind_added!(query, added).fetch_one(c).await
+        let query = bind_target!(once!(query_scalar, sql), target);
+        let query = match target.rollout {
+            Some(rollout) => query.bind(rollout),
+            None => query,
+        };
+        bind_added!(query.bind(FIRST), added).fetch_one(c).await
     })
 }
 

@@ -16,10 +16,11 @@ use drover_types::{DeviceId, RolloutId, SessionState, StageState, TenantId, Time
 use super::{Attempt, Verdict, said};
 use crate::rollouts::stage_snapshots;
 use crate::targets::RolloutTarget;
-use crate::transitions::{self, Changed};
+use crate::transitions::{self, Change, Changed};
 use crate::{Result, rollout_policy};
 
-/// Makes the offers that their rollouts allow at this moment, first come, first served; those of each tenant together.
+/// Makes the offers that their rollouts allow at this moment, those of each tenant together. Of one rollout, who came first
+/// is served first; rollouts are in the order of their ids.
 pub(crate) fn make_all<'t>(
     tx: &'t mut Tx,
     attempts: &'t [Attempt],
@@ -66,44 +67,71 @@ type Numbered<'a> = (usize, &'a Attempt);
 
 type Verdicts = BTreeMap<usize, Result<Verdict>>;
 
+/// What is written at the end.
+#[derive(Default)]
+struct Plan<'a> {
+    offers: Vec<(Asking<'a>, Offer)>,
+    skips: Vec<Change>,
+}
+
 async fn of_tenant(tx: &mut Tx, tenant: TenantId, attempts: &[Numbered<'_>]) -> StoreResult<Verdicts> {
     let ids: BTreeSet<RolloutId> = attempts.iter().map(|(_, attempt)| attempt.candidate.rollout_id).collect();
     let ids: Vec<_> = ids.into_iter().collect();
+    let now = attempts.iter().map(|(_, attempt)| attempt.now).max();
+    let mut verdicts: Verdicts = attempts.iter().map(|(number, _)| (*number, Ok(Verdict::Refused))).collect();
     // Held still until the offers are made: a pause waits for them, later offers see the pause.
     let rollouts = rollouts::locked(tx, tenant, &ids).await?;
-    let mut verdicts: Verdicts = attempts.iter().map(|(number, _)| (*number, Ok(Verdict::Refused))).collect();
-    let asking = who_may_ask(tx, tenant, &rollouts, attempts, &mut verdicts).await?;
-    let (mut offers, mut skips) = (Vec::new(), Vec::new());
-    for (rollout, asking) in rollouts.iter().zip(&asking) {
-        let running = running(tx, tenant, rollout, asking).await?;
-        let why_not = why_not(tx, rollout, asking, &running).await?;
-        let mut told = 0;
-        for Asking { number, attempt, room } in asking {
-            let verdict = match why_not.get(&attempt.device) {
-                Some(reason) => {
-                    skips.push(attempt.skip(*reason));
-                    Verdict::Skipped
-                }
-                None if told < room.slots => {
-                    told += 1;
-                    offers.push((*number, *attempt, offer(attempt, running.get(&attempt.device), room)));
-                    // Unless the database knows better.
-                    Verdict::Refused
-                }
-                None => Verdict::Refused,
-            };
-            verdicts.insert(*number, Ok(verdict));
-        }
+    let (false, Some(now)) = (rollouts.is_empty(), now) else { return Ok(verdicts) };
+    let mut gates = gates(tx, tenant, &rollouts).await?;
+    let asking = who_may_ask(tx, tenant, &gates, attempts, &mut verdicts).await?;
+    let mut plan = Plan::default();
+    for (rollout, asking) in rollouts.iter().zip(asking).filter(|(_, asking)| !asking.is_empty()) {
+        decide(tx, tenant, rollout, asking, &mut plan, &mut verdicts).await?;
     }
-    transitions::apply(tx, tenant, &skips, newest(attempts)).await?;
-    for number in make(tx, tenant, &offers, newest(attempts)).await? {
+    if !plan.skips.is_empty() {
+        // Who is left out counts, too: that may close the gate for the others.
+        transitions::apply(tx, tenant, &plan.skips, now).await?;
+        gates = self::gates(tx, tenant, &rollouts).await?;
+        let mut told = BTreeMap::new();
+        plan.offers.retain(|(asking, _)| {
+            let candidate = &asking.attempt.candidate;
+            let gate = gates.iter().find(|gate| gate.rollout.id == candidate.rollout_id);
+            let slots = gate.and_then(|gate| gate.room(candidate.stage).ok()).map_or(0, |room| room.slots);
+            let told = told.entry(candidate.rollout_id).or_insert(0);
+            *told += 1;
+            *told <= slots
+        });
+    }
+    for number in make(tx, tenant, &plan.offers, now).await? {
         verdicts.insert(number, Ok(Verdict::Offered));
     }
     Ok(verdicts)
 }
 
-fn newest(attempts: &[Numbered<'_>]) -> Timestamp {
-    attempts.iter().map(|(_, attempt)| attempt.now).max().unwrap_or(Timestamp::from_micros(0))
+/// A rollout with what decides whether it makes offers.
+struct Gate<'r> {
+    rollout: &'r RolloutRow,
+    stages: Vec<StageRow>,
+    counters: Vec<CounterRow>,
+}
+
+impl Gate<'_> {
+    fn room(&self, stage: i64) -> Result<Room> {
+        room(self.rollout, &self.stages, &self.counters, stage)
+    }
+}
+
+/// Of each rollout, in order.
+async fn gates<'r>(tx: &mut Tx, tenant: TenantId, rollouts: &'r [RolloutRow]) -> StoreResult<Vec<Gate<'r>>> {
+    let ids: Vec<_> = rollouts.iter().map(|rollout| rollout.id).collect();
+    let stages = stages::of_rollouts(&mut *tx, tenant, &ids).await?;
+    let counters = counters::of_rollouts(&mut *tx, tenant, &ids).await?;
+    let gate = |rollout: &'r RolloutRow| Gate {
+        rollout,
+        stages: stages.iter().filter(|row| row.rollout_id == rollout.id).cloned().collect(),
+        counters: counters.iter().filter(|row| row.rollout_id == rollout.id).cloned().collect(),
+    };
+    Ok(rollouts.iter().map(gate).collect())
 }
 
 /// An attempt whose rollout has room, and is still for the same devices.
@@ -117,26 +145,22 @@ struct Asking<'a> {
 async fn who_may_ask<'a>(
     tx: &mut Tx,
     tenant: TenantId,
-    rollouts: &[RolloutRow],
+    gates: &[Gate<'_>],
     attempts: &[Numbered<'a>],
     verdicts: &mut Verdicts,
 ) -> StoreResult<Vec<Vec<Asking<'a>>>> {
-    let ids: Vec<_> = rollouts.iter().map(|rollout| rollout.id).collect();
-    let stages = stages::of_rollouts(&mut *tx, tenant, &ids).await?;
-    let counters = counters::of_rollouts(&mut *tx, tenant, &ids).await?;
     // Of one device's component, one is enough: the others would be refused.
     let mut components = BTreeSet::new();
-    let mut all = Vec::with_capacity(rollouts.len());
-    for rollout in rollouts {
+    let mut all = Vec::with_capacity(gates.len());
+    for gate in gates {
+        let rollout = gate.rollout;
         let own = || attempts.iter().filter(|(_, attempt)| attempt.candidate.rollout_id == rollout.id);
         let asks_for_groups = own().any(|(_, one)| one.target.as_ref().is_some_and(RolloutTarget::asks_for_groups));
         let groups =
             if asks_for_groups { rollouts::target_groups(&mut *tx, tenant, rollout.id).await? } else { Vec::new() };
-        let stages: Vec<_> = stages.iter().filter(|row| row.rollout_id == rollout.id).cloned().collect();
-        let counters: Vec<_> = counters.iter().filter(|row| row.rollout_id == rollout.id).cloned().collect();
         let mut asking = Vec::new();
         for (number, attempt) in own() {
-            let room = match room(rollout, &stages, &counters, attempt.candidate.stage) {
+            let room = match gate.room(attempt.candidate.stage) {
                 Ok(room) => room,
                 Err(error) => {
                     verdicts.insert(*number, Err(error));
@@ -153,14 +177,43 @@ async fn who_may_ask<'a>(
     Ok(all)
 }
 
+/// Who of those that ask a rollout is told, as long as there is room, and who is left out. Who comes when there is none is
+/// not judged: it may fit by the time that there is.
+async fn decide<'a>(
+    tx: &mut Tx,
+    tenant: TenantId,
+    rollout: &RolloutRow,
+    asking: Vec<Asking<'a>>,
+    plan: &mut Plan<'a>,
+    verdicts: &mut Verdicts,
+) -> StoreResult<()> {
+    let running = running(tx, tenant, rollout, &asking).await?;
+    let why_not = why_not(tx, rollout, &asking, &running).await?;
+    let mut told = 0;
+    for asking in asking {
+        if told >= asking.room.slots {
+            continue;
+        }
+        let device = asking.attempt.device;
+        if let Some(reason) = why_not.get(&device) {
+            plan.skips.push(asking.attempt.skip(*reason));
+            verdicts.insert(asking.number, Ok(Verdict::Skipped));
+        } else {
+            told += 1;
+            let offer = offer(asking.attempt, running.get(&device), asking.room);
+            plan.offers.push((asking, offer));
+        }
+    }
+    Ok(())
+}
+
 type Running = BTreeMap<DeviceId, DeviceComponentRow>;
 
 /// What the rollout's component runs on those that ask.
 async fn running(tx: &mut Tx, tenant: TenantId, rollout: &RolloutRow, asking: &[Asking<'_>]) -> StoreResult<Running> {
     let devices: Vec<_> = asking.iter().map(|one| one.attempt.device).collect();
-    let rows = device_components::of_devices(tx, tenant, &devices).await?;
-    let own = rows.into_iter().filter(|row| row.component == rollout.component);
-    Ok(own.map(|row| (row.device_id, row)).collect())
+    let rows = device_components::running(tx, tenant, &rollout.component, &devices).await?;
+    Ok(rows.into_iter().map(|row| (row.device_id, row)).collect())
 }
 
 /// Which devices may not have the firmware any more, and why: a short code and a sentence. Since they were chosen, another
@@ -184,7 +237,7 @@ async fn why_not(
     Ok(devices.filter(|device| !runs_it(device)).map(|device| (device, gone)).collect())
 }
 
-fn offer(attempt: &Attempt, running: Option<&DeviceComponentRow>, room: &Room) -> Offer {
+fn offer(attempt: &Attempt, running: Option<&DeviceComponentRow>, room: Room) -> Offer {
     Offer {
         from_version: running.and_then(|running| running.version.clone()),
         from_firmware: running.and_then(|running| running.firmware_id),
@@ -196,13 +249,13 @@ fn offer(attempt: &Attempt, running: Option<&DeviceComponentRow>, room: &Room) -
 async fn make(
     tx: &mut Tx,
     tenant: TenantId,
-    offers: &[(usize, &Attempt, Offer)],
+    offers: &[(Asking<'_>, Offer)],
     now: Timestamp,
 ) -> StoreResult<Vec<usize>> {
-    let rows: Vec<_> = offers.iter().map(|(_, attempt, offer)| (attempt.candidate.id, offer.clone())).collect();
+    let rows: Vec<_> = offers.iter().map(|(asking, offer)| (asking.attempt.candidate.id, offer.clone())).collect();
     let made: BTreeSet<_> = session_changes::offer(tx, tenant, &rows, now).await?.into_iter().collect();
-    let made: Vec<_> = offers.iter().filter(|(_, attempt, _)| made.contains(&attempt.candidate.id)).collect();
-    let changed = made.iter().map(|(_, attempt, _)| Changed {
+    let made: Vec<_> = offers.iter().filter(|(asking, _)| made.contains(&asking.attempt.candidate.id)).collect();
+    let changed = made.iter().map(|(Asking { attempt, .. }, _)| Changed {
         rollout: attempt.candidate.rollout_id,
         stage: attempt.candidate.stage,
         device: attempt.device,
@@ -212,12 +265,12 @@ async fn make(
     transitions::after(tx, tenant, &changed.collect::<Vec<_>>(), now).await?;
     // A device that falls silent from here on is noticed in time.
     let mut wakes: BTreeMap<RolloutId, Timestamp> = BTreeMap::new();
-    for (_, attempt, offer) in &made {
-        let at = wakes.entry(attempt.candidate.rollout_id).or_insert(offer.next_action_at);
+    for (asking, offer) in &made {
+        let at = wakes.entry(asking.attempt.candidate.rollout_id).or_insert(offer.next_action_at);
         *at = offer.next_action_at.min(*at);
     }
     for (rollout, at) in wakes {
         rollouts::wake(tx, tenant, rollout, at).await?;
     }
-    Ok(made.into_iter().map(|(number, _, _)| *number).collect())
+    Ok(made.into_iter().map(|(asking, _)| asking.number).collect())
 }

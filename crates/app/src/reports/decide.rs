@@ -17,6 +17,8 @@ pub(super) struct Standing {
     pub(super) row: UpdateSessionRow,
     /// None while nothing was said that changes it.
     pub(super) step: Option<Move>,
+    /// The place in the set of the last report that moved it: what devices do follows the order of arrival.
+    pub(super) moved_by: usize,
 }
 
 impl Standing {

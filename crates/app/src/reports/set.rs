@@ -47,7 +47,7 @@ async fn of_tenant(
     let mut sessions: BTreeMap<UpdateSessionId, Standing> = update_sessions::get(&mut *tx, tenant, &ids)
         .await?
         .into_iter()
-        .map(|row| (row.id, Standing { row, step: None }))
+        .map(|row| (row.id, Standing { row, step: None, moved_by: 0 }))
         .collect();
 
     let mut outcomes = Vec::with_capacity(reports.len());
@@ -55,7 +55,9 @@ async fn of_tenant(
         let known = sessions.get_mut(&report.session);
         let known = known.and_then(|standing| Some((rollouts.get(&standing.row.rollout_id)?, standing)));
         let outcome = match known {
-            Some((rollout, standing)) => standing.take(rollout, report),
+            Some((rollout, standing)) => standing.take(rollout, report).inspect(|outcome| {
+                standing.moved_by = if outcome.moved { *number } else { standing.moved_by };
+            }),
             None => Err(unknown(report)),
         };
         outcomes.push((*number, outcome));
@@ -86,7 +88,9 @@ async fn write(
     now: Option<Timestamp>,
 ) -> StoreResult<()> {
     let Some(now) = now else { return Ok(()) };
-    let changes = sessions.values().filter_map(|Standing { row, step }| {
+    let mut standings: Vec<_> = sessions.values().collect();
+    standings.sort_by_key(|standing| standing.moved_by);
+    let changes = standings.into_iter().filter_map(|Standing { row, step, .. }| {
         Some(Change {
             session: row.id,
             rollout: row.rollout_id,

@@ -112,6 +112,18 @@ on_both! {
         assert_eq!(ids(&db).await, added);
     }
 
+    async fn many_that_are_refused_do_not_hold_up_the_others(test: TestDb) {
+        let db = set_up(&test).await;
+        let writer = Arc::new(SetWriter::start(db.clone(), add_all));
+        let mut items: Vec<_> = (1..=200).map(|id| item(id, Does::Nothing)).collect();
+        items.iter_mut().step_by(10).for_each(|item| item.id = 0);
+        let told = in_one_set(&writer, items).await;
+        for (place, told) in told.iter().enumerate() {
+            assert_eq!(told.is_err(), place % 10 == 0, "{place}: {told:?}");
+        }
+        assert_eq!(ids(&db).await.len(), 1 + 180);
+    }
+
     async fn what_ails_all_is_told_to_all(test: TestDb) {
         let db = set_up(&test).await;
         let writer = Arc::new(SetWriter::start(db.clone(), add_all));

@@ -5,7 +5,7 @@ use drover_db::testing::TestDb;
 
 use super::fixture::{acme, plan_of};
 use crate::statements::{MORE, Statement};
-use crate::{device_tokens, session_changes, targets, update_sessions};
+use crate::{device_components, device_tokens, session_changes, targets, update_sessions};
 
 const OF_ROLLOUT: &str = "update_sessions_by_rollout (tenant_id=? AND rollout_id=? AND state=?";
 
@@ -27,9 +27,11 @@ const PLANS: &[(&[Statement], &str, &str)] = &[
     (update_sessions::STATEMENTS, "EXISTS", "(tenant_id=? AND device_id=? AND rollout_id=?)"),
     (update_sessions::STATEMENTS, "IN_FLIGHT_WITH", "(tenant_id=? AND device_id=?"),
     (update_sessions::STATEMENTS, "COUNTED_OF_DEVICE", "(tenant_id=? AND device_id=?"),
+    (device_components::STATEMENTS, "RUNNING", "device_components_1 (tenant_id=? AND device_id=? AND component=?)"),
     (update_sessions::STATEMENTS, "GET", "update_sessions_1 (tenant_id=? AND id=?)"),
     (update_sessions::STATEMENTS, "ROLLOUTS", "update_sessions_1 (tenant_id=? AND id=?)"),
     (targets::STATEMENTS, "COUNT", "devices_1 (tenant_id=? AND id>?)"),
+    (targets::STATEMENTS, "COUNT_NEXT", "devices_1 (tenant_id=? AND id>?)"),
     (targets::STATEMENTS, "SUMMARY", "devices_1 (tenant_id=? AND id>?)"),
     (
         targets::STATEMENTS,
