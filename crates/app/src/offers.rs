@@ -173,8 +173,8 @@ impl App {
         let attempt = Attempt { tenant, device, candidate: candidate.clone(), target: Some(target), now };
         let verdict = retry(|| {
             let attempt = attempt.clone();
-            // Alone: with others in a batch, their rollouts would be locked in any order.
-            self.writer.write(move |tx| Box::pin(async move { withdraw::run(tx, &attempt).await }))
+            // With others: each in a transaction of its own, thousands would take all connections while they wait.
+            self.writer.write_batched(move |tx| Box::pin(async move { withdraw::run(tx, &attempt).await }))
         })
         .await?;
         self.poke.notify_one();

@@ -96,19 +96,32 @@ impl Fleet {
 
     /// Rollout `n`, whose only stage is open, with room for `max_in_flight` devices at once.
     pub(crate) async fn rollout(&self, n: u16, max_in_flight: u32) -> RolloutId {
-        let policy = rollout_policy::from_request(&RolloutCreate {
+        self.rollout_of(n, &[StageState::Running], |plan| plan.max_in_flight = Some(max_in_flight)).await
+    }
+
+    /// Rollout `n` with stages that are running or passed.
+    pub(crate) async fn rollout_of(
+        &self,
+        n: u16,
+        states: &[StageState],
+        change: impl FnOnce(&mut RolloutCreate),
+    ) -> RolloutId {
+        let share = |percentage| StageCreate { percentage: Some(percentage), ..StageCreate::default() };
+        let mut plan = RolloutCreate {
             name: "test".to_owned(),
             firmware_id: self.firmware.id,
-            stages: vec![StageCreate { percentage: Some(100), ..StageCreate::default() }],
+            stages: (1..states.len()).map(|_| share(50)).chain([share(100)]).collect(),
             target_groups: Vec::new(),
             target_condition: None,
             success_threshold: None,
             rollback_threshold: None,
             min_sample: None,
             on_breach: None,
-            max_in_flight: Some(max_in_flight),
+            max_in_flight: None,
             session_timeout_ms: None,
-        });
+        };
+        change(&mut plan);
+        let policy = rollout_policy::from_request(&plan);
         let id = RolloutId(uuid(n));
         let rollout = NewRollout {
             id,
@@ -124,20 +137,35 @@ impl Fleet {
             shift: 0,
         };
         commit!(self.db, |tx| rollouts::insert(tx, self.tenant, &rollout, at(2)));
-        commit!(self.db, |tx| stages::insert(tx, self.tenant, id, 0));
-        commit!(self.db, |tx| stages::open(tx, self.tenant, id, 0, 10, at(3)));
-        let change = stages::StateChange { from: StageState::Opening, to: StageState::Running, soak_until: None };
-        commit!(self.db, |tx| stages::set_state(tx, self.tenant, id, 0, change, at(3)));
+        for (position, state) in (0..).zip(states) {
+            commit!(self.db, |tx| stages::insert(tx, self.tenant, id, position));
+            commit!(self.db, |tx| stages::open(tx, self.tenant, id, position, 10, at(3)));
+            for (from, to) in [(StageState::Opening, StageState::Running), (StageState::Running, *state)] {
+                let change = stages::StateChange { from, to, soak_until: None };
+                commit!(self.db, |tx| stages::set_state(tx, self.tenant, id, position, change, at(3)));
+            }
+        }
         id
     }
 
-    /// Session `n` of a device that a rollout chose.
+    /// Session `n` of a device that a rollout chose in its first stage.
     pub(crate) async fn pending(&self, n: u16, rollout: RolloutId, device: DeviceId) -> UpdateSessionId {
+        self.pending_in(n, rollout, 0, device).await
+    }
+
+    /// The same in any stage.
+    pub(crate) async fn pending_in(
+        &self,
+        n: u16,
+        rollout: RolloutId,
+        position: i64,
+        device: DeviceId,
+    ) -> UpdateSessionId {
         let id = UpdateSessionId(uuid(n));
-        let stage = PendingStage { rollout, stage: 0, component: ComponentName::main() };
+        let stage = PendingStage { rollout, stage: position, component: ComponentName::main() };
         let chosen = [Chosen { id, device, firmware: self.firmware.id }];
         commit!(self.db, |tx| update_sessions::insert_pending(tx, self.tenant, &stage, &chosen, at(4)));
-        commit!(self.db, |tx| counters::add(tx, self.tenant, rollout, 0, SessionState::Pending, None, 1));
+        commit!(self.db, |tx| counters::add(tx, self.tenant, rollout, position, SessionState::Pending, None, 1));
         id
     }
 

@@ -1,9 +1,10 @@
 //! What a set of devices that ask at the same moment is told.
 
 use drover_db::on_both;
+use drover_store::counters;
 use drover_store::offers::CandidateRow;
 use drover_store::targets::Target;
-use drover_types::{ComponentName, DeviceId, RolloutId, SessionState, UpdateSessionId};
+use drover_types::{ComponentName, DeviceId, FailureClass, RolloutId, SessionState, StageState, UpdateSessionId};
 
 use super::{Attempt, Verdict, make_all};
 use crate::targets::RolloutTarget;
@@ -101,6 +102,27 @@ on_both! {
         assert_eq!(told(&fleet, set).await, [OFFERED, OFFERED, REFUSED]);
         assert_eq!(told(&fleet, vec![ours[1].clone()]).await, [REFUSED], "it is at work");
         assert_eq!(fleet.counters(second).await, [(SessionState::Pending, 1)].into());
+    }
+
+    async fn who_is_left_out_may_close_the_gate_for_the_others(test: TestDb) {
+        let fleet = Fleet::new(&test, 1).await;
+        let states = [StageState::Passed, StageState::Running];
+        let rollout = fleet.rollout_of(200, &states, |plan| {
+            (plan.rollback_threshold, plan.min_sample) = (Some(0.2), Some(9));
+        });
+        let rollout = rollout.await;
+        // One of four failed: too few to say so while a fifth is to come, and enough when it does not.
+        let failed = Some(FailureClass::Crash);
+        let so_far = [(0, SessionState::Succeeded, None, 9), (1, SessionState::Succeeded, None, 3), (1, SessionState::Failed, failed, 1)];
+        for (stage, state, class, sessions) in so_far {
+            commit!(fleet.db, |tx| counters::add(tx, fleet.tenant, rollout, stage, state, class, sessions));
+        }
+        let (straggler, misfit) = (fleet.device(10, false).await, fleet.device(11, true).await);
+        let fits = attempt(&fleet, rollout, straggler, fleet.pending(300, rollout, straggler).await);
+        let mut fifth = attempt(&fleet, rollout, misfit, fleet.pending_in(301, rollout, 1, misfit).await);
+        fifth.candidate.stage = 1;
+        assert_eq!(told(&fleet, vec![fits.clone(), fifth]).await, [REFUSED, SKIPPED]);
+        assert_eq!(fleet.session(fits.candidate.id).await.state, SessionState::Pending);
     }
 
     async fn a_rollout_that_cannot_be_read_fails_alone(test: TestDb) {
