@@ -72,7 +72,7 @@ on_both_profiles! {
             scene.admin.rollouts(&filter, 2).await.unwrap().items.pop()
         })
         .await;
-        scene.server.rollout_when("the way back to offer", child.id, |child| child.counts.pending == 2).await;
+        assert_eq!(scene.running(child.id, 0).await.counts.pending, 2);
         for (device, offer) in scene.offers().await {
             assert_eq!((offer.rollout_id, &offer.version), (child.id, &scene.first.version));
             device.install(&offer).await;
