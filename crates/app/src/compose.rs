@@ -19,7 +19,7 @@ pub(crate) use parts::{open_blobs, open_database};
 use crate::feed::Feed;
 use crate::login_attempts::LoginAttempts;
 use crate::metrics::Metrics;
-use crate::offers::OfferWriter;
+use crate::offers::{OfferWriter, OpenStages, PublishedFirmware};
 use crate::parsed_conditions::ParsedConditions;
 use crate::passwords::PasswordHasher;
 use crate::questions::Questions;
@@ -167,6 +167,8 @@ pub async fn compose(
         metrics,
         conditions: ParsedConditions::default(),
         questions: Questions::default(),
+        firmware: PublishedFirmware::default(),
+        open_stages: OpenStages::default(),
         feed,
         hot,
         poke,

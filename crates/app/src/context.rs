@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 use crate::feed::Feed;
 use crate::login_attempts::LoginAttempts;
 use crate::metrics::Metrics;
-use crate::offers::OfferWriter;
+use crate::offers::{OfferWriter, OpenStages, PublishedFirmware};
 use crate::parsed_conditions::ParsedConditions;
 use crate::passwords::PasswordHasher;
 use crate::presign::{BoundPresignKeys, PresignKeys};
@@ -105,6 +105,8 @@ pub struct App {
     pub(crate) metrics: Metrics,
     pub(crate) conditions: ParsedConditions,
     pub(crate) questions: Questions,
+    pub(crate) firmware: PublishedFirmware,
+    pub(crate) open_stages: OpenStages,
     /// Copies of SQL in this node's memory.
     pub(crate) feed: Feed,
     /// When devices were last heard of, until it is in SQL.

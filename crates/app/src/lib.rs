@@ -39,6 +39,7 @@ mod last_seen;
 mod login_attempts;
 mod metrics;
 pub mod moving;
+mod numbered;
 mod objects;
 mod offers;
 mod page;

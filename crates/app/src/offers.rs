@@ -1,9 +1,13 @@
 //! What a device that asks is told.
 
+mod open_stages;
+mod published;
 mod set;
 #[cfg(test)]
 mod set_tests;
 mod withdraw;
+
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -13,8 +17,10 @@ use drover_protocol::{CheckReply, Offer, OfferedArtifact};
 use drover_store::offers::{self, CandidateRow};
 use drover_store::rollouts::{self, RolloutRow};
 use drover_store::session_changes::Move;
-use drover_store::{artifacts, counters, firmware, stages};
-use drover_types::{DeviceId, Exclusion, FailureClass, RolloutKind, RolloutState, SessionState, TenantId, Timestamp};
+use drover_store::{counters, stages};
+use drover_types::{
+    DeviceId, Exclusion, FailureClass, RolloutId, RolloutKind, RolloutState, SessionState, TenantId, Timestamp,
+};
 
 use crate::conditions::is_unusable;
 use crate::error::retry;
@@ -23,6 +29,9 @@ use crate::targets::RolloutTarget;
 use crate::transitions::Change;
 use crate::{App, Caller, Error, Result, rollout_preview};
 
+use open_stages::OpenStage;
+pub(crate) use open_stages::OpenStages;
+pub(crate) use published::PublishedFirmware;
 pub(crate) use set::make_all;
 use set::room;
 
@@ -40,8 +49,7 @@ pub(crate) struct Attempt {
     tenant: TenantId,
     device: DeviceId,
     candidate: CandidateRow,
-    /// Whom the rollout is for; none for a way back, which is for those that it updated.
-    target: Option<RolloutTarget>,
+    stage: Arc<OpenStage>,
     now: Timestamp,
 }
 
@@ -124,33 +132,56 @@ impl App {
 
     /// Makes a pending session an offered one, if its rollout still allows it at this moment.
     async fn try_offer(&self, tenant: TenantId, device: DeviceId, candidate: &CandidateRow) -> Result<bool> {
+        let place = (candidate.rollout_id, candidate.stage);
+        let attempt = |stage: Arc<OpenStage>, now| Attempt { tenant, device, candidate: candidate.clone(), stage, now };
+        let now = self.now();
+        if let Some(stage) = self.open_stages.get(place, now) {
+            match self.attempt(attempt(stage, now)).await? {
+                Verdict::Offered => return Ok(true),
+                Verdict::Skipped => return Ok(false),
+                Verdict::Refused => self.open_stages.forget(place),
+            }
+        }
         // A look without a lock first: a fleet that waits for a free place must not queue up for the writer.
-        let Some(rollout) = rollouts::get(&self.db, tenant, candidate.rollout_id).await? else { return Ok(false) };
+        let now = self.now();
+        let Some(stage) = self.open_stage(tenant, place, now).await?.map(Arc::new) else { return Ok(false) };
+        self.open_stages.keep(place, &stage);
+        Ok(self.attempt(attempt(stage, now)).await? == Verdict::Offered)
+    }
+
+    /// Looks whether a stage has room.
+    async fn open_stage(
+        &self,
+        tenant: TenantId,
+        (rollout, stage): (RolloutId, i64),
+        now: Timestamp,
+    ) -> Result<Option<OpenStage>> {
+        let Some(rollout) = rollouts::get(&self.db, tenant, rollout).await? else { return Ok(None) };
         let stages = stages::of_rollout(&self.db, tenant, rollout.id).await?;
         let counters = counters::of_rollout(&self.db, tenant, rollout.id).await?;
-        if room(&rollout, &stages, &counters, candidate.stage)?.slots == 0 {
-            return Ok(false);
+        if room(&rollout, &stages, &counters, stage)?.slots == 0 {
+            return Ok(None);
         }
-        let now = self.now();
         let target = match rollout.kind {
             RolloutKind::Rollback => None,
             RolloutKind::Update => match self.target_or_pause(tenant, &rollout, now).await? {
                 Some(target) => Some(target),
-                None => return Ok(false),
+                None => return Ok(None),
             },
         };
-        let attempt = Attempt { tenant, device, candidate: candidate.clone(), target, now };
-        match retry(|| self.offers.write(attempt.clone())).await {
-            Ok(Verdict::Offered) => Ok(true),
-            Ok(Verdict::Refused) => Ok(false),
-            Ok(Verdict::Skipped) => {
-                self.poke.notify_one();
-                Ok(false)
-            }
+        Ok(Some(OpenStage { read_at: now, target }))
+    }
+
+    async fn attempt(&self, attempt: Attempt) -> Result<Verdict> {
+        let verdict = match retry(|| self.offers.write(attempt.clone())).await {
             // Another check of the same device was faster: one session per component is in flight.
-            Err(error) if is_component_busy(&error) => Ok(false),
-            Err(error) => Err(error),
+            Err(error) if is_component_busy(&error) => Verdict::Refused,
+            verdict => verdict?,
+        };
+        if verdict == Verdict::Skipped {
+            self.poke.notify_one();
         }
+        Ok(verdict)
     }
 
     /// Whether a device that was told and has not begun is told again: its rollout has to go on, and the target to hold for
@@ -170,7 +201,8 @@ impl App {
         if withdraw::reason(Conn::from(&self.db), &target, device, now).await?.is_none() {
             return Ok(true);
         }
-        let attempt = Attempt { tenant, device, candidate: candidate.clone(), target: Some(target), now };
+        let stage = Arc::new(OpenStage { read_at: now, target: Some(target) });
+        let attempt = Attempt { tenant, device, candidate: candidate.clone(), stage, now };
         let verdict = retry(|| {
             let attempt = attempt.clone();
             // With others: each in a transaction of its own, thousands would take all connections while they wait.
@@ -205,32 +237,32 @@ impl App {
     }
 
     async fn offer(&self, tenant: TenantId, candidate: &CandidateRow) -> Result<Offer> {
-        let gone = || Error::not_found("firmware", candidate.firmware_id);
-        let row = firmware::get(&self.db, tenant, candidate.firmware_id).await?.ok_or_else(gone)?;
+        let published = self.published(tenant, candidate.firmware_id).await?;
         let (now, ttl) = (self.now(), self.settings.offer_ttl);
         let mut expires_at = now.plus(ttl);
         let mut offered = Vec::new();
-        for artifact in artifacts::of_firmware(&self.db, tenant, row.id).await? {
+        for artifact in &published.artifacts {
             let key = ObjectKey::content(tenant, artifact.sha256);
             let url = self.blobs.presign(PresignMethod::Get, &key, ttl, now, None).await;
             let url = url.map_err(|error| Error::internal("sign an address", error))?;
             expires_at = expires_at.min(url.expires_at);
             offered.push(OfferedArtifact {
-                name: artifact.name,
+                name: artifact.name.clone(),
                 url: url.url,
                 checksum: artifact.sha256,
                 size_bytes: u64::try_from(artifact.size_bytes).unwrap_or(0),
-                signature: artifact.bundle.unwrap_or_default(),
+                signature: artifact.bundle.clone().unwrap_or_default(),
             });
         }
+        let row = &published.row;
         Ok(Offer {
             session_id: candidate.id,
             rollout_id: candidate.rollout_id,
             firmware_id: row.id,
-            component: row.component,
-            version: row.version,
+            component: row.component.clone(),
+            version: row.version.clone(),
             manifest: STANDARD.encode(&row.manifest),
-            manifest_bundle: row.manifest_bundle,
+            manifest_bundle: row.manifest_bundle.clone(),
             artifacts: offered,
             expires_at,
         })

@@ -1,7 +1,10 @@
 //! Devices register.
 
+use std::collections::BTreeMap;
+
 use drover_db::Tx;
 use drover_protocol::{ComponentReport, RegisterReply, RegisterRequest};
+use drover_store::device_components::Heard;
 use drover_store::devices::DeviceRow;
 use drover_store::enrolment_tokens::{self, EnrolmentTokenRow};
 use drover_store::{changes, device_components, device_tokens, devices, release_keys};
@@ -163,10 +166,16 @@ pub(crate) async fn set_components(
     components: &[ComponentReport],
     now: Timestamp,
 ) -> Result<()> {
-    for report in components {
-        let (version, manifest) = (report.version.as_ref(), report.manifest_sha256);
-        device_components::upsert(tx, tenant, device, &report.component, version, manifest, now).await?;
-    }
+    // Of one that is named twice, the last word counts.
+    let heard: BTreeMap<_, _> = components.iter().map(|report| (&report.component, report)).collect();
+    let heard = heard.into_values().map(|report| Heard {
+        device,
+        component: &report.component,
+        version: report.version.as_ref(),
+        manifest_sha256: report.manifest_sha256,
+        at: now,
+    });
+    device_components::note(tx, tenant, &heard.collect::<Vec<_>>()).await?;
     let max = i64::try_from(COMPONENTS_MAX).unwrap_or(i64::MAX);
     if device_components::count(&mut *tx, tenant, device).await? > max {
         return Err(Error::field("components", format!("a device has at most {COMPONENTS_MAX} components in all")));

@@ -87,7 +87,7 @@ impl App {
         let needs = Needs::of(&firmware)?;
         let condition = body.target_condition.as_deref();
         let plan = TargetPlan { rollout: None, groups, condition, asked: &asked };
-        Ok(Planned { target: plan.target(self, tenant, firmware, self.now()).await?, needs, asked })
+        Ok(Planned { target: plan.target(self, tenant, &firmware, self.now()).await?, needs, asked })
     }
 
     /// Goes through the stages as the driver would: each takes what the ones before left of `all`.

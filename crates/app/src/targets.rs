@@ -3,13 +3,13 @@
 use drover_db::Tx;
 use drover_rules::GroupIds;
 use drover_store::condition_groups;
-use drover_store::firmware::{self, FirmwareRow};
+use drover_store::firmware::FirmwareRow;
 use drover_store::groups::NamedRow;
 use drover_store::rollouts::{self, RolloutRow};
 use drover_store::targets::Target;
 use drover_types::{RolloutId, TenantId, Timestamp};
 
-use crate::{App, Error, Result};
+use crate::{App, Result};
 
 /// The target of a rollout as it was at one moment.
 #[derive(Debug, Clone)]
@@ -59,8 +59,7 @@ impl App {
         rollout: &RolloutRow,
         now: Timestamp,
     ) -> Result<RolloutTarget> {
-        let id = rollout.firmware_id;
-        let firmware = firmware::get(&self.db, tenant, id).await?.ok_or_else(|| Error::not_found("firmware", id))?;
+        let firmware = self.published(tenant, rollout.firmware_id).await?;
         let groups = rollouts::target_groups(&self.db, tenant, rollout.id).await?;
         let condition = rollout.target_condition.as_deref();
         let asks = condition.is_some() || groups.iter().any(|group| group.condition.is_some());
@@ -71,7 +70,7 @@ impl App {
             GroupIds::new()
         };
         let plan = TargetPlan { rollout: Some(rollout.id), groups: groups.clone(), condition, asked: &asked };
-        Ok(RolloutTarget { epoch: rollout.epoch, groups, target: plan.target(self, tenant, firmware, now).await? })
+        Ok(RolloutTarget { epoch: rollout.epoch, groups, target: plan.target(self, tenant, &firmware.row, now).await? })
     }
 }
 
@@ -90,7 +89,7 @@ impl TargetPlan<'_> {
         self,
         app: &App,
         tenant: TenantId,
-        firmware: FirmwareRow,
+        firmware: &FirmwareRow,
         now: Timestamp,
     ) -> Result<Target> {
         let (mut groups, mut dynamic_groups) = (Vec::new(), Vec::new());
@@ -108,9 +107,9 @@ impl TargetPlan<'_> {
             tenant,
             rollout: self.rollout,
             firmware: firmware.id,
-            device_type: firmware.device_type,
-            component: firmware.component,
-            version: firmware.version,
+            device_type: firmware.device_type.clone(),
+            component: firmware.component.clone(),
+            version: firmware.version.clone(),
             release_counter: firmware.release_counter,
             groups,
             dynamic_groups,

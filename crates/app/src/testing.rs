@@ -6,6 +6,7 @@ use std::time::Duration;
 use drover_api::{RolloutCreate, StageCreate};
 use drover_db::testing::TestDb;
 use drover_db::{Db, MIGRATIONS};
+use drover_store::device_components::Heard;
 use drover_store::firmware::FirmwareRow;
 use drover_store::rollouts::NewRollout;
 use drover_store::update_sessions::{Chosen, PendingStage, UpdateSessionRow};
@@ -90,7 +91,9 @@ impl Fleet {
         let (version, manifest) =
             if updated { ("2.0.0", Some(self.firmware.manifest_sha256)) } else { ("1.0.0", None) };
         let (main, version) = (ComponentName::main(), version.parse().unwrap());
-        commit!(self.db, |tx| device_components::upsert(tx, self.tenant, id, &main, Some(&version), manifest, at(1)));
+        let heard =
+            Heard { device: id, component: &main, version: Some(&version), manifest_sha256: manifest, at: at(1) };
+        commit!(self.db, |tx| device_components::note(tx, self.tenant, &[heard]));
         id
     }
 

@@ -37,6 +37,7 @@ mod open;
 mod partition;
 mod question;
 mod set;
+mod statistics;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod tx;
@@ -57,5 +58,6 @@ pub use open::{OpenError, OpenOptions};
 pub use partition::{has_month_partitions, month_partitions};
 pub use question::{QUESTION_TIME, Turn};
 pub use set::{SetWork, SetWriter};
+pub use statistics::count_rows;
 pub use tx::Tx;
 pub use writer::Writer;

@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::FutureExt;
 use tokio::sync::{mpsc, oneshot};
@@ -106,21 +107,23 @@ async fn run<I, T, E>(
         waiting.retain(|one| !one.reply.is_closed());
         let (items, replies): (Vec<I>, Vec<_>) = waiting.into_iter().map(|one| (one.item, one.reply)).unzip();
         if !items.is_empty() {
-            write_and_answer(&db, work, &items, replies).await;
+            write_and_answer(&db, work, &items, replies, BATCH_TIMEOUT).await;
         }
     }
 }
 
 type Replies<T, E> = Vec<oneshot::Sender<Result<T, E>>>;
 
-/// Does the work for all items, or for ever smaller parts of them, in their order, and answers everybody.
+/// Does the work for all items, or for ever smaller parts of them, in their order, and answers everybody. All of it may
+/// take `limit`.
 async fn write_and_answer<I, T, E: From<sqlx::Error>>(
     db: &Db,
     work: SetWork<I, T, E>,
     items: &[I],
     replies: Replies<T, E>,
+    limit: Duration,
 ) {
-    let deadline = Instant::now() + BATCH_TIMEOUT;
+    let deadline = Instant::now() + limit;
     let (mut parts, mut failures) = (VecDeque::from([(items, replies)]), 0);
     while let Some((items, mut replies)) = parts.pop_front() {
         let written = timeout_at(deadline, write(db, work, items)).await;
@@ -188,6 +191,42 @@ async fn write<I, T, E>(db: &Db, work: SetWork<I, T, E>, items: &[I]) -> Result<
                 tracing::debug!(error = %rollback, "rollback not confirmed");
             }
             Err(error)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::on_both;
+
+    type Answer = Result<i64, sqlx::Error>;
+
+    /// Waits for ever where an item is 0.
+    fn unless_zero<'t>(_: &'t mut Tx, items: &'t [i64]) -> BoxFuture<'t, Result<Vec<Answer>, sqlx::Error>> {
+        Box::pin(async move {
+            if items.contains(&0) {
+                std::future::pending::<()>().await;
+            }
+            Ok(items.iter().copied().map(Ok).collect())
+        })
+    }
+
+    async fn done(db: &Db, items: &[i64], limit: Duration) -> Vec<Answer> {
+        let (replies, answers): (Vec<_>, Vec<_>) = items.iter().map(|_| oneshot::channel()).unzip();
+        write_and_answer(db, unless_zero, items, replies, limit).await;
+        let answers = futures::future::join_all(answers).await;
+        answers.into_iter().map(|answer| answer.expect("everybody is answered")).collect()
+    }
+
+    on_both! {
+        async fn a_set_that_hangs_is_given_up_and_the_next_one_goes_through(test: TestDb) {
+            for answer in done(test.db(), &[1, 0, 2], Duration::from_millis(50)).await {
+                let error = answer.unwrap_err();
+                assert!(matches!(BatchError::find(&error), Some(BatchError::Failed(_))), "{error:?}");
+            }
+            let next = done(test.db(), &[3, 4], BATCH_TIMEOUT).await;
+            assert_eq!(next.into_iter().map(Result::unwrap).collect::<Vec<_>>(), [3, 4]);
         }
     }
 }

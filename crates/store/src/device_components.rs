@@ -7,14 +7,6 @@ use crate::statements::with_list;
 use crate::{Result, statements};
 
 statements! {
-    UPSERT = "INSERT INTO device_components (tenant_id, device_id, component, version, version_key, manifest_sha256, \
-              firmware_id, release_counter, reported_at) VALUES ($1, $2, $3, $4, $5, $6, \
-              (SELECT f.id FROM firmware f WHERE f.tenant_id = $1 AND f.manifest_sha256 = $6), \
-              (SELECT f.release_counter FROM firmware f WHERE f.tenant_id = $1 AND f.manifest_sha256 = $6), $7) \
-              ON CONFLICT (tenant_id, device_id, component) DO UPDATE SET version = excluded.version, \
-              version_key = excluded.version_key, manifest_sha256 = excluded.manifest_sha256, \
-              firmware_id = excluded.firmware_id, release_counter = excluded.release_counter, \
-              reported_at = excluded.reported_at";
     GET = "SELECT device_id, component, version, manifest_sha256, firmware_id, reported_at FROM device_components \
            WHERE tenant_id = $1 AND device_id = $2 AND component = $3";
     COUNT = "SELECT COUNT(*) FROM device_components WHERE tenant_id = $1 AND device_id = $2";
@@ -22,6 +14,24 @@ statements! {
                WHERE tenant_id = $1 AND component = $2 AND device_id IN ($3/*more*/)";
     OF_DEVICE = "SELECT device_id, component, version, manifest_sha256, firmware_id, reported_at \
                  FROM device_components WHERE tenant_id = $1 AND device_id = $2 ORDER BY component";
+}
+
+/// Few enough for any database's limit of parameters.
+const ROWS_PER_STATEMENT: usize = 100;
+
+/// What one component of a device is said to run.
+#[derive(Debug, Clone, Copy)]
+pub struct Heard<'a> {
+    /// The device.
+    pub device: DeviceId,
+    /// The component.
+    pub component: &'a ComponentName,
+    /// Its version; none when nothing is installed.
+    pub version: Option<&'a Version>,
+    /// SHA-256 of the signed manifest that it was installed from.
+    pub manifest_sha256: Option<Sha256Digest>,
+    /// When it was said.
+    pub at: Timestamp,
 }
 
 /// What one component of a device runs.
@@ -41,27 +51,41 @@ pub struct DeviceComponentRow {
     pub reported_at: Timestamp,
 }
 
-/// Notes what a component runs.
-pub async fn upsert(
-    tx: &mut Tx,
-    tenant: TenantId,
-    device: DeviceId,
-    component: &ComponentName,
-    version: Option<&Version>,
-    manifest_sha256: Option<Sha256Digest>,
-    now: Timestamp,
-) -> Result<()> {
-    run!(tx, |c| sqlx::query(UPSERT)
-        .bind(tenant)
-        .bind(device)
-        .bind(component)
-        .bind(version)
-        .bind(version.map(Version::sort_key))
-        .bind(manifest_sha256)
-        .bind(now)
-        .execute(c)
-        .await
-        .map(drop))
+/// Notes what components run, each of them once.
+pub async fn note(tx: &mut Tx, tenant: TenantId, heard: &[Heard<'_>]) -> Result<()> {
+    for some in heard.chunks(ROWS_PER_STATEMENT) {
+        run!(&mut *tx, |c| {
+            let mut query = sqlx::QueryBuilder::new(
+                "WITH v (device_id, component, version, version_key, manifest_sha256, reported_at) AS (",
+            );
+            query.push_values(some, |mut row, heard| {
+                row.push_bind(heard.device)
+                    .push_bind(heard.component)
+                    .push_bind(heard.version)
+                    .push_bind(heard.version.map(Version::sort_key))
+                    .push_bind(heard.manifest_sha256)
+                    .push_bind(heard.at);
+            });
+            query.push(
+                ") INSERT INTO device_components (tenant_id, device_id, component, version, version_key, \
+                 manifest_sha256, firmware_id, release_counter, reported_at) SELECT ",
+            );
+            query.push_bind(tenant).push(
+                ", v.device_id, v.component, v.version, v.version_key, v.manifest_sha256, f.id, f.release_counter, \
+                 v.reported_at FROM v LEFT JOIN firmware f ON f.tenant_id = ",
+            );
+            // Without a condition, SQLite would take the next ON for the join's.
+            query.push_bind(tenant).push(
+                " AND f.manifest_sha256 = v.manifest_sha256 WHERE TRUE \
+                 ON CONFLICT (tenant_id, device_id, component) DO UPDATE SET version = excluded.version, \
+                 version_key = excluded.version_key, manifest_sha256 = excluded.manifest_sha256, \
+                 firmware_id = excluded.firmware_id, release_counter = excluded.release_counter, \
+                 reported_at = excluded.reported_at",
+            );
+            query.build().persistent(false).execute(c).await.map(drop)
+        })?;
+    }
+    Ok(())
 }
 
 /// What that component of the device runs.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use drover_db::{Conn, Tx, run};
+use drover_db::{Conn, Db, Tx, run};
 use drover_types::{
     ComponentName, DeviceId, FailureClass, FirmwareId, RolloutId, SessionState, TenantId, Timestamp, UpdateSessionId,
     Version,
@@ -199,6 +199,11 @@ pub async fn insert_pending(
         });
         query.build().execute(c).await.map(drop)
     })
+}
+
+/// Lets the database choose its plans by how many sessions there are now: after many came at once.
+pub async fn count_rows(db: &Db) -> Result<()> {
+    drover_db::count_rows(db, "update_sessions").await
 }
 
 /// The sessions with these ids, at least one and at most some thousand, but for those that are in the archive.
@@ -436,6 +441,6 @@ pub async fn targets_of_devices(
             list.push_bind(*device);
         }
         query.push(") ORDER BY s.device_id, s.component");
-        query.build_query_as().fetch_all(c).await
+        query.build_query_as().persistent(false).fetch_all(c).await
     })
 }

@@ -14,6 +14,7 @@ use drover_store::{Result as StoreResult, counters, device_components, stages, t
 use drover_types::{DeviceId, RolloutId, SessionState, StageState, TenantId, Timestamp};
 
 use super::{Attempt, Verdict, said};
+use crate::numbered::{Numbered, by_tenant};
 use crate::rollouts::stage_snapshots;
 use crate::targets::RolloutTarget;
 use crate::transitions::{self, Change, Changed};
@@ -26,10 +27,8 @@ pub(crate) fn make_all<'t>(
     attempts: &'t [Attempt],
 ) -> BoxFuture<'t, StoreResult<Vec<Result<Verdict>>>> {
     Box::pin(async move {
-        let tenants: BTreeSet<TenantId> = attempts.iter().map(|attempt| attempt.tenant).collect();
         let mut verdicts = BTreeMap::new();
-        for tenant in tenants {
-            let own: Vec<_> = attempts.iter().enumerate().filter(|(_, attempt)| attempt.tenant == tenant).collect();
+        for (tenant, own) in by_tenant(attempts, |attempt| attempt.tenant) {
             verdicts.extend(of_tenant(tx, tenant, &own).await?);
         }
         Ok(verdicts.into_values().collect())
@@ -62,9 +61,6 @@ pub(super) fn room(rollout: &RolloutRow, stages: &[StageRow], counters: &[Counte
     Ok(Room { slots: if is_open { offer_slots(&policy, &snapshot) } else { 0 }, session_timeout })
 }
 
-/// An attempt and its place in the set.
-type Numbered<'a> = (usize, &'a Attempt);
-
 type Verdicts = BTreeMap<usize, Result<Verdict>>;
 
 /// What is written at the end.
@@ -74,7 +70,7 @@ struct Plan<'a> {
     skips: Vec<Change>,
 }
 
-async fn of_tenant(tx: &mut Tx, tenant: TenantId, attempts: &[Numbered<'_>]) -> StoreResult<Verdicts> {
+async fn of_tenant(tx: &mut Tx, tenant: TenantId, attempts: &[Numbered<'_, Attempt>]) -> StoreResult<Verdicts> {
     let ids: BTreeSet<RolloutId> = attempts.iter().map(|(_, attempt)| attempt.candidate.rollout_id).collect();
     let ids: Vec<_> = ids.into_iter().collect();
     let now = attempts.iter().map(|(_, attempt)| attempt.now).max();
@@ -146,7 +142,7 @@ async fn who_may_ask<'a>(
     tx: &mut Tx,
     tenant: TenantId,
     gates: &[Gate<'_>],
-    attempts: &[Numbered<'a>],
+    attempts: &[Numbered<'a, Attempt>],
     verdicts: &mut Verdicts,
 ) -> StoreResult<Vec<Vec<Asking<'a>>>> {
     // Of one device's component, one is enough: the others would be refused.
@@ -155,7 +151,8 @@ async fn who_may_ask<'a>(
     for gate in gates {
         let rollout = gate.rollout;
         let own = || attempts.iter().filter(|(_, attempt)| attempt.candidate.rollout_id == rollout.id);
-        let asks_for_groups = own().any(|(_, one)| one.target.as_ref().is_some_and(RolloutTarget::asks_for_groups));
+        let asks_for_groups =
+            own().any(|(_, one)| one.stage.target.as_ref().is_some_and(RolloutTarget::asks_for_groups));
         let groups =
             if asks_for_groups { rollouts::target_groups(&mut *tx, tenant, rollout.id).await? } else { Vec::new() };
         let mut asking = Vec::new();
@@ -167,7 +164,7 @@ async fn who_may_ask<'a>(
                     continue;
                 }
             };
-            let stands = attempt.target.as_ref().is_none_or(|target| target.is_of(Some(rollout.epoch), &groups));
+            let stands = attempt.stage.target.as_ref().is_none_or(|target| target.is_of(Some(rollout.epoch), &groups));
             if room.slots > 0 && stands && components.insert((attempt.device, &attempt.candidate.component)) {
                 asking.push(Asking { number: *number, attempt, room });
             }
@@ -227,8 +224,8 @@ async fn why_not(
     let devices = asking.iter().map(|one| one.attempt.device);
     // All targets that stand are the same but for the moment at which they ask.
     let newest = asking.iter().max_by_key(|one| one.attempt.now);
-    if let Some(Attempt { target: Some(target), now, .. }) = newest.map(|one| one.attempt) {
-        let reasons = targets::why_not(tx, &target.target, &devices.collect::<Vec<_>>(), *now).await?;
+    if let Some((Some(target), now)) = newest.map(|one| (&one.attempt.stage.target, one.attempt.now)) {
+        let reasons = targets::why_not(tx, &target.target, &devices.collect::<Vec<_>>(), now).await?;
         return Ok(reasons.into_iter().map(|(device, reason)| (device, said(reason))).collect());
     }
     let runs_it =

@@ -1,12 +1,14 @@
 //! What a set of devices that ask at the same moment is told.
 
+use std::sync::Arc;
+
 use drover_db::on_both;
 use drover_store::counters;
 use drover_store::offers::CandidateRow;
 use drover_store::targets::Target;
 use drover_types::{ComponentName, DeviceId, FailureClass, RolloutId, SessionState, StageState, UpdateSessionId};
 
-use super::{Attempt, Verdict, make_all};
+use super::{Attempt, OpenStage, Verdict, make_all};
 use crate::targets::RolloutTarget;
 use crate::testing::{Fleet, at, commit};
 
@@ -35,9 +37,13 @@ fn attempt(fleet: &Fleet, rollout: RolloutId, device: DeviceId, session: UpdateS
             firmware_id: firmware.id,
             state: SessionState::Pending,
         },
-        target: Some(RolloutTarget::of(0, target)),
+        stage: open_stage(RolloutTarget::of(0, target)),
         now: at(100),
     }
+}
+
+fn open_stage(target: RolloutTarget) -> Arc<OpenStage> {
+    Arc::new(OpenStage { read_at: at(100), target: Some(target) })
 }
 
 /// The verdicts of a set; `None` for one that failed.
@@ -75,7 +81,8 @@ on_both! {
         }
         // It asked before the rollout was paused and resumed.
         let mut stale = attempts[2].clone();
-        stale.target = stale.target.map(|target| RolloutTarget::of(7, target.target));
+        let target = stale.stage.target.as_ref().map(|target| target.target.clone());
+        stale.stage = open_stage(RolloutTarget::of(7, target.unwrap()));
         attempts.insert(0, stale);
         assert_eq!(told(&fleet, attempts.clone()).await, [REFUSED, SKIPPED, OFFERED, OFFERED, SKIPPED]);
         let counted = [(SessionState::Offered, 2), (SessionState::Skipped, 2)].into();

@@ -3,36 +3,32 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use drover_db::{BoxFuture, Tx};
+use drover_store::device_components::{self, Heard};
 use drover_store::rollouts::{self, RolloutRow};
-use drover_store::update_sessions;
-use drover_store::{Result as StoreResult, device_components};
+use drover_store::{Result as StoreResult, update_sessions};
 use drover_types::{RolloutId, SessionState, TenantId, Timestamp, UpdateSessionId};
 
 use super::decide::{Standing, unknown};
 use super::{Outcome, Report};
+use crate::numbered::{Numbered, by_tenant};
 use crate::transitions::{self, Change};
 use crate::{Result, way_back};
 
 /// Takes reports in the order in which they came, those of each tenant together.
 pub(crate) fn take_all<'t>(tx: &'t mut Tx, reports: &'t [Report]) -> BoxFuture<'t, StoreResult<Vec<Result<Outcome>>>> {
     Box::pin(async move {
-        let tenants: BTreeSet<TenantId> = reports.iter().map(|report| report.tenant).collect();
         let mut outcomes = BTreeMap::new();
-        for tenant in tenants {
-            let own: Vec<_> = reports.iter().enumerate().filter(|(_, report)| report.tenant == tenant).collect();
+        for (tenant, own) in by_tenant(reports, |report| report.tenant) {
             outcomes.extend(of_tenant(tx, tenant, &own).await?);
         }
         Ok(outcomes.into_values().collect())
     })
 }
 
-/// A report and its place in the set.
-type Numbered<'r> = (usize, &'r Report);
-
 async fn of_tenant(
     tx: &mut Tx,
     tenant: TenantId,
-    reports: &[Numbered<'_>],
+    reports: &[Numbered<'_, Report>],
 ) -> StoreResult<Vec<(usize, Result<Outcome>)>> {
     let ids: BTreeSet<UpdateSessionId> = reports.iter().map(|(_, report)| report.session).collect();
     let ids: Vec<_> = ids.into_iter().collect();
@@ -64,14 +60,13 @@ async fn of_tenant(
     }
 
     write(tx, tenant, &sessions, reports.iter().map(|(_, report)| report.now).max()).await?;
+    let moved =
+        || reports.iter().zip(&outcomes).filter(|(_, (_, outcome))| outcome.as_ref().is_ok_and(|one| one.moved));
+    note_versions(tx, tenant, moved().map(|((_, report), _)| *report)).await?;
     for ((_, report), (_, outcome)) in reports.iter().zip(&mut outcomes) {
-        let Ok(outcome) = outcome else { continue };
-        if !outcome.moved {
-            continue;
-        }
-        let Some(Standing { row, .. }) = sessions.get(&report.session) else { continue };
-        note_version(tx, report).await?;
-        if outcome.reply.state == SessionState::Succeeded
+        let (Ok(outcome), Some(Standing { row, .. })) = (outcome, sessions.get(&report.session)) else { continue };
+        if outcome.moved
+            && outcome.reply.state == SessionState::Succeeded
             && let Some(rollout) = rollouts.get(&row.rollout_id)
         {
             outcome.goes_back = way_back::follow(tx, tenant, rollout, row, report.return_id, report.now).await?;
@@ -109,9 +104,17 @@ async fn write(
     Ok(())
 }
 
-/// A word that comes late or twice says what ran then; what runs now, the next heartbeat says.
-async fn note_version(tx: &mut Tx, report: &Report) -> StoreResult<()> {
-    let Some(body) = &report.validation else { return Ok(()) };
-    let (version, manifest) = (body.version.as_ref(), body.manifest_sha256);
-    device_components::upsert(tx, report.tenant, report.device, &body.component, version, manifest, report.now).await
+/// What devices say that they run; the last word of each counts. A word that comes late or twice says what ran then; what
+/// runs now, the next heartbeat says.
+async fn note_versions<'r>(tx: &mut Tx, tenant: TenantId, moved: impl Iterator<Item = &'r Report>) -> StoreResult<()> {
+    let said = moved.filter_map(|report| Some((report, report.validation.as_ref()?)));
+    let heard = said.map(|(report, body)| Heard {
+        device: report.device,
+        component: &body.component,
+        version: body.version.as_ref(),
+        manifest_sha256: body.manifest_sha256,
+        at: report.now,
+    });
+    let last: BTreeMap<_, _> = heard.map(|heard| ((heard.device, heard.component), heard)).collect();
+    device_components::note(tx, tenant, &last.into_values().collect::<Vec<_>>()).await
 }

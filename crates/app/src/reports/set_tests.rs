@@ -3,7 +3,7 @@
 use drover_db::on_both;
 use drover_protocol::{Directive, Failure, ReportReply, ValidationOutcome, ValidationReport};
 use drover_store::rollouts::StateChange;
-use drover_store::session_changes::{self, Offer};
+use drover_store::session_changes::{self, Move, Offer};
 use drover_store::{counters, device_components, devices, rollouts};
 use drover_types::{
     ComponentName, DeviceId, DeviceStatus, FailureClass, RolloutId, RolloutState, SessionState, UpdateSessionId,
@@ -16,6 +16,10 @@ use crate::testing::{Fleet, at, commit};
 /// A device that was told of session `n`.
 async fn offered(fleet: &Fleet, n: u16, rollout: RolloutId) -> (DeviceId, UpdateSessionId) {
     let device = fleet.device(n, false).await;
+    offered_to(fleet, device, n, rollout).await
+}
+
+async fn offered_to(fleet: &Fleet, device: DeviceId, n: u16, rollout: RolloutId) -> (DeviceId, UpdateSessionId) {
     let session = fleet.pending(n, rollout, device).await;
     let offer = Offer { from_version: None, from_firmware: None, next_action_at: at(99) };
     let offers = [(session, offer)];
@@ -150,6 +154,33 @@ on_both! {
         assert_eq!(device.status, DeviceStatus::Success);
         let device = devices::get(&fleet.db, fleet.tenant, one.0).await.unwrap().unwrap();
         assert_eq!(device.status, DeviceStatus::Updating);
+    }
+
+    async fn a_device_does_what_its_last_report_says(test: TestDb) {
+        let fleet = Fleet::new(&test, 1).await;
+        let (older, newer) = (fleet.rollout(200, 9).await, fleet.rollout(201, 9).await);
+        for (n, failure_is_last) in [(10, true), (20, false)] {
+            // One update was given up on, and comes to its end after all; the next one has begun meanwhile.
+            let late = offered(&fleet, n, older).await;
+            let step = Move {
+                from: SessionState::Offered,
+                to: SessionState::TimedOut,
+                progress: 0,
+                failure: None,
+                next_action_at: None,
+            };
+            commit!(fleet.db, |tx| session_changes::change_states(tx, fleet.tenant, &[(late.1, step)], at(60)));
+            let begun = offered_to(&fleet, late.0, n + 1, newer).await;
+            let mut set = [success(&fleet, late, "main"), report(&fleet, begun, SessionState::Failed, 0)];
+            if !failure_is_last {
+                set.reverse();
+            }
+            let outcomes = take(&fleet, &set).await;
+            assert!(outcomes.iter().all(|outcome| outcome.as_ref().is_ok_and(|outcome| outcome.moved)), "{outcomes:?}");
+            let device = devices::get(&fleet.db, fleet.tenant, late.0).await.unwrap().unwrap();
+            let last = if failure_is_last { DeviceStatus::Failed } else { DeviceStatus::Success };
+            assert_eq!(device.status, last);
+        }
     }
 
     async fn who_has_not_begun_stops_with_the_rollout(test: TestDb) {

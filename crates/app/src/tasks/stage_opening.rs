@@ -18,6 +18,9 @@ use crate::rollouts::tally;
 use crate::targets::share;
 use crate::{App, Error, Result};
 
+/// So many sessions are worth being counted before devices report about them.
+const COUNTED_FROM: u64 = 1_000;
+
 /// How long batches follow each other before others have their turn.
 const FILL_TIME: Duration = Duration::from_secs(1);
 
@@ -106,6 +109,9 @@ async fn next_batch(app: &App, lease: &Lease, view: &View, stage: &StageRow) -> 
 
 /// From here on its devices are told; a step of its own, as every node has to hear of it.
 async fn release(app: &App, lease: &Lease, view: &View, stage: &StageRow) -> Result<()> {
+    if tally(&view.counters, Some(stage.position)).total() >= COUNTED_FROM {
+        update_sessions::count_rows(&app.db).await?;
+    }
     let (lease, tenant, rollout, epoch) = (lease.clone(), view.tenant, view.row.id, view.row.epoch);
     let (position, now) = (stage.position, view.now);
     let _news = app.feed.announce();

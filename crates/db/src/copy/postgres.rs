@@ -31,13 +31,27 @@ where
     let name = quoted(&table.name);
     let partitioned = sqlx::query_scalar(PARTITION_COLUMN).bind(&name).fetch_optional(&mut *connection).await;
     let partitioned: Option<String> = partitioned.map_err(&failed)?;
-    let Some(column) = partitioned else { return copy_in(connection, table, &name, rows).await };
+    let written = match partitioned {
+        None => copy_in(connection, table, &name, rows).await?,
+        Some(column) => load_parts(connection, table, &quoted(&column), rows).await?,
+    };
+    // By itself the server would do so minutes after the first devices came back.
+    sqlx::query(AssertSqlSafe(format!("ANALYZE {name}"))).execute(connection).await.map_err(&failed)?;
+    Ok(written)
+}
+
+/// Fills a partitioned table.
+async fn load_parts<S>(connection: &mut PgConnection, table: &Table, column: &str, rows: S) -> Result<u64, CopyError>
+where
+    S: Stream<Item = std::io::Result<Bytes>> + Send + Unpin,
+{
+    let failed = CopyError::write(table);
     // Which partitions the rows need is known when all of them are there.
     let staged = quoted(&format!("staged_{}", table.name));
-    let make = format!("CREATE TEMPORARY TABLE {staged} (LIKE {name}) ON COMMIT DROP");
+    let make = format!("CREATE TEMPORARY TABLE {staged} (LIKE {}) ON COMMIT DROP", quoted(&table.name));
     sqlx::query(AssertSqlSafe(make)).execute(&mut *connection).await.map_err(&failed)?;
     let written = copy_in(connection, table, &staged, rows).await?;
-    spread(connection, table, &staged, &quoted(&column)).await.map_err(&failed)?;
+    spread(connection, table, &staged, column).await.map_err(&failed)?;
     Ok(written)
 }
 

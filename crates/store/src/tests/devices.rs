@@ -9,6 +9,7 @@ use drover_types::{DeviceId, DeviceStatus, EnrolmentTokenId, GroupId, RolloutSta
 use super::exclusions::selection;
 use super::fixture::{Scope, acme, at, commit, component, digest, migrated, plan_of, refused, uuid};
 use crate::conditions::Added;
+use crate::device_components::Heard;
 use crate::devices::{Filter, NewDevice};
 use crate::{Reach, condition_groups, device_components, device_tokens, devices, groups, rollouts, update_sessions};
 
@@ -127,7 +128,8 @@ on_both! {
 
         // Whatever is reported later replaces it, down to nothing at all.
         let main = component("main");
-        commit!(acme.db, |tx| device_components::upsert(tx, acme.tenant, id, &main, None, None, at(60)));
+        let heard = Heard { device: id, component: &main, version: None, manifest_sha256: None, at: at(60) };
+        commit!(acme.db, |tx| device_components::note(tx, acme.tenant, &[heard]));
         let found = device_components::get(acme.db, acme.tenant, id, &main).await.unwrap().unwrap();
         assert_eq!((found.version, found.manifest_sha256, found.firmware_id), (None, None, None));
         assert_eq!(found.reported_at, at(60));

@@ -10,6 +10,7 @@ use drover_types::{
 };
 use uuid::Uuid;
 
+use crate::device_components::Heard;
 use crate::firmware::FirmwareRow;
 use crate::rollouts::NewRollout;
 use crate::session_changes::{self, Move};
@@ -111,15 +112,8 @@ impl<'t> Scope<'t> {
     /// Notes that a component runs `version`, from a manifest when it is known.
     pub(super) async fn runs(&self, device: DeviceId, name: &str, text: &str, manifest: Option<Sha256Digest>) {
         let (name, version) = (component(name), version(text));
-        commit!(self.db, |tx| device_components::upsert(
-            tx,
-            self.tenant,
-            device,
-            &name,
-            Some(&version),
-            manifest,
-            at(50)
-        ));
+        let heard = Heard { device, component: &name, version: Some(&version), manifest_sha256: manifest, at: at(50) };
+        commit!(self.db, |tx| device_components::note(tx, self.tenant, &[heard]));
     }
 
     /// Firmware `n` for the main component of robots; `n` is its release counter, `digest(n)` its manifest's digest.

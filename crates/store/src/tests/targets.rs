@@ -5,6 +5,7 @@ use drover_types::{DeviceId, Exclusion, GroupId, RolloutId, RolloutState, Sessio
 use uuid::Uuid;
 
 use super::fixture::{Scope, acme, at, commit, component, digest, uuid, version};
+use crate::device_components::Heard;
 use crate::firmware::FirmwareRow;
 use crate::targets::{self, Range, StageFilter, Target};
 use crate::{dependencies, device_components, rollouts};
@@ -83,7 +84,8 @@ on_both! {
         }
         let emptied = acme.device(19, 19).await;
         let main = component("main");
-        commit!(acme.db, |tx| device_components::upsert(tx, acme.tenant, emptied, &main, None, None, at(50)));
+        let heard = Heard { device: emptied, component: &main, version: None, manifest_sha256: None, at: at(50) };
+        commit!(acme.db, |tx| device_components::note(tx, acme.tenant, &[heard]));
         expected.push(emptied);
         // Another component's version is not this one's, and another type is not asked for.
         let with_ecu = acme.device(20, 20).await;
