@@ -58,7 +58,7 @@ impl App {
                 None => return Err(Error::field(field, format!("there is no group {name:?}"))),
             };
         }
-        Selection::new(condition, ids, self.now()).map_err(|error| Error::field(field, error.to_string()))
+        Selection::new(condition, &ids, self.now()).map_err(|error| Error::field(field, error.to_string()))
     }
 
     /// Whether the conditions of a plan stay within what one question can ask of each device: that of its target, those
@@ -89,7 +89,7 @@ impl App {
     /// is an error: taken for one without members, "not in it" would hold for every device.
     pub(crate) async fn stored_condition(&self, text: &str, groups: &GroupIds, now: Timestamp) -> Result<Selection> {
         let condition = self.stored(text).await?;
-        Selection::new(condition, groups.clone(), now).map_err(|error| match error {
+        Selection::new(condition, groups, now).map_err(|error| match error {
             Unselectable::UnknownGroup { name } => {
                 let detail =
                     format!("a condition asks for the group {name:?}, which is not there; write the condition anew");

@@ -247,7 +247,7 @@ impl App {
     /// The groups that the condition of a dynamic group asks for.
     async fn asked(&self, access: &Access, body: &GroupWrite) -> Result<GroupIds> {
         let Some(condition) = &body.condition else { return Ok(GroupIds::new()) };
-        Ok(self.condition(access, "condition", condition).await?.groups())
+        Ok(self.condition(access, "condition", condition).await?.into_groups())
     }
 }
 

@@ -18,9 +18,7 @@ use drover_store::offers::{self, CandidateRow};
 use drover_store::rollouts::{self, RolloutRow};
 use drover_store::session_changes::Move;
 use drover_store::{counters, stages};
-use drover_types::{
-    DeviceId, Exclusion, FailureClass, RolloutId, RolloutKind, RolloutState, SessionState, TenantId, Timestamp,
-};
+use drover_types::{DeviceId, Exclusion, FailureClass, RolloutKind, RolloutState, SessionState, TenantId, Timestamp};
 
 use crate::conditions::is_unusable;
 use crate::error::retry;
@@ -29,8 +27,8 @@ use crate::targets::RolloutTarget;
 use crate::transitions::Change;
 use crate::{App, Caller, Error, Result, rollout_preview};
 
-use open_stages::OpenStage;
 pub(crate) use open_stages::OpenStages;
+use open_stages::{OpenStage, Place};
 pub(crate) use published::PublishedFirmware;
 pub(crate) use set::make_all;
 use set::room;
@@ -49,7 +47,8 @@ pub(crate) struct Attempt {
     tenant: TenantId,
     device: DeviceId,
     candidate: CandidateRow,
-    stage: Arc<OpenStage>,
+    /// Whom the rollout is for; none for a way back, which is for those that it updated.
+    target: Option<Arc<RolloutTarget>>,
     now: Timestamp,
 }
 
@@ -60,8 +59,10 @@ pub(crate) enum Verdict {
     Offered,
     /// It must not have that firmware (any more).
     Skipped,
-    /// Not now.
+    /// Not this device, not now.
     Refused,
+    /// No device now: the stage has no room, or the rollout is for others than was thought.
+    Closed,
 }
 
 impl Attempt {
@@ -132,47 +133,45 @@ impl App {
 
     /// Makes a pending session an offered one, if its rollout still allows it at this moment.
     async fn try_offer(&self, tenant: TenantId, device: DeviceId, candidate: &CandidateRow) -> Result<bool> {
-        let place = (candidate.rollout_id, candidate.stage);
-        let attempt = |stage: Arc<OpenStage>, now| Attempt { tenant, device, candidate: candidate.clone(), stage, now };
-        let now = self.now();
-        if let Some(stage) = self.open_stages.get(place, now) {
-            match self.attempt(attempt(stage, now)).await? {
+        let place = (tenant, candidate.rollout_id, candidate.stage);
+        if let Some(stage) = self.open_stages.get(place, self.now()) {
+            match self.attempt(tenant, device, candidate, stage).await? {
                 Verdict::Offered => return Ok(true),
-                Verdict::Skipped => return Ok(false),
-                Verdict::Refused => self.open_stages.forget(place),
+                Verdict::Skipped | Verdict::Refused => return Ok(false),
+                Verdict::Closed => self.open_stages.forget(place),
             }
         }
         // A look without a lock first: a fleet that waits for a free place must not queue up for the writer.
-        let now = self.now();
-        let Some(stage) = self.open_stage(tenant, place, now).await?.map(Arc::new) else { return Ok(false) };
-        self.open_stages.keep(place, &stage);
-        Ok(self.attempt(attempt(stage, now)).await? == Verdict::Offered)
+        let Some(stage) = self.open_stage(place).await? else { return Ok(false) };
+        self.open_stages.keep(place, stage.clone(), self.now());
+        Ok(self.attempt(tenant, device, candidate, stage).await? == Verdict::Offered)
     }
 
-    /// Looks whether a stage has room.
-    async fn open_stage(
-        &self,
-        tenant: TenantId,
-        (rollout, stage): (RolloutId, i64),
-        now: Timestamp,
-    ) -> Result<Option<OpenStage>> {
+    /// The stage, if it has room.
+    async fn open_stage(&self, (tenant, rollout, stage): Place) -> Result<Option<OpenStage>> {
+        let now = self.now();
         let Some(rollout) = rollouts::get(&self.db, tenant, rollout).await? else { return Ok(None) };
         let stages = stages::of_rollout(&self.db, tenant, rollout.id).await?;
         let counters = counters::of_rollout(&self.db, tenant, rollout.id).await?;
         if room(&rollout, &stages, &counters, stage)?.slots == 0 {
             return Ok(None);
         }
-        let target = match rollout.kind {
-            RolloutKind::Rollback => None,
-            RolloutKind::Update => match self.target_or_pause(tenant, &rollout, now).await? {
-                Some(target) => Some(target),
-                None => return Ok(None),
-            },
-        };
-        Ok(Some(OpenStage { read_at: now, target }))
+        if rollout.kind == RolloutKind::Rollback {
+            return Ok(Some(OpenStage { target: None }));
+        }
+        let target = self.target_or_pause(tenant, &rollout, now).await?;
+        Ok(target.map(|target| OpenStage { target: Some(Arc::new(target)) }))
     }
 
-    async fn attempt(&self, attempt: Attempt) -> Result<Verdict> {
+    async fn attempt(
+        &self,
+        tenant: TenantId,
+        device: DeviceId,
+        candidate: &CandidateRow,
+        stage: OpenStage,
+    ) -> Result<Verdict> {
+        let (candidate, target) = (candidate.clone(), stage.target);
+        let attempt = Attempt { tenant, device, candidate, target, now: self.now() };
         let verdict = match retry(|| self.offers.write(attempt.clone())).await {
             // Another check of the same device was faster: one session per component is in flight.
             Err(error) if is_component_busy(&error) => Verdict::Refused,
@@ -201,8 +200,7 @@ impl App {
         if withdraw::reason(Conn::from(&self.db), &target, device, now).await?.is_none() {
             return Ok(true);
         }
-        let stage = Arc::new(OpenStage { read_at: now, target: Some(target) });
-        let attempt = Attempt { tenant, device, candidate: candidate.clone(), stage, now };
+        let attempt = Attempt { tenant, device, candidate: candidate.clone(), target: Some(Arc::new(target)), now };
         let verdict = retry(|| {
             let attempt = attempt.clone();
             // With others: each in a transaction of its own, thousands would take all connections while they wait.

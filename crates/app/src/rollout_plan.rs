@@ -134,7 +134,7 @@ impl App {
 
     async fn check_target_condition(&self, access: &Access, condition: Option<&str>) -> Result<GroupIds> {
         let Some(condition) = condition else { return Ok(GroupIds::new()) };
-        Ok(self.condition(access, "target_condition", condition).await?.groups())
+        Ok(self.condition(access, "target_condition", condition).await?.into_groups())
     }
 
     async fn check_stage_conditions(&self, access: &Access, stages: &[StageCreate]) -> Result<GroupIds> {
@@ -142,7 +142,7 @@ impl App {
         for (index, stage) in stages.iter().enumerate() {
             if let Some(condition) = &stage.condition {
                 let field = format!("stages[{index}].condition");
-                asked.extend(self.condition(access, &field, condition).await?.groups());
+                asked.extend(self.condition(access, &field, condition).await?.into_groups());
             }
         }
         Ok(asked)

@@ -16,14 +16,16 @@ use crate::{App, Result};
 pub(crate) struct RolloutTarget {
     epoch: i64,
     groups: Vec<NamedRow>,
+    /// The moment that its conditions ask about.
+    pub(crate) asked_at: Timestamp,
     pub(crate) target: Target,
 }
 
 impl RolloutTarget {
     /// Without target groups.
     #[cfg(test)]
-    pub(crate) const fn of(epoch: i64, target: Target) -> Self {
-        Self { epoch, groups: Vec::new(), target }
+    pub(crate) const fn of(epoch: i64, target: Target, asked_at: Timestamp) -> Self {
+        Self { epoch, groups: Vec::new(), asked_at, target }
     }
 
     /// Whether the rollout, whose epoch is `epoch` now, is still for the same devices.
@@ -70,7 +72,8 @@ impl App {
             GroupIds::new()
         };
         let plan = TargetPlan { rollout: Some(rollout.id), groups: groups.clone(), condition, asked: &asked };
-        Ok(RolloutTarget { epoch: rollout.epoch, groups, target: plan.target(self, tenant, &firmware.row, now).await? })
+        let target = plan.target(self, tenant, &firmware.row, now).await?;
+        Ok(RolloutTarget { epoch: rollout.epoch, groups, asked_at: now, target })
     }
 }
 
@@ -128,7 +131,7 @@ mod tests {
     use drover_types::{ComponentName, FirmwareId, GroupId, TenantId};
     use uuid::Uuid;
 
-    use super::{NamedRow, RolloutTarget, Target, share};
+    use super::{NamedRow, RolloutTarget, Target, Timestamp, share};
 
     #[test]
     fn a_target_that_was_read_before_holds_until_its_rollout_or_a_group_changes() {
@@ -145,7 +148,8 @@ mod tests {
             dynamic_groups: Vec::new(),
             condition: None,
         };
-        let read = RolloutTarget { epoch: 3, groups: vec![group("true")], target };
+        let read =
+            RolloutTarget { groups: vec![group("true")], ..RolloutTarget::of(3, target, Timestamp::from_micros(0)) };
         assert!(read.is_of(Some(3), &[group("true")]));
         assert!(!read.is_of(Some(3), &[group("false")]), "the group has others now");
         assert!(!read.is_of(Some(3), &[]));

@@ -58,6 +58,6 @@ pub use open::{OpenError, OpenOptions};
 pub use partition::{has_month_partitions, month_partitions};
 pub use question::{QUESTION_TIME, Turn};
 pub use set::{SetWork, SetWriter};
-pub use statistics::count_rows;
+pub use statistics::analyze;
 pub use tx::Tx;
 pub use writer::Writer;

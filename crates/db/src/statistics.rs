@@ -4,10 +4,19 @@ use sqlx::AssertSqlSafe;
 
 use crate::Db;
 
-/// Has `PostgreSQL` count a table's rows and values now. By itself it does so a minute after many rows came, or later;
-/// until then it takes them for few, and reads all of a tenant's to find some by their ids. Others go on reading and
-/// writing meanwhile; when the server is at it already, this does nothing. `SQLite` chooses its plans without.
-pub async fn count_rows(db: &Db, table: &'static str) -> Result<(), sqlx::Error> {
+/// How long it may take to read a sample of a table, and to wait for a vacuum of it that is under way.
+const LIMIT: &str = "SET LOCAL statement_timeout = '3s'";
+
+/// Has `PostgreSQL` look now at how many rows a table has, and which values. By itself it does so a minute after many
+/// rows came, or later, and until then it goes by what it knew before. Others go on reading and writing. `SQLite`
+/// chooses its plans without.
+///
+/// # Errors
+/// When it takes longer than three seconds, among others. Nothing is wrong then but plans.
+pub async fn analyze(db: &Db, table: &'static str) -> Result<(), sqlx::Error> {
     let Db::Postgres(pools) = db else { return Ok(()) };
-    sqlx::query(AssertSqlSafe(format!("ANALYZE (SKIP_LOCKED) {table}"))).execute(&pools.all).await.map(drop)
+    let mut tx = pools.all.begin().await?;
+    sqlx::query(LIMIT).execute(&mut *tx).await?;
+    sqlx::query(AssertSqlSafe(format!("ANALYZE {table}"))).execute(&mut *tx).await?;
+    tx.commit().await
 }

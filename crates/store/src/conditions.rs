@@ -22,17 +22,17 @@ pub struct Selection {
 
 impl Selection {
     /// Refuses what is not in the tables of devices, and a group that is not among `groups`.
-    pub fn new(condition: impl Into<Arc<Condition>>, groups: GroupIds, now: Timestamp) -> Result<Self, Unselectable> {
+    pub fn new(condition: impl Into<Arc<Condition>>, groups: &GroupIds, now: Timestamp) -> Result<Self, Unselectable> {
         let condition = condition.into();
-        condition.sql(1, now, &groups)?;
+        condition.sql(1, now, groups)?;
+        let names = condition.groups().into_iter();
+        let groups = names.filter_map(|name| Some((name.to_owned(), *groups.get(name)?))).collect();
         Ok(Self { condition, groups, now })
     }
 
     /// The groups that it asks for.
-    pub fn groups(&self) -> GroupIds {
-        let names = self.condition.groups();
-        let known = names.into_iter().filter_map(|name| Some((name.to_owned(), *self.groups.get(name)?)));
-        known.collect()
+    pub fn into_groups(self) -> GroupIds {
+        self.groups
     }
 }
 

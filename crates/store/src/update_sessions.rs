@@ -201,9 +201,10 @@ pub async fn insert_pending(
     })
 }
 
-/// Lets the database choose its plans by how many sessions there are now: after many came at once.
-pub async fn count_rows(db: &Db) -> Result<()> {
-    drover_db::count_rows(db, "update_sessions").await
+/// Has the database look at how many sessions there are, after many came at once: `PostgreSQL` takes them for few, and
+/// reads all of a tenant's to find some by their ids. See [`drover_db::analyze`].
+pub async fn analyze(db: &Db) -> Result<()> {
+    drover_db::analyze(db, "update_sessions").await
 }
 
 /// The sessions with these ids, at least one and at most some thousand, but for those that are in the archive.

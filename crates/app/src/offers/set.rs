@@ -16,7 +16,6 @@ use drover_types::{DeviceId, RolloutId, SessionState, StageState, TenantId, Time
 use super::{Attempt, Verdict, said};
 use crate::numbered::{Numbered, by_tenant};
 use crate::rollouts::stage_snapshots;
-use crate::targets::RolloutTarget;
 use crate::transitions::{self, Change, Changed};
 use crate::{Result, rollout_policy};
 
@@ -74,7 +73,7 @@ async fn of_tenant(tx: &mut Tx, tenant: TenantId, attempts: &[Numbered<'_, Attem
     let ids: BTreeSet<RolloutId> = attempts.iter().map(|(_, attempt)| attempt.candidate.rollout_id).collect();
     let ids: Vec<_> = ids.into_iter().collect();
     let now = attempts.iter().map(|(_, attempt)| attempt.now).max();
-    let mut verdicts: Verdicts = attempts.iter().map(|(number, _)| (*number, Ok(Verdict::Refused))).collect();
+    let mut verdicts: Verdicts = attempts.iter().map(|(number, _)| (*number, Ok(Verdict::Closed))).collect();
     // Held still until the offers are made: a pause waits for them, later offers see the pause.
     let rollouts = rollouts::locked(tx, tenant, &ids).await?;
     let (false, Some(now)) = (rollouts.is_empty(), now) else { return Ok(verdicts) };
@@ -89,14 +88,15 @@ async fn of_tenant(tx: &mut Tx, tenant: TenantId, attempts: &[Numbered<'_, Attem
         transitions::apply(tx, tenant, &plan.skips, now).await?;
         gates = self::gates(tx, tenant, &rollouts).await?;
         let mut told = BTreeMap::new();
-        plan.offers.retain(|(asking, _)| {
+        let closed = plan.offers.extract_if(.., |(asking, _)| {
             let candidate = &asking.attempt.candidate;
             let gate = gates.iter().find(|gate| gate.rollout.id == candidate.rollout_id);
             let slots = gate.and_then(|gate| gate.room(candidate.stage).ok()).map_or(0, |room| room.slots);
             let told = told.entry(candidate.rollout_id).or_insert(0);
             *told += 1;
-            *told <= slots
+            *told > slots
         });
+        verdicts.extend(closed.map(|(asking, _)| (asking.number, Ok(Verdict::Closed))));
     }
     for number in make(tx, tenant, &plan.offers, now).await? {
         verdicts.insert(number, Ok(Verdict::Offered));
@@ -151,8 +151,7 @@ async fn who_may_ask<'a>(
     for gate in gates {
         let rollout = gate.rollout;
         let own = || attempts.iter().filter(|(_, attempt)| attempt.candidate.rollout_id == rollout.id);
-        let asks_for_groups =
-            own().any(|(_, one)| one.stage.target.as_ref().is_some_and(RolloutTarget::asks_for_groups));
+        let asks_for_groups = own().any(|(_, one)| one.target.as_ref().is_some_and(|target| target.asks_for_groups()));
         let groups =
             if asks_for_groups { rollouts::target_groups(&mut *tx, tenant, rollout.id).await? } else { Vec::new() };
         let mut asking = Vec::new();
@@ -164,8 +163,12 @@ async fn who_may_ask<'a>(
                     continue;
                 }
             };
-            let stands = attempt.stage.target.as_ref().is_none_or(|target| target.is_of(Some(rollout.epoch), &groups));
-            if room.slots > 0 && stands && components.insert((attempt.device, &attempt.candidate.component)) {
+            let stands = attempt.target.as_ref().is_none_or(|target| target.is_of(Some(rollout.epoch), &groups));
+            if room.slots == 0 || !stands {
+                continue;
+            }
+            verdicts.insert(*number, Ok(Verdict::Refused));
+            if components.insert((attempt.device, &attempt.candidate.component)) {
                 asking.push(Asking { number: *number, attempt, room });
             }
         }
@@ -189,6 +192,7 @@ async fn decide<'a>(
     let mut told = 0;
     for asking in asking {
         if told >= asking.room.slots {
+            verdicts.insert(asking.number, Ok(Verdict::Closed));
             continue;
         }
         let device = asking.attempt.device;
@@ -222,10 +226,12 @@ async fn why_not(
     running: &Running,
 ) -> StoreResult<BTreeMap<DeviceId, (&'static str, &'static str)>> {
     let devices = asking.iter().map(|one| one.attempt.device);
-    // All targets that stand are the same but for the moment at which they ask.
-    let newest = asking.iter().max_by_key(|one| one.attempt.now);
-    if let Some((Some(target), now)) = newest.map(|one| (&one.attempt.stage.target, one.attempt.now)) {
-        let reasons = targets::why_not(tx, &target.target, &devices.collect::<Vec<_>>(), now).await?;
+    // All targets that stand are the same but for the moment that they ask about, which is when a device that asks was
+    // seen last.
+    let targets = asking.iter().filter_map(|one| one.attempt.target.as_ref());
+    if let Some(target) = targets.max_by_key(|target| target.asked_at) {
+        let devices: Vec<_> = devices.collect();
+        let reasons = targets::why_not(tx, &target.target, &devices, target.asked_at).await?;
         return Ok(reasons.into_iter().map(|(device, reason)| (device, said(reason))).collect());
     }
     let runs_it =

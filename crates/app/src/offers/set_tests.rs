@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use drover_db::on_both;
+use drover_rules::{Condition, GroupIds};
+use drover_store::conditions::Selection;
 use drover_store::counters;
 use drover_store::offers::CandidateRow;
 use drover_store::targets::Target;
 use drover_types::{ComponentName, DeviceId, FailureClass, RolloutId, SessionState, StageState, UpdateSessionId};
 
-use super::{Attempt, OpenStage, Verdict, make_all};
+use super::{Attempt, Verdict, make_all};
 use crate::targets::RolloutTarget;
 use crate::testing::{Fleet, at, commit};
 
@@ -37,13 +39,9 @@ fn attempt(fleet: &Fleet, rollout: RolloutId, device: DeviceId, session: UpdateS
             firmware_id: firmware.id,
             state: SessionState::Pending,
         },
-        stage: open_stage(RolloutTarget::of(0, target)),
+        target: Some(Arc::new(RolloutTarget::of(0, target, at(100)))),
         now: at(100),
     }
-}
-
-fn open_stage(target: RolloutTarget) -> Arc<OpenStage> {
-    Arc::new(OpenStage { read_at: at(100), target: Some(target) })
 }
 
 /// The verdicts of a set; `None` for one that failed.
@@ -54,6 +52,7 @@ async fn told(fleet: &Fleet, attempts: Vec<Attempt>) -> Vec<Option<Verdict>> {
 
 const OFFERED: Option<Verdict> = Some(Verdict::Offered);
 const REFUSED: Option<Verdict> = Some(Verdict::Refused);
+const CLOSED: Option<Verdict> = Some(Verdict::Closed);
 const SKIPPED: Option<Verdict> = Some(Verdict::Skipped);
 
 on_both! {
@@ -65,9 +64,9 @@ on_both! {
             let device = fleet.device(n, updated).await;
             attempts.push(attempt(&fleet, rollout, device, fleet.pending(300 + n, rollout, device).await));
         }
-        assert_eq!(told(&fleet, attempts.clone()).await, [OFFERED, REFUSED, REFUSED]);
+        assert_eq!(told(&fleet, attempts.clone()).await, [OFFERED, CLOSED, CLOSED]);
         assert_eq!(fleet.counters(rollout).await, [(SessionState::Pending, 2), (SessionState::Offered, 1)].into());
-        assert_eq!(told(&fleet, attempts[1..].to_vec()).await, [REFUSED, REFUSED], "the place is taken");
+        assert_eq!(told(&fleet, attempts[1..].to_vec()).await, [CLOSED, CLOSED], "the place is taken");
         assert_eq!(fleet.session(attempts[1].candidate.id).await.state, SessionState::Pending);
     }
 
@@ -81,10 +80,9 @@ on_both! {
         }
         // It asked before the rollout was paused and resumed.
         let mut stale = attempts[2].clone();
-        let target = stale.stage.target.as_ref().map(|target| target.target.clone());
-        stale.stage = open_stage(RolloutTarget::of(7, target.unwrap()));
+        stale.target = stale.target.map(|target| Arc::new(RolloutTarget::of(7, target.target.clone(), at(101))));
         attempts.insert(0, stale);
-        assert_eq!(told(&fleet, attempts.clone()).await, [REFUSED, SKIPPED, OFFERED, OFFERED, SKIPPED]);
+        assert_eq!(told(&fleet, attempts.clone()).await, [CLOSED, SKIPPED, OFFERED, OFFERED, SKIPPED]);
         let counted = [(SessionState::Offered, 2), (SessionState::Skipped, 2)].into();
         assert_eq!(fleet.counters(rollout).await, counted);
         let skipped = fleet.session(attempts[1].candidate.id).await;
@@ -128,8 +126,21 @@ on_both! {
         let fits = attempt(&fleet, rollout, straggler, fleet.pending(300, rollout, straggler).await);
         let mut fifth = attempt(&fleet, rollout, misfit, fleet.pending_in(301, rollout, 1, misfit).await);
         fifth.candidate.stage = 1;
-        assert_eq!(told(&fleet, vec![fits.clone(), fifth]).await, [REFUSED, SKIPPED]);
+        assert_eq!(told(&fleet, vec![fits.clone(), fifth]).await, [CLOSED, SKIPPED]);
         assert_eq!(fleet.session(fits.candidate.id).await.state, SessionState::Pending);
+    }
+
+    async fn a_target_asks_about_the_moment_at_which_it_was_read(test: TestDb) {
+        let fleet = Fleet::new(&test, 1).await;
+        let rollout = fleet.rollout(200, 9).await;
+        let device = fleet.device(10, false).await;
+        let mut attempt = attempt(&fleet, rollout, device, fleet.pending(300, rollout, device).await);
+        let mut target = attempt.target.as_ref().unwrap().target.clone();
+        // Who asks was seen in that moment, though it asks half a second later.
+        let now_and_not_later = Condition::parse("device.last_seen <= now").unwrap();
+        target.condition = Some(Selection::new(now_and_not_later, &GroupIds::new(), at(99)).unwrap());
+        attempt.target = Some(Arc::new(RolloutTarget::of(0, target, at(99))));
+        assert_eq!(told(&fleet, vec![attempt]).await, [OFFERED]);
     }
 
     async fn a_rollout_that_cannot_be_read_fails_alone(test: TestDb) {

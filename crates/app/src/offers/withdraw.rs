@@ -11,11 +11,11 @@ use crate::transitions;
 
 /// Ends the session, unless the device has begun or the target holds after all.
 pub(super) async fn run(tx: &mut Tx, attempt: &Attempt) -> Result<Verdict> {
-    let Attempt { tenant, device, candidate, stage, now } = attempt;
+    let Attempt { tenant, device, candidate, target, now } = attempt;
     let epoch = rollouts::lock(tx, *tenant, candidate.rollout_id).await?;
-    let Some(target) = &stage.target else { return Ok(Verdict::Offered) };
+    let Some(target) = target else { return Ok(Verdict::Offered) };
     if !target.stands(tx, *tenant, candidate.rollout_id, epoch).await? {
-        return Ok(Verdict::Refused);
+        return Ok(Verdict::Closed);
     }
     let Some(reason) = reason(Conn::from(&mut *tx), target, *device, *now).await? else { return Ok(Verdict::Offered) };
     // Not when it has begun in this moment: then it is at work.

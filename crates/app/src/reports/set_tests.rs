@@ -30,6 +30,15 @@ async fn offered_to(fleet: &Fleet, device: DeviceId, n: u16, rollout: RolloutId)
     (device, session)
 }
 
+/// A device that was told of session `n`, and was not heard of again.
+async fn given_up(fleet: &Fleet, n: u16, rollout: RolloutId) -> (DeviceId, UpdateSessionId) {
+    let told = offered(fleet, n, rollout).await;
+    let (from, to) = (SessionState::Offered, SessionState::TimedOut);
+    let step = Move { from, to, progress: 0, failure: None, next_action_at: None };
+    commit!(fleet.db, |tx| session_changes::change_states(tx, fleet.tenant, &[(told.1, step)], at(60)));
+    told
+}
+
 fn report(fleet: &Fleet, (device, session): (DeviceId, UpdateSessionId), state: SessionState, progress: u8) -> Report {
     let failure = Failure { class: FailureClass::Download, code: "lost".to_owned(), message: "it is gone".to_owned() };
     Report {
@@ -161,15 +170,7 @@ on_both! {
         let (older, newer) = (fleet.rollout(200, 9).await, fleet.rollout(201, 9).await);
         for (n, failure_is_last) in [(10, true), (20, false)] {
             // One update was given up on, and comes to its end after all; the next one has begun meanwhile.
-            let late = offered(&fleet, n, older).await;
-            let step = Move {
-                from: SessionState::Offered,
-                to: SessionState::TimedOut,
-                progress: 0,
-                failure: None,
-                next_action_at: None,
-            };
-            commit!(fleet.db, |tx| session_changes::change_states(tx, fleet.tenant, &[(late.1, step)], at(60)));
+            let late = given_up(&fleet, n, older).await;
             let begun = offered_to(&fleet, late.0, n + 1, newer).await;
             let mut set = [success(&fleet, late, "main"), report(&fleet, begun, SessionState::Failed, 0)];
             if !failure_is_last {
@@ -180,6 +181,30 @@ on_both! {
             let device = devices::get(&fleet.db, fleet.tenant, late.0).await.unwrap().unwrap();
             let last = if failure_is_last { DeviceStatus::Failed } else { DeviceStatus::Success };
             assert_eq!(device.status, last);
+        }
+    }
+
+    async fn of_two_words_about_a_component_the_last_one_counts(test: TestDb) {
+        let fleet = Fleet::new(&test, 1).await;
+        let (older, newer) = (fleet.rollout(200, 9).await, fleet.rollout(201, 9).await);
+        for (n, is_reversed) in [(10, false), (20, true)] {
+            let late = given_up(&fleet, n, older).await;
+            let begun = offered_to(&fleet, late.0, n + 1, newer).await;
+            let mut set = ["1.8.0", "1.9.0"].into_iter().zip([late, begun]).map(|(version, of)| {
+                let mut said = success(&fleet, of, "main");
+                let body = said.validation.as_mut().unwrap();
+                (body.version, body.manifest_sha256) = (Some(version.parse().unwrap()), None);
+                said
+            }).collect::<Vec<_>>();
+            if is_reversed {
+                set.reverse();
+            }
+            let outcomes = take(&fleet, &set).await;
+            assert!(outcomes.iter().all(|outcome| outcome.as_ref().is_ok_and(|outcome| outcome.moved)), "{outcomes:?}");
+            let main = ComponentName::main();
+            let runs = device_components::get(&fleet.db, fleet.tenant, late.0, &main).await.unwrap().unwrap();
+            let last = set[1].validation.as_ref().unwrap().version.clone();
+            assert_eq!((runs.version, runs.firmware_id), (last, None));
         }
     }
 

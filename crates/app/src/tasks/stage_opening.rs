@@ -18,8 +18,8 @@ use crate::rollouts::tally;
 use crate::targets::share;
 use crate::{App, Error, Result};
 
-/// So many sessions are worth being counted before devices report about them.
-const COUNTED_FROM: u64 = 1_000;
+/// So many new sessions the database has to know of before devices report about them.
+const ANALYZED_FROM: u64 = 1_000;
 
 /// How long batches follow each other before others have their turn.
 const FILL_TIME: Duration = Duration::from_secs(1);
@@ -109,8 +109,11 @@ async fn next_batch(app: &App, lease: &Lease, view: &View, stage: &StageRow) -> 
 
 /// From here on its devices are told; a step of its own, as every node has to hear of it.
 async fn release(app: &App, lease: &Lease, view: &View, stage: &StageRow) -> Result<()> {
-    if tally(&view.counters, Some(stage.position)).total() >= COUNTED_FROM {
-        update_sessions::count_rows(&app.db).await?;
+    if tally(&view.counters, Some(stage.position)).total() >= ANALYZED_FROM
+        && let Err(error) = update_sessions::analyze(&app.db).await
+    {
+        // Only plans are worse, until the database does so by itself.
+        tracing::warn!(%error, "the sessions of a new stage could not be analyzed: reports may be slow for some minutes");
     }
     let (lease, tenant, rollout, epoch) = (lease.clone(), view.tenant, view.row.id, view.row.epoch);
     let (position, now) = (stage.position, view.now);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use drover_db::testing::TestDb;
 use drover_db::{is_foreign_key_violation, on_both, run, unique_violation};
-use drover_types::{DeviceId, DeviceStatus, EnrolmentTokenId, GroupId, RolloutState};
+use drover_types::{DeviceId, DeviceStatus, EnrolmentTokenId, GroupId, RolloutState, Version};
 
 use super::exclusions::selection;
 use super::fixture::{Scope, acme, at, commit, component, digest, migrated, plan_of, refused, uuid};
@@ -107,6 +107,32 @@ on_both! {
         assert!(update_sessions::get(acme.db, acme.tenant, &[session]).await.unwrap().is_empty());
         let counts = groups::counts(acme.db, acme.tenant, &Reach::Tenant, group, group).await.unwrap();
         assert_eq!(counts, [(group, 1)]);
+    }
+
+    async fn what_many_devices_run_is_noted_at_once(test: TestDb) {
+        let acme = acme(&test).await;
+        let ours = acme.firmware(2, "1.2.0").await;
+        let (main, ecu, mut devices) = (component("main"), component("ecu"), Vec::new());
+        for n in 0..60 {
+            devices.push(acme.device(100 + n, 0).await);
+        }
+        for (runs, seconds) in [(ours.version.clone(), 50), ("1.3.0".parse::<Version>().unwrap(), 60)] {
+            // The first row has nothing where others have something.
+            let nothing = devices.iter().map(|device| (*device, &ecu, None, None));
+            let main = devices.iter().map(|device| (*device, &main, Some(&runs), Some(ours.manifest_sha256)));
+            let rows = nothing.chain(main).map(|(device, component, version, manifest_sha256)| Heard {
+                device, component, version, manifest_sha256, at: at(seconds),
+            });
+            let rows: Vec<_> = rows.collect();
+            commit!(acme.db, |tx| device_components::note(tx, acme.tenant, &rows));
+            let found = device_components::of_devices(acme.db, acme.tenant, &devices).await.unwrap();
+            assert_eq!(found.len(), 120, "more than one statement takes");
+            for row in found {
+                let expected = if row.component == ecu { (None, None) } else { (Some(runs.clone()), Some(ours.id)) };
+                assert_eq!((row.version, row.firmware_id, row.reported_at), (expected.0, expected.1, at(seconds)));
+            }
+        }
+        commit!(acme.db, |tx| device_components::note(tx, acme.tenant, &[]));
     }
 
     async fn components_know_our_firmware_by_its_manifest(test: TestDb) {

@@ -33,7 +33,7 @@ impl Dice {
 
 pub(super) fn selection(text: &str) -> Selection {
     let groups = GroupIds::from([("lab".to_owned(), super::fixture::uuid(20))]);
-    Selection::new(Condition::parse(text).unwrap(), groups, at(1_000)).unwrap()
+    Selection::new(Condition::parse(text).unwrap(), &groups, at(1_000)).unwrap()
 }
 
 /// Devices of two types with components, attributes and tags; the members of one group.

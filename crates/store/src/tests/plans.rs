@@ -102,7 +102,7 @@ async fn postgres_plan(acme: Scope<'_>, sql: &str) -> String {
     steps.join("\n")
 }
 
-/// Twenty thousand sessions of a rollout that has just begun, which `PostgreSQL` has not counted yet.
+/// Twenty thousand sessions of a rollout that has just begun, which `PostgreSQL` has not analyzed yet.
 async fn crowd(acme: Scope<'_>) {
     let firmware = acme.firmware(12, "1.2.0").await;
     let rollout = acme.rollout(40, &firmware, RolloutState::Active).await;
@@ -122,7 +122,7 @@ async fn crowd(acme: Scope<'_>) {
 }
 
 #[tokio::test]
-async fn once_they_are_counted_postgres_finds_sessions_by_their_ids() {
+async fn once_they_are_analyzed_postgres_finds_sessions_by_their_ids() {
     let test = TestDb::postgres().await;
     let acme = acme(&test).await;
     crowd(acme).await;
@@ -142,8 +142,8 @@ async fn once_they_are_counted_postgres_finds_sessions_by_their_ids() {
             let by_id = |line: &str| line.contains("update_sessions_pkey") && line.contains("Scan");
             ways.push(plan.lines().any(by_id));
         }
-        update_sessions::count_rows(acme.db).await.unwrap();
+        update_sessions::analyze(acme.db).await.unwrap();
     }
-    // Should all be true before, there is nothing to be counted any more.
+    // Should all be true before, there is nothing to be analyzed any more.
     assert_eq!(ways, [false, false, true, true, true, true]);
 }

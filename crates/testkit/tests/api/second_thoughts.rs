@@ -40,6 +40,17 @@ impl Scene {
 }
 
 on_both_profiles! {
+    async fn who_asks_first_after_a_pause_is_told(profile: Profile) {
+        // A clock that stands still: what this server looked up before the pause is not old.
+        let (scene, _clock) = Scene::with_clock(profile, 2).await;
+        let rollout = scene.roll_out(&[100], |_| ()).await;
+        assert!(scene.devices[0].check().await.is_some());
+        scene.admin.pause_rollout(rollout.id).await.unwrap();
+        assert!(scene.devices[1].check().await.is_none());
+        scene.admin.resume_rollout(rollout.id).await.unwrap();
+        assert!(scene.devices[1].check().await.is_some());
+    }
+
     async fn a_device_that_falls_silent_long_after_the_stage_opened_is_noticed(profile: Profile) {
         let (scene, clock) = Scene::with_clock(profile, 1).await;
         let rollout = scene.roll_out(&[100], |plan| plan.session_timeout_ms = Some(600_000)).await;
