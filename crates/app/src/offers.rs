@@ -197,7 +197,7 @@ impl App {
         let now = self.now();
         let Some(target) = self.target_or_pause(tenant, &rollout, now).await? else { return Ok(false) };
         // A look without a lock first: nearly always it stands.
-        if withdraw::reason(Conn::from(&self.db), &target, device, now).await?.is_none() {
+        if withdraw::reason(Conn::from(&self.db), &target, device).await?.is_none() {
             return Ok(true);
         }
         let attempt = Attempt { tenant, device, candidate: candidate.clone(), target: Some(Arc::new(target)), now };

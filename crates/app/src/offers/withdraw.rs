@@ -2,7 +2,7 @@
 
 use drover_db::{Conn, Tx};
 use drover_store::{rollouts, targets};
-use drover_types::{DeviceId, Exclusion, Timestamp};
+use drover_types::{DeviceId, Exclusion};
 
 use super::{Attempt, Verdict, said};
 use crate::Result;
@@ -17,7 +17,7 @@ pub(super) async fn run(tx: &mut Tx, attempt: &Attempt) -> Result<Verdict> {
     if !target.stands(tx, *tenant, candidate.rollout_id, epoch).await? {
         return Ok(Verdict::Closed);
     }
-    let Some(reason) = reason(Conn::from(&mut *tx), target, *device, *now).await? else { return Ok(Verdict::Offered) };
+    let Some(reason) = reason(Conn::from(&mut *tx), target, *device).await? else { return Ok(Verdict::Offered) };
     // Not when it has begun in this moment: then it is at work.
     transitions::apply(tx, *tenant, &[attempt.skip(said(reason))], *now).await?;
     Ok(Verdict::Skipped)
@@ -25,12 +25,7 @@ pub(super) async fn run(tx: &mut Tx, attempt: &Attempt) -> Result<Verdict> {
 
 /// Why an offer does not stand any more, if so. That the device runs the firmware is no reason: it may have installed it
 /// on this very offer and be about to say so.
-pub(super) async fn reason(
-    conn: Conn<'_>,
-    target: &RolloutTarget,
-    device: DeviceId,
-    now: Timestamp,
-) -> Result<Option<Exclusion>> {
-    let reason = targets::why_not(conn, &target.target, &[device], now).await?.remove(&device);
+pub(super) async fn reason(conn: Conn<'_>, target: &RolloutTarget, device: DeviceId) -> Result<Option<Exclusion>> {
+    let reason = targets::why_not(conn, &target.target, &[device], target.asked_at).await?.remove(&device);
     Ok(reason.filter(|reason| *reason != Exclusion::SameVersion))
 }
