@@ -15,7 +15,7 @@ use crate::targets::RolloutTarget;
 /// How long a stage is kept.
 const KEPT_FOR: Duration = Duration::from_secs(1);
 
-/// Stages that are kept, those that were asked for last; with targets of 512 conditions each, some 10 MB.
+/// Stages that are kept, those that were asked for last. A target has at most 512 parts.
 const STAGES_MAX: u64 = 256;
 
 /// A stage of a rollout.
